@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The context: one device, one in-order queue, program cache, buffer pool, profile. */
+#ifndef NORNI_CONTEXT_H
+#define NORNI_CONTEXT_H
+#include "backend/device.h"
+
+/* Opens the device with this index of the list. */
+norn_status norni_context_open_at(const norn_devices *list, size_t index, norn_context **out);
+/* The reference "device": buffers are host memory and nothing can be launched. */
+bool norni_context_is_host(const norn_context *ctx);
+
+/* Tests: the OpenCL call after the next `n` ones fails with `code` (a CL_ error number), once; n < 0: off. */
+void norni_cl_fail_after(long n, int code);
+
+#endif

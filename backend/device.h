@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a device is and can do, as plain data: no OpenCL handle in here, so that a plan can be made from a text
+ * snapshot of a device that this machine does not have. */
+#ifndef NORNI_DEVICE_H
+#define NORNI_DEVICE_H
+#include "base/status.h"
+
+struct norn_device {
+    char name[128], vendor[64], driver[64], version[96], platform[96], platform_version[96];
+    norn_device_type type;
+    unsigned compute_units, clock_mhz;
+    uint64_t memory_bytes, max_alloc_bytes, local_bytes, cache_bytes;
+    size_t max_work_group, max_work_item[3];
+    size_t base_align_bytes; /* sub-buffer offsets are multiples of this */
+    unsigned cacheline_bytes;
+    unsigned vector_float;    /* preferred vector width for float, as the driver says */
+    bool local_dedicated;     /* local memory is real on-chip memory, not a piece of global memory */
+    bool fp16, fp64, subgroups, unified_memory, images;
+    bool no_compiler;         /* CL_DEVICE_COMPILER_AVAILABLE is false: unusable */
+};
+
+/* True for devices that run work-items on CPU cores (whatever the driver calls itself): these want one work-item
+ * a work-group, wide vectors and no local memory. */
+bool norni_device_is_cpu(const norn_device *d);
+
+#endif
