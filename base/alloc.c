@@ -14,7 +14,9 @@ static bool should_fail(void) {
     return atomic_fetch_sub(&fail_after, 1) <= 0 ? (atomic_store(&fail_after, 0), true) : false;
 }
 
-void norni_alloc_fail_after(long n) { atomic_store(&fail_after, n); }
+void norni_alloc_fail_after(long n) {
+    atomic_store(&fail_after, n);
+}
 
 void *norni_alloc(size_t bytes) {
     if (should_fail())
@@ -43,7 +45,9 @@ void *norni_alloc_aligned(size_t bytes, size_t align) {
     return posix_memalign(&p, align, bytes ? bytes : 1) == 0 ? p : NULL;
 }
 
-void norni_free(void *p) { free(p); }
+void norni_free(void *p) {
+    free(p);
+}
 
 char *norni_strdup(const char *s) {
     size_t n = strlen(s) + 1;

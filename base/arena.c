@@ -17,7 +17,9 @@ struct norni_arena {
     size_t total, limit, next_size;
 };
 
-static size_t align_up(size_t n) { return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1); }
+static size_t align_up(size_t n) {
+    return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
 
 norni_arena *norni_arena_new(size_t limit_bytes) {
     norni_arena *a = norni_alloc(sizeof *a);
@@ -89,7 +91,9 @@ char *norni_arena_strndup(norni_arena *a, const char *s, size_t n) {
     return d;
 }
 
-char *norni_arena_strdup(norni_arena *a, const char *s) { return norni_arena_strndup(a, s, strlen(s)); }
+char *norni_arena_strdup(norni_arena *a, const char *s) {
+    return norni_arena_strndup(a, s, strlen(s));
+}
 
 char *norni_arena_printf(norni_arena *a, const char *fmt, ...) {
     va_list ap, ap2;
@@ -104,4 +108,6 @@ char *norni_arena_printf(norni_arena *a, const char *fmt, ...) {
     return d;
 }
 
-size_t norni_arena_bytes(const norni_arena *a) { return a->total; }
+size_t norni_arena_bytes(const norni_arena *a) {
+    return a->total;
+}

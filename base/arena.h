@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bump allocator: many small things that live and die together. An arena may have a byte limit, which is how
- * memory stays bounded when a file from outside decides how much is allocated. */
+/* A bump allocator: many small things that live and die together. An arena may have a byte limit, which is
+ * how memory stays bounded when a file from outside decides how much is allocated. */
 #ifndef NORNI_ARENA_H
 #define NORNI_ARENA_H
 #include "base/status.h"

@@ -39,15 +39,27 @@ static const struct {
 };
 enum { N_DTYPES = sizeof info / sizeof *info };
 
-bool norni_dtype_valid(int t) { return t > 0 && t < N_DTYPES && info[t].name; }
-norni_class norni_dtype_class(norn_dtype t) { return info[t].cls; }
-int norni_dtype_bits(norn_dtype t) { return info[t].bits; }
-bool norni_dtype_is_float(norn_dtype t) { return info[t].cls == NORNI_CLASS_FLOAT; }
+bool norni_dtype_valid(int t) {
+    return t > 0 && t < N_DTYPES && info[t].name;
+}
+norni_class norni_dtype_class(norn_dtype t) {
+    return info[t].cls;
+}
+int norni_dtype_bits(norn_dtype t) {
+    return info[t].bits;
+}
+bool norni_dtype_is_float(norn_dtype t) {
+    return info[t].cls == NORNI_CLASS_FLOAT;
+}
 bool norni_dtype_is_int(norn_dtype t) {
     return info[t].cls == NORNI_CLASS_INT || info[t].cls == NORNI_CLASS_UINT;
 }
-const char *norni_dtype_name(norn_dtype t) { return t < N_DTYPES ? info[t].name : "undefined"; }
-const char *norn_dtype_name(norn_dtype t) { return norni_dtype_name(t); }
+const char *norni_dtype_name(norn_dtype t) {
+    return (int)t >= 0 && (int)t < N_DTYPES && info[t].name ? info[t].name : "undefined";
+}
+const char *norn_dtype_name(norn_dtype t) {
+    return norni_dtype_name(t);
+}
 
 size_t norni_dtype_bytes(norn_dtype t, int64_t n) {
     uint64_t bits = (uint64_t)info[t].bits;

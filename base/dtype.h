@@ -7,7 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum { NORNI_CLASS_NONE, NORNI_CLASS_FLOAT, NORNI_CLASS_INT, NORNI_CLASS_UINT, NORNI_CLASS_BOOL } norni_class;
+typedef enum {
+    NORNI_CLASS_NONE,
+    NORNI_CLASS_FLOAT,
+    NORNI_CLASS_INT,
+    NORNI_CLASS_UINT,
+    NORNI_CLASS_BOOL
+} norni_class;
 
 /* False for numbers outside the enumeration, and for NORN_UNDEFINED. */
 bool norni_dtype_valid(int dtype);
@@ -27,7 +33,8 @@ norn_dtype norni_dtype_parse(const char *name, size_t n);
 typedef uint32_t norni_types;
 #define NORNI_T(t) ((norni_types)1 << (t))
 
-/* Element i of packed storage. get_int truncates floats; set rounds to nearest even for floats and wraps integers. */
+/* Element i of packed storage. get_int truncates floats; set rounds to nearest even for floats and wraps
+ * integers. */
 double norni_get_double(norn_dtype t, const void *data, int64_t i);
 int64_t norni_get_int(norn_dtype t, const void *data, int64_t i);
 void norni_set_double(norn_dtype t, void *data, int64_t i, double v);

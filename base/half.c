@@ -97,7 +97,8 @@ uint8_t norni_minifloat_from(const norni_minifloat *f, double v, int saturate) {
     int exp = e - 1 + f->bias;
     if (exp < 1) /* subnormal */
         return (uint8_t)(sign | (int)ldexp(a, f->bias - 1 + f->man_bits));
-    return (uint8_t)(sign | (exp << f->man_bits) | ((int)ldexp(a, f->man_bits - (e - 1)) - (1 << f->man_bits)));
+    return (uint8_t)(sign | (exp << f->man_bits) |
+                     ((int)ldexp(a, f->man_bits - (e - 1)) - (1 << f->man_bits)));
 }
 
 uint8_t norni_e8m0_from(double v) {
@@ -111,4 +112,6 @@ uint8_t norni_e8m0_from(double v) {
     return (uint8_t)(127 + (int)nearbyint(log2(a)));
 }
 
-double norni_e8m0_to(uint8_t bits) { return bits == 255 ? (double)NAN : ldexp(1, (int)bits - 127); }
+double norni_e8m0_to(uint8_t bits) {
+    return bits == 255 ? (double)NAN : ldexp(1, (int)bits - 127);
+}

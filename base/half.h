@@ -14,8 +14,8 @@ double norni_bf16_to(uint16_t h);
 /* The formats below 16 bits, described rather than coded one by one. */
 typedef struct {
     int exp_bits, man_bits, bias;
-    int has_inf;      /* the largest exponent holds infinity and NaNs as in IEEE 754 */
-    int has_nan;      /* some NaN exists */
+    int has_inf;       /* the largest exponent holds infinity and NaNs as in IEEE 754 */
+    int has_nan;       /* some NaN exists */
     int unsigned_zero; /* "UZ": 0x80 is the only NaN, there is no negative zero */
 } norni_minifloat;
 extern const norni_minifloat norni_f8e4m3fn, norni_f8e4m3fnuz, norni_f8e5m2, norni_f8e5m2fnuz, norni_f4e2m1;

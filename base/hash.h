@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A 64-bit hash for look-up tables and cache file names; not cryptographic, so whoever finds something by hash
- * compares the full key. Multiply-and-mix over 8-byte words with the splitmix64 finaliser. */
+/* A 64-bit hash for look-up tables and cache file names; not cryptographic, so whoever finds something by
+ * hash compares the full key. Multiply-and-mix over 8-byte words with the splitmix64 finaliser. */
 #ifndef NORNI_HASH_H
 #define NORNI_HASH_H
 #include <stddef.h>

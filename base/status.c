@@ -32,9 +32,13 @@ norn_status norni_prefix(norn_status code, const char *fmt, ...) {
     return code;
 }
 
-norn_status norni_nomem(void) { return norni_fail(NORN_NOMEM, "out of host memory"); }
+norn_status norni_nomem(void) {
+    return norni_fail(NORN_NOMEM, "out of host memory");
+}
 
-const char *norn_error(void) { return message; }
+const char *norn_error(void) {
+    return message;
+}
 
 const char *norn_status_name(norn_status s) {
     switch (s) {
@@ -64,4 +68,6 @@ const char *norn_status_name(norn_status s) {
     return "unknown status";
 }
 
-int norn_status_exit_code(norn_status s) { return s == NORN_OK ? 0 : 1 + (int)s; }
+int norn_status_exit_code(norn_status s) {
+    return s == NORN_OK ? 0 : 1 + (int)s;
+}

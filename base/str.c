@@ -38,7 +38,9 @@ void norni_str_addn(norni_str *b, const char *s, size_t n) {
     b->s[b->n] = 0;
 }
 
-void norni_str_add(norni_str *b, const char *s) { norni_str_addn(b, s, strlen(s)); }
+void norni_str_add(norni_str *b, const char *s) {
+    norni_str_addn(b, s, strlen(s));
+}
 
 void norni_str_addf(norni_str *b, const char *fmt, ...) {
     va_list ap, ap2;

@@ -41,9 +41,10 @@ static norn_status check(norn_dtype dtype, int rank, const int64_t *dims, size_t
     char s[128];
     if (rank < 0 || rank > NORN_MAX_RANK)
         return norni_fail(NORN_SHAPE, "tensor: rank %d (wanted 0 to %d)", rank, NORN_MAX_RANK);
-    if (!norni_dtype_valid((int)dtype) || norni_dtype_bits(dtype) == 0 || norni_dtype_class(dtype) == NORNI_CLASS_NONE)
-        return norni_fail(NORN_UNSUPPORTED, "tensor: element type %s (%d) has no storage here", norni_dtype_name(dtype),
-                          (int)dtype);
+    if (!norni_dtype_valid((int)dtype) || norni_dtype_bits(dtype) == 0 ||
+        norni_dtype_class(dtype) == NORNI_CLASS_NONE)
+        return norni_fail(NORN_UNSUPPORTED, "tensor: element type %s (%d) has no storage here",
+                          norni_dtype_name(dtype), (int)dtype);
     int64_t n = norni_elems(rank, dims);
     *bytes = n < 0 ? SIZE_MAX : norni_dtype_bytes(dtype, n);
     if (*bytes > SIZE_MAX / 4)
@@ -52,7 +53,8 @@ static norn_status check(norn_dtype dtype, int rank, const int64_t *dims, size_t
     return NORN_OK;
 }
 
-static norn_status make(norn_dtype dtype, int rank, const int64_t *dims, norni_storage *st, norn_tensor **out) {
+static norn_status make(norn_dtype dtype, int rank, const int64_t *dims, norni_storage *st,
+                        norn_tensor **out) {
     norn_tensor *t = norni_alloc(sizeof *t);
     if (!t)
         return norni_nomem();
@@ -66,10 +68,12 @@ static norn_status make(norn_dtype dtype, int rank, const int64_t *dims, norni_s
     return NORN_OK;
 }
 
-static void release_heap(norni_storage *st) { norni_free(st->host); }
+static void release_heap(norni_storage *st) {
+    norni_free(st->host);
+}
 
-norn_status norni_tensor_wrap(norn_dtype dtype, int rank, const int64_t *dims, void *data, size_t bytes, void *keep,
-                              void (*release)(norni_storage *), norn_tensor **out) {
+norn_status norni_tensor_wrap(norn_dtype dtype, int rank, const int64_t *dims, void *data, size_t bytes,
+                              void *keep, void (*release)(norni_storage *), norn_tensor **out) {
     *out = NULL;
     size_t need;
     NORNI_TRY(check(dtype, rank, dims, &need));
@@ -96,8 +100,8 @@ norn_status norni_tensor_host(norn_dtype dtype, int rank, const int64_t *dims, n
     void *data = norni_alloc(bytes);
     if (!data) {
         char s[128];
-        return norni_fail(NORN_NOMEM, "tensor: out of host memory for %s%s, %zu bytes", norni_dtype_name(dtype),
-                          norni_shape_text(rank, dims, s), bytes);
+        return norni_fail(NORN_NOMEM, "tensor: out of host memory for %s%s, %zu bytes",
+                          norni_dtype_name(dtype), norni_shape_text(rank, dims, s), bytes);
     }
     norn_status s = norni_tensor_wrap(dtype, rank, dims, data, bytes, NULL, release_heap, out);
     if (s != NORN_OK)
@@ -125,10 +129,18 @@ void norn_tensor_free(norn_tensor *t) {
     norni_free(t);
 }
 
-bool norni_tensor_is_host(const norn_tensor *t) { return t->storage->host != NULL; }
-void *norni_tensor_data(const norn_tensor *t) { return (char *)t->storage->host + t->offset_bytes; }
-int64_t norni_tensor_elems(const norn_tensor *t) { return norni_elems(t->rank, t->dims); }
-size_t norni_tensor_bytes(const norn_tensor *t) { return norni_dtype_bytes(t->dtype, norni_tensor_elems(t)); }
+bool norni_tensor_is_host(const norn_tensor *t) {
+    return t->storage->host != NULL;
+}
+void *norni_tensor_data(const norn_tensor *t) {
+    return (char *)t->storage->host + t->offset_bytes;
+}
+int64_t norni_tensor_elems(const norn_tensor *t) {
+    return norni_elems(t->rank, t->dims);
+}
+size_t norni_tensor_bytes(const norn_tensor *t) {
+    return norni_dtype_bytes(t->dtype, norni_tensor_elems(t));
+}
 
 bool norni_tensor_contiguous(const norn_tensor *t) {
     int64_t want[NORN_MAX_RANK];

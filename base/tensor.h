@@ -9,10 +9,10 @@
 typedef struct norni_storage {
     atomic_int refs;
     size_t bytes;
-    void *host;         /* NULL for device storage */
-    void *device;       /* backend/'s buffer object, NULL for host storage */
-    norn_context *ctx;  /* of device storage */
-    void *keep;         /* what the memory belongs to, for `release` (a mapped file, say) */
+    void *host;        /* NULL for device storage */
+    void *device;      /* backend/'s buffer object, NULL for host storage */
+    norn_context *ctx; /* of device storage */
+    void *keep;        /* what the memory belongs to, for `release` (a mapped file, say) */
     void (*release)(struct norni_storage *);
 } norni_storage;
 
@@ -31,11 +31,13 @@ void norni_strides(int rank, const int64_t *dims, int64_t *strides);
 /* "[2,3]" */
 const char *norni_shape_text(int rank, const int64_t *dims, char buf[128]);
 
-/* Zero-filled host tensor. Errors: NORN_SHAPE (rank, negative or overflowing size), NORN_DTYPE (string, complex), NORN_NOMEM. */
+/* Zero-filled host tensor. Errors: NORN_SHAPE (rank, negative or overflowing size), NORN_DTYPE (string,
+ * complex), NORN_NOMEM. */
 norn_status norni_tensor_host(norn_dtype dtype, int rank, const int64_t *dims, norn_tensor **out);
-/* A tensor over memory that somebody else owns; release(storage) is called with `keep` when the last reference goes. */
-norn_status norni_tensor_wrap(norn_dtype dtype, int rank, const int64_t *dims, void *data, size_t bytes, void *keep,
-                              void (*release)(norni_storage *), norn_tensor **out);
+/* A tensor over memory that somebody else owns; release(storage) is called with `keep` when the last
+ * reference goes. */
+norn_status norni_tensor_wrap(norn_dtype dtype, int rank, const int64_t *dims, void *data, size_t bytes,
+                              void *keep, void (*release)(norni_storage *), norn_tensor **out);
 /* Same storage, same layout. */
 norn_tensor *norni_tensor_ref(const norn_tensor *t);
 /* The elements of a contiguous host tensor. */

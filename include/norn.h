@@ -241,3 +241,7 @@ NORN_API norn_status norn_buffer_copy(const norn_buffer *from, size_t from_bytes
                                       size_t bytes);
 NORN_API norn_status norn_buffer_fill(norn_buffer *b, size_t offset_bytes, size_t bytes, uint8_t value);
 
+#ifdef __cplusplus
+}
+#endif
+#endif /* NORN_H */
