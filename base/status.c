@@ -26,7 +26,10 @@ norn_status norni_prefix(norn_status code, const char *fmt, ...) {
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (n > 0 && n < MESSAGE_BYTES - 3) {
-        snprintf(text + n, sizeof text - (size_t)n, ": %s", message);
+        size_t room = sizeof text - (size_t)n - 3, old = strlen(message);
+        memcpy(text + n, ": ", 2);
+        memcpy(text + n + 2, message, old < room ? old : room);
+        text[(size_t)n + 2 + (old < room ? old : room)] = 0;
         memcpy(message, text, sizeof text);
     }
     return code;

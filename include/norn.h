@@ -241,6 +241,234 @@ NORN_API norn_status norn_buffer_copy(const norn_buffer *from, size_t from_bytes
                                       size_t bytes);
 NORN_API norn_status norn_buffer_fill(norn_buffer *b, size_t offset_bytes, size_t bytes, uint8_t value);
 
+/* ------------------------------------------------------------------------------------------------------------
+ * 5. Graph: values and operators
+ *
+ * Operators are those of ONNX (newest definition, same names, attributes and input order). Builders are sticky: a
+ * NULL input, or a graph that has failed, gives NULL and keeps the first error; norn_graph_status tells at the end.
+ * Types are written as text: "float[N,3,32,32]", where a name stands for a size that is bound later. */
+
+typedef struct norn_graph norn_graph;
+typedef struct norn_value norn_value; /* belongs to its graph */
+
+NORN_API norn_status norn_graph_new(const char *name, norn_graph **out);
+NORN_API void norn_graph_free(norn_graph *g);
+/* NORN_OK, or the first failure of a builder, with its message in norn_error(). */
+NORN_API norn_status norn_graph_status(const norn_graph *g);
+NORN_API const char *norn_graph_name(const norn_graph *g);
+
+NORN_API norn_value *norn_graph_input(norn_graph *g, const char *name, const char *type);
+/* A copy of a host tensor. */
+NORN_API norn_value *norn_graph_constant(norn_graph *g, const char *name, const norn_tensor *data);
+NORN_API norn_value *norn_graph_scalar(norn_graph *g, norn_dtype dtype, double value);
+/* A value that is kept on the device from run to run, with its first content. norn_graph_update says what it is after
+ * a run; without an update it stays. Weights, moments and statistics are such state. */
+NORN_API norn_value *norn_graph_parameter(norn_graph *g, const char *name, const norn_tensor *initial);
+NORN_API norn_status norn_graph_update(norn_graph *g, norn_value *parameter, norn_value *next);
+NORN_API norn_status norn_graph_output(norn_graph *g, const char *name, norn_value *v);
+
+/* Adds an operator written as "Conv<pads=[1,1,1,1]>"; in[i] may be norn_none() where an optional input is absent.
+ * Writes n_out outputs. Errors: NORN_UNSUPPORTED (no such operator), NORN_ARG, NORN_SHAPE, NORN_DTYPE. */
+NORN_API norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_value *const *in, size_t n_out,
+                                      norn_value **out);
+NORN_API norn_value *norn_none(void);
+
+/* Single operators by name. Arithmetic, comparison and where broadcast as in Numpy. */
+NORN_API norn_value *norn_add(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_sub(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_mul(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_div(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_pow(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_max(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_min(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_less(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_greater(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_equal(norn_graph *g, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_where(norn_graph *g, norn_value *condition, norn_value *a, norn_value *b);
+NORN_API norn_value *norn_neg(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_abs(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_sqrt(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_exp(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_log(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_sin(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_cos(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_tanh(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_sigmoid(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_relu(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_cast(norn_graph *g, norn_value *x, norn_dtype to);
+NORN_API norn_value *norn_softmax(norn_graph *g, norn_value *x, int axis);
+NORN_API norn_value *norn_matmul(norn_graph *g, norn_value *a, norn_value *b);
+/* x w' + b: x [N,I], w [O,I], b [O] or NULL. */
+NORN_API norn_value *norn_linear(norn_graph *g, norn_value *x, norn_value *w, norn_value *b);
+/* attributes: "pads=[1,1,1,1], strides=[2,2]", "" or NULL for none; b may be NULL. */
+NORN_API norn_value *norn_conv(norn_graph *g, norn_value *x, norn_value *w, norn_value *b, const char *attributes);
+NORN_API norn_value *norn_max_pool(norn_graph *g, norn_value *x, const char *attributes);
+NORN_API norn_value *norn_average_pool(norn_graph *g, norn_value *x, const char *attributes);
+NORN_API norn_value *norn_global_average_pool(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_flatten(norn_graph *g, norn_value *x);
+NORN_API norn_value *norn_reshape(norn_graph *g, norn_value *x, int rank, const int64_t *dims);
+NORN_API norn_value *norn_transpose(norn_graph *g, norn_value *x, int rank, const int *perm);
+/* Sum and mean over the axes (n 0: all); keepdims keeps them as size 1. */
+NORN_API norn_value *norn_reduce_sum(norn_graph *g, norn_value *x, int n, const int64_t *axes, bool keepdims);
+NORN_API norn_value *norn_reduce_mean(norn_graph *g, norn_value *x, int n, const int64_t *axes, bool keepdims);
+/* Mean over the batch of -log softmax(scores)[label]: scores [N,C,...], labels int64 [N,...]. */
+NORN_API norn_value *norn_cross_entropy(norn_graph *g, norn_value *scores, norn_value *labels);
+
+/* What a graph holds. Names are NULL for unnamed values. */
+NORN_API size_t norn_graph_input_count(const norn_graph *g);
+NORN_API norn_value *norn_graph_input_at(const norn_graph *g, size_t i);
+NORN_API size_t norn_graph_output_count(const norn_graph *g);
+NORN_API norn_value *norn_graph_output_at(const norn_graph *g, size_t i);
+NORN_API const char *norn_graph_output_name(const norn_graph *g, size_t i);
+NORN_API size_t norn_graph_parameter_count(const norn_graph *g);
+NORN_API norn_value *norn_graph_parameter_at(const norn_graph *g, size_t i);
+NORN_API size_t norn_graph_constant_count(const norn_graph *g); /* named constants: initialisers */
+NORN_API norn_value *norn_graph_constant_at(const norn_graph *g, size_t i);
+NORN_API norn_value *norn_graph_value(const norn_graph *g, const char *name); /* NULL if there is none */
+NORN_API const char *norn_value_name(const norn_value *v);
+NORN_API norn_dtype norn_value_dtype(const norn_value *v);
+NORN_API int norn_value_rank(const norn_value *v);              /* -1: unknown */
+NORN_API int64_t norn_value_dim(const norn_value *v, int i);    /* -1: named or unknown */
+/* "float[N,3,32,32]"; freed by norn_text_free. */
+NORN_API norn_status norn_value_type_text(const norn_value *v, char **out);
+NORN_API const norn_tensor *norn_value_data(const norn_value *v); /* of constants and parameters; NULL if none */
+/* Nodes in order of execution. */
+NORN_API size_t norn_graph_node_count(const norn_graph *g);
+typedef struct norn_node_info {
+    const char *name, *op, *domain; /* name NULL: unnamed */
+    const char *line;               /* one-line text */
+    const char *output_type;        /* of the first output */
+    double flops;                   /* 0 when shapes are not known */
+    int64_t parameters;             /* elements of its constant and parameter inputs */
+    bool supported;
+} norn_node_info;
+/* Valid until the next call on this graph. */
+NORN_API norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out);
+
+/* ONNX's textual syntax for graphs, and back. Constants of more than `limit` elements are left out by print (-1: no
+ * limit), and then the text cannot be parsed again. */
+NORN_API norn_status norn_graph_print(const norn_graph *g, int64_t limit, char **out);
+NORN_API norn_status norn_graph_parse(const char *text, norn_graph **out);
+/* Checks the invariants: order, one producer, types, names. */
+NORN_API norn_status norn_graph_verify(const norn_graph *g);
+
+/* A copy with names of sizes bound and shapes worked out anew. binds: "N=8" each. */
+NORN_API norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds, norn_graph **out);
+/* A simplified copy: constants folded, common subexpressions merged, dead and identity nodes removed. */
+NORN_API norn_status norn_graph_simplify(const norn_graph *g, norn_graph **out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 6. Gradient and optimizers */
+
+/* dx[i] = d(sum(y * dy)) / dx[i] as new values of the same graph. dy NULL: ones. A value that y does not depend on gets
+ * zeros. Gradients are ordinary values: differentiate them again for higher orders. Errors: NORN_UNSUPPORTED, naming
+ * the operator, when one on the path has no gradient. */
+NORN_API norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, norn_value *const *x,
+                               norn_value **dx);
+
+typedef enum norn_optimizer_kind {
+    NORN_SGD, /* with momentum, dampening, nesterov */
+    NORN_ADAM,
+    NORN_ADAMW,
+    NORN_RMSPROP,
+    NORN_ADAGRAD
+} norn_optimizer_kind;
+
+/* The update rules and defaults are PyTorch's. */
+typedef struct norn_optimizer {
+    norn_optimizer_kind kind;
+    double lr, momentum, dampening, weight_decay, beta1, beta2, eps, alpha, lr_decay, initial_accumulator;
+    bool nesterov, amsgrad, centered;
+} norn_optimizer;
+/* The defaults of a kind. */
+NORN_API void norn_optimizer_init(norn_optimizer *o, norn_optimizer_kind kind);
+/* Adds to the graph one step that lowers the scalar `loss`: gradients and updates for the n parameters (n 0: all). The
+ * learning rate becomes an input "lr" (float scalar) when lr_input is set, else it is o->lr. */
+NORN_API norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o, bool lr_input,
+                                         size_t n, norn_value *const *parameters);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 7. Plan: what will run, as plain data */
+
+typedef enum norn_numerics {
+    NORN_FAST,         /* any algorithm and order */
+    NORN_STRICT,       /* no algorithm that trades accuracy for speed */
+    NORN_DETERMINISTIC /* the same bits from run to run on one device */
+} norn_numerics;
+
+typedef struct norn_plan_options {
+    norn_numerics numerics;
+    uint64_t memory_limit_bytes; /* 0: the device's memory */
+    /* Implementations that are wanted: "clblast", "Conv=im2col,Gemm=clblast"; NULL: the best that fits. One that does
+     * not fit is an error. */
+    const char *implementations;
+    bool no_fusion;
+} norn_plan_options;
+
+typedef struct norn_plan norn_plan;
+/* A plan for a graph with known shapes on a device, which need not be in this machine. options NULL: defaults. */
+NORN_API norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                                   norn_plan **out);
+NORN_API void norn_plan_free(norn_plan *p);
+NORN_API norn_status norn_plan_print(const norn_plan *p, char **out);
+/* No two live buffers overlap, all are written before they are read, and all lie within their arena. */
+NORN_API norn_status norn_plan_verify(const norn_plan *p);
+NORN_API size_t norn_plan_step_count(const norn_plan *p);
+NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p);    /* reused memory */
+NORN_API uint64_t norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
+/* Nodes that run on the host: shape arithmetic that could not be folded, and what the device lacks. */
+NORN_API size_t norn_plan_host_count(const norn_plan *p);
+NORN_API const char *norn_plan_host_at(const norn_plan *p, size_t i); /* one-line text */
+/* The kernel sources of all steps, one after the other, each under a comment that names it. */
+NORN_API norn_status norn_plan_source(const norn_plan *p, char **out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 8. Session, state, executable */
+
+/* A list of devices that work together; one device today. */
+typedef struct norn_session norn_session;
+NORN_API norn_status norn_session_open(const char *devices, norn_session **out);
+NORN_API void norn_session_close(norn_session *s);
+NORN_API size_t norn_session_count(const norn_session *s);
+NORN_API norn_context *norn_session_context(const norn_session *s, size_t i);
+
+/* One operator at once: "Conv<pads=[1,1,1,1]>" on n_in tensors (NULL where an optional one is absent), which may be in
+ * host or device memory; results are new tensors on the device. What it compiles is kept for the next call. */
+NORN_API norn_status norn_session_apply(norn_session *s, const char *op, size_t n_in, norn_tensor *const *in,
+                                        size_t n_out, norn_tensor **out);
+
+/* The content of parameters on a session's device, by name. Several executables can share one. */
+typedef struct norn_state norn_state;
+NORN_API norn_status norn_state_new(norn_session *s, norn_state **out);
+NORN_API void norn_state_free(norn_state *st);
+NORN_API size_t norn_state_count(const norn_state *st);
+NORN_API const char *norn_state_name(const norn_state *st, size_t i);
+/* A copy in host memory; and the other way round (a new name is added). */
+NORN_API norn_status norn_state_get(const norn_state *st, const char *name, norn_tensor **out);
+NORN_API norn_status norn_state_set(norn_state *st, const char *name, const norn_tensor *t);
+
+/* A graph ready to run. Named sizes are bound by the inputs of each run; a plan is made for every new set of shapes
+ * and kept (the last few). The graph is copied. state NULL: the executable has its own. */
+typedef struct norn_executable norn_executable;
+NORN_API norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn_plan_options *options,
+                                         norn_state *state, norn_executable **out);
+NORN_API void norn_executable_free(norn_executable *e);
+typedef struct norn_feed {
+    const char *name; /* of an input */
+    const norn_tensor *tensor;
+} norn_feed;
+typedef struct norn_fetch {
+    const char *name;    /* of an output */
+    norn_tensor *tensor; /* set to a new host tensor */
+} norn_fetch;
+/* Runs once and waits once. Every input must be fed. Errors name the input or output. */
+NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_feed *feeds, size_t n_fetches,
+                                         norn_fetch *fetches);
+/* The plan of the last run; NULL before the first. */
+NORN_API const norn_plan *norn_executable_plan(const norn_executable *e);
+/* Operators of the graph that cannot run, all at once: one line each, NULL when there are none. */
+NORN_API norn_status norn_graph_unsupported(const norn_graph *g, char **out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Types and shapes of a node's outputs. */
+#include "ops/op.h"
+#include <string.h>
+
+const norni_type *norni_in_type(const norni_infer *c, int i) {
+    return i < c->node->n_in && c->node->in[i] ? &c->node->in[i]->type : NULL;
+}
+
+bool norni_in_has(const norni_infer *c, int i) { return norni_in_type(c, i) != NULL; }
+
+bool norni_in_ranked(const norni_infer *c, int n) {
+    for (int i = 0; i < n; i++) {
+        const norni_type *t = norni_in_type(c, i);
+        if (t && (t->rank < 0 || t->dtype == NORN_UNDEFINED))
+            return false;
+    }
+    return true;
+}
+
+int norni_in_ints(const norni_infer *c, int i, int64_t *v, int max, int *n) {
+    norn_value *x = c->node->in[i];
+    if (norni_value_ints(x, v, max, n))
+        return 1;
+    return x->kind == NORNI_CONST ? -1 : 0;
+}
+
+norn_status norni_axis(int64_t axis, int rank, int *out) {
+    *out = 0;
+    if (axis < -rank || axis >= rank)
+        return norni_fail(NORN_SHAPE, "axis %lld (wanted %d to %d for rank %d)", (long long)axis, -rank, rank - 1, rank);
+    *out = (int)(axis < 0 ? axis + rank : axis);
+    return NORN_OK;
+}
+
+norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b) {
+    if (a->rank < 0 || b->rank < 0) {
+        a->rank = -1;
+        return NORN_OK;
+    }
+    norni_type r = *a;
+    r.rank = a->rank > b->rank ? a->rank : b->rank;
+    for (int i = 0; i < r.rank; i++) {
+        int ia = i - (r.rank - a->rank), ib = i - (r.rank - b->rank);
+        norni_dim x = ia < 0 ? 1 : a->dims[ia], y = ib < 0 ? 1 : b->dims[ib];
+        if (x == y || y == 1)
+            r.dims[i] = x;
+        else if (x == 1)
+            r.dims[i] = y;
+        else if (x >= 0 && y >= 0)
+            return norni_fail(NORN_SHAPE, "shapes do not broadcast: %lld against %lld in dimension %d (wanted equal or 1)",
+                              (long long)x, (long long)y, i);
+        else if (x >= 0 || y >= 0) /* a number above 1 wins: the named one must be equal or 1 */
+            r.dims[i] = x >= 0 ? x : y;
+        else
+            r.dims[i] = norni_dim_fresh(g);
+    }
+    *a = r;
+    return NORN_OK;
+}
+
+static const char *types_text(norni_types set, norni_str *buf) {
+    for (int t = 1; t < 32; t++)
+        if (set >> t & 1 && norni_dtype_valid(t))
+            norni_str_addf(buf, "%s%s", buf->n ? ", " : "", norni_dtype_name((norn_dtype)t));
+    return buf->s ? buf->s : "";
+}
+
+static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
+    const norn_op *op = node->op;
+    int needed = 0;
+    for (const norni_param *p = op->inputs; p && p->name; p++)
+        needed += !(p->flags & NORNI_OPT);
+    for (int i = 0; i < node->n_in || i < needed; i++) {
+        const norni_param *p = norni_op_input(op, i);
+        if (!p)
+            return norni_fail(NORN_ARG, "%d inputs (wanted at most %d)", node->n_in, i);
+        const norn_value *v = i < node->n_in ? node->in[i] : NULL;
+        if (!v) {
+            if (!(p->flags & NORNI_OPT) && !(p->flags & NORNI_VARIADIC && i >= needed))
+                return norni_fail(NORN_ARG, "input %d '%s' is missing", i, p->name);
+            continue;
+        }
+        norn_dtype t = v->type.dtype;
+        if (t == NORN_UNDEFINED)
+            continue;
+        if (!(p->types & NORNI_T(t))) {
+            norni_str list = {0};
+            norn_status s = norni_fail(NORN_DTYPE, "input '%s' has type %s (wanted %s)", p->name, norni_dtype_name(t),
+                                       types_text(p->types, &list));
+            norni_str_free(&list);
+            return s;
+        }
+        unsigned char var = (unsigned char)p->var;
+        if (var && vars[var] == NORN_UNDEFINED)
+            vars[var] = t;
+        else if (var && vars[var] != t)
+            return norni_fail(NORN_DTYPE, "input '%s' has type %s (wanted %s, as the other inputs)", p->name,
+                              norni_dtype_name(t), norni_dtype_name(vars[var]));
+    }
+    return NORN_OK;
+}
+
+/* Shape arithmetic: a small integer result whose inputs are all known is known too. Constants are folded by a pass;
+ * this serves the reading of shapes while the graph is still being built. */
+static void fold_known(norn_node *node, int k) {
+    norn_value *out = node->out[k];
+    if (out->known || !norni_dtype_is_int(out->type.dtype) || out->type.rank > 1 || !norni_type_static(&out->type) ||
+        norni_type_elems(&out->type) > 64 || node->n_in > 16 || node->op->random || !node->n_in)
+        return;
+    norn_tensor *in[16] = {0}, *res[32] = {0};
+    bool known = node->n_out <= 32;
+    for (int i = 0; i < node->n_in && known; i++) {
+        norn_value *v = node->in[i];
+        int64_t x[64];
+        int n;
+        if (!v)
+            continue;
+        if (v->kind == NORNI_CONST && norni_tensor_elems(v->data) <= 4096)
+            in[i] = norni_tensor_ref(v->data);
+        else if (norni_type_static(&v->type) && v->kind != NORNI_CONST && norni_value_ints(v, x, 64, &n) &&
+                 n == norni_type_elems(&v->type) &&
+                 norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &in[i]) == NORN_OK)
+            for (int j = 0; j < n; j++)
+                norni_set_int(v->type.dtype, norni_tensor_data(in[i]), j, x[j]);
+        known = in[i] != NULL;
+    }
+    if (known && norni_node_eval(node, in, res) == NORN_OK && res[k]) {
+        int64_t n = norni_tensor_elems(res[k]);
+        norni_dim *d = norni_arena_array(node->graph->arena, (size_t)n, sizeof *d);
+        for (int64_t i = 0; d && i < n; i++) {
+            int64_t x = norni_get_int(out->type.dtype, norni_tensor_data(res[k]), i);
+            d[i] = x >= 0 ? x : norni_dim_sub(node->graph, 0, x == INT64_MIN ? INT64_MAX : -x);
+        }
+        out->known = d;
+        out->n_known = d ? (int)n : 0;
+    }
+    for (int i = 0; i < node->n_in; i++)
+        norn_tensor_free(in[i]);
+    for (int i = 0; i < node->n_out && i < 32; i++)
+        norn_tensor_free(res[i]);
+}
+
+norn_status norni_infer_node(norn_node *node) {
+    const norn_op *op = node->op;
+    if (op == &norni_op_unknown)
+        return NORN_OK;
+    norn_dtype vars[128] = {NORN_UNDEFINED};
+    NORNI_TRY(check_inputs(node, vars));
+    norni_infer c = {.g = node->graph, .node = node, .attrs = node->attrs};
+    if (node->n_out > 32)
+        return norni_fail(NORN_UNSUPPORTED, "%d outputs (wanted at most 32)", node->n_out);
+    for (int k = 0; k < node->n_out; k++) {
+        const norni_param *p = norni_op_output(op, k);
+        c.out[k] = (norni_type){.rank = -1};
+        if (!p)
+            return norni_fail(NORN_ARG, "%d outputs (wanted at most %d)", node->n_out, k);
+        if (p->var)
+            c.out[k].dtype = vars[(unsigned char)p->var];
+        else if (p->types && !(p->types & (p->types - 1))) /* only one type is possible */
+            c.out[k].dtype = (norn_dtype)__builtin_ctz(p->types);
+    }
+    NORNI_TRY(op->infer(&c));
+    for (int k = 0; k < node->n_out; k++) {
+        norn_value *v = node->out[k];
+        if (!v)
+            continue;
+        for (int i = 0; i < c.out[k].rank; i++) {
+            int64_t number;
+            if (norni_dim_number(node->graph, c.out[k].dims[i], &number) && number < 0)
+                return norni_fail(NORN_SHAPE, "output '%s' would have size %lld in dimension %d (wanted at least 0)",
+                                  norni_op_output(op, k)->name, (long long)number, i);
+        }
+        if (norni_type_static(&c.out[k]) && norni_type_elems(&c.out[k]) < 0)
+            return norni_fail(NORN_SHAPE, "output '%s' would have more elements than can be counted",
+                              norni_op_output(op, k)->name);
+        v->type = c.out[k];
+        if (c.known[k]) {
+            v->known = c.known[k];
+            v->n_known = c.n_known[k];
+        }
+    }
+    for (int k = 0; k < node->n_out; k++)
+        if (node->out[k])
+            fold_known(node, k);
+    return NORN_OK;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Types, values, nodes and how they are made. */
+#include "ops/op.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+norn_value norni_none_value = {.id = -1};
+
+/* ---- Types. */
+bool norni_type_static(const norni_type *t) {
+    if (t->dtype == NORN_UNDEFINED || t->rank < 0)
+        return false;
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i] < 0)
+            return false;
+    return true;
+}
+
+bool norni_type_equal(const norni_type *a, const norni_type *b) {
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           (a->rank <= 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
+}
+
+int64_t norni_type_elems(const norni_type *t) { return norni_elems(t->rank, t->dims); }
+
+size_t norni_type_bytes(const norni_type *t) { return norni_dtype_bytes(t->dtype, norni_type_elems(t)); }
+
+void norni_type_print(norni_str *out, const norn_graph *g, const norni_type *t) {
+    norni_str_add(out, norni_dtype_name(t->dtype));
+    if (t->rank < 0) {
+        norni_str_add(out, "[...]");
+        return;
+    }
+    norni_str_add(out, "[");
+    for (int i = 0; i < t->rank; i++) {
+        if (i)
+            norni_str_add(out, ",");
+        norni_dim_print(out, g, t->dims[i]);
+    }
+    norni_str_add(out, "]");
+}
+
+/* ---- Graphs. */
+norn_status norni_graph_new_in(const char *name, norni_arena *arena, norn_graph **out) {
+    norn_graph *g = arena ? norni_alloc(sizeof *g) : NULL;
+    *out = g;
+    if (!g)
+        return norni_nomem();
+    g->arena = arena;
+    g->name = norni_arena_strdup(arena, name ? name : "graph");
+    g->next_stream = 1;
+    return g->name ? NORN_OK : norni_nomem();
+}
+
+void *norni_graph_failed(norn_graph *g, norn_status s) {
+    if (g->status == NORN_OK) {
+        g->status = s;
+        g->error = norni_strdup(norn_error());
+    }
+    return NULL;
+}
+
+norn_value *norni_graph_find(const norn_graph *g, const char *name) {
+    for (size_t i = 0; i < g->values.n; i++)
+        if (g->values.v[i]->name && !strcmp(g->values.v[i]->name, name))
+            return g->values.v[i];
+    return NULL;
+}
+
+/* ---- Values. */
+static norn_value *new_value(norn_graph *g, norni_kind kind, const char *name, const norni_type *type) {
+    if (g->status != NORN_OK)
+        return NULL;
+    norn_value *v = norni_arena_alloc(g->arena, sizeof *v);
+    if (v) {
+        v->graph = g;
+        v->id = (int)g->values.n;
+        v->kind = kind;
+        v->type = type ? *type : (norni_type){.rank = -1};
+        v->name = name ? norni_arena_strdup(g->arena, name) : NULL;
+    }
+    if (!v || (name && !v->name) || !NORNI_PUSH(&g->values, v))
+        return norni_graph_failed(g, norni_nomem());
+    return v;
+}
+
+norn_value *norni_value_input(norn_graph *g, const char *name, const norni_type *type) {
+    norn_value *v = new_value(g, NORNI_INPUT, name, type);
+    if (v && !NORNI_PUSH(&g->inputs, v))
+        return norni_graph_failed(g, norni_nomem());
+    return v;
+}
+
+static norn_value *with_data(norn_graph *g, norni_kind kind, const char *name, const norni_type *type, norn_tensor *data) {
+    norn_value *v = new_value(g, kind, name, type);
+    if (v)
+        v->data = data;
+    else
+        norn_tensor_free(data);
+    return v;
+}
+
+static norni_type type_of_tensor(const norn_tensor *t) {
+    norni_type type = {.dtype = t->dtype, .rank = t->rank};
+    memcpy(type.dims, t->dims, sizeof type.dims);
+    return type;
+}
+
+norn_value *norni_value_const(norn_graph *g, const char *name, norn_tensor *data) {
+    if (!data)
+        return norni_graph_failed(g, norni_nomem());
+    norni_type type = type_of_tensor(data);
+    return with_data(g, NORNI_CONST, name, &type, data);
+}
+
+norn_value *norni_value_state(norn_graph *g, const char *name, const norni_type *type, norn_tensor *initial) {
+    norn_value *v = with_data(g, NORNI_STATE, name, type, initial);
+    if (v && !NORNI_PUSH(&g->states, ((norni_state){v, NULL})))
+        return norni_graph_failed(g, norni_nomem());
+    return v;
+}
+
+norn_value *norni_fill_const(norn_graph *g, const norni_type *type, double x) {
+    norn_tensor *t;
+    norn_status s = norni_tensor_host(type->dtype, type->rank, type->dims, &t);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    int64_t n = norni_tensor_elems(t);
+    for (int64_t i = 0; i < n && x != 0; i++)
+        norni_set_double(t->dtype, norni_tensor_data(t), i, x);
+    return norni_value_const(g, NULL, t);
+}
+
+norn_value *norni_scalar_const(norn_graph *g, norn_dtype dtype, double v) {
+    return norni_fill_const(g, &(norni_type){.dtype = dtype}, v);
+}
+
+norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v) {
+    norn_tensor *t;
+    norn_status s = norni_tensor_host(NORN_I64, 1, (int64_t[]){n}, &t);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    if (n)
+        memcpy(norni_tensor_data(t), v, (size_t)n * sizeof *v);
+    return norni_value_const(g, NULL, t);
+}
+
+bool norni_is_const(const norn_value *v) { return v && v->kind == NORNI_CONST; }
+
+bool norni_is_const_value(const norn_value *v, double x) {
+    if (!norni_is_const(v))
+        return false;
+    int64_t n = norni_tensor_elems(v->data);
+    for (int64_t i = 0; i < n; i++)
+        if (norni_get_double(v->data->dtype, norni_tensor_data(v->data), i) != x)
+            return false;
+    return n > 0;
+}
+
+/* Longer integer tensors are data, not shapes. */
+enum { MAX_KNOWN = 64 };
+
+const norni_dim *norni_value_known(norn_value *v, int *n) {
+    if (!v->known && v->kind == NORNI_CONST && norni_dtype_is_int(v->type.dtype) && v->type.rank <= 1 &&
+        norni_tensor_elems(v->data) <= MAX_KNOWN) {
+        int64_t count = norni_tensor_elems(v->data);
+        norni_dim *d = norni_arena_array(v->graph->arena, (size_t)count, sizeof *d);
+        for (int64_t i = 0; d && i < count; i++) {
+            int64_t x = norni_get_int(v->type.dtype, norni_tensor_data(v->data), i);
+            d[i] = x >= 0 ? x : norni_dim_sub(v->graph, 0, x == INT64_MIN ? INT64_MAX : -x);
+        }
+        v->known = d;
+        v->n_known = (int)count;
+    }
+    *n = v->n_known;
+    return v->known;
+}
+
+bool norni_value_ints(norn_value *v, int64_t *out, int max, int *n) {
+    if (v->kind == NORNI_CONST && norni_dtype_is_int(v->type.dtype)) {
+        int64_t count = norni_tensor_elems(v->data);
+        if (count > max)
+            return false;
+        *n = (int)count;
+        for (int64_t i = 0; i < count; i++)
+            out[i] = norni_get_int(v->type.dtype, norni_tensor_data(v->data), i);
+        return true;
+    }
+    const norni_dim *d = norni_value_known(v, n);
+    if (!d || *n > max)
+        return false;
+    for (int i = 0; i < *n; i++)
+        if (!norni_dim_number(v->graph, d[i], &out[i]))
+            return false;
+    return true;
+}
+
+/* ---- Nodes. */
+static norn_status describe(norn_status s, const norn_node *node) {
+    norni_str text = {0};
+    norni_node_print(&text, node);
+    s = node->name ? norni_prefix(s, "node '%s' %s", node->name, text.s ? text.s : "")
+                   : norni_prefix(s, "%s", text.s ? text.s : "");
+    norni_str_free(&text);
+    return s;
+}
+
+static norn_value *add_output(norn_node *node, int i) {
+    norn_value *v = new_value(node->graph, NORNI_RESULT, NULL, NULL);
+    if (v) {
+        v->producer = node;
+        v->index = i;
+        node->out[i] = v;
+    }
+    return v;
+}
+
+norn_node *norni_apply(norn_graph *g, const norn_op *op, const void *attrs, int n_in, norn_value *const *in,
+                       unsigned wanted) {
+    if (g->status != NORN_OK)
+        return NULL;
+    for (int i = 0; i < n_in; i++)
+        if (!in[i])
+            return norni_graph_failed(g, g->status == NORN_OK && *norn_error() == 0
+                                             ? norni_fail(NORN_ARG, "%s: input %d is NULL", op->name, i)
+                                             : NORN_INTERNAL);
+    while (n_in && in[n_in - 1] == NORNI_NONE)
+        n_in--;
+    int n_out = norni_op_n_outputs(op, true);
+    for (int i = n_out; i < 32; i++)
+        if (wanted >> i)
+            n_out = i + 1; /* variadic outputs */
+    norn_node *node = norni_arena_alloc(g->arena, sizeof *node);
+    if (!node)
+        return norni_graph_failed(g, norni_nomem());
+    *node = (norn_node){.graph = g, .op = op, .n_in = n_in, .n_out = n_out, .stream = g->next_stream++};
+    node->in = norni_arena_array(g->arena, (size_t)n_in, sizeof *node->in);
+    node->out = norni_arena_array(g->arena, (size_t)n_out, sizeof *node->out);
+    node->attrs = norni_arena_alloc(g->arena, op->attrs_bytes);
+    if (!node->in || !node->out || !node->attrs)
+        return norni_graph_failed(g, norni_nomem());
+    for (int i = 0; i < n_in; i++)
+        node->in[i] = in[i] == NORNI_NONE ? NULL : in[i];
+    norn_status s = NORN_OK;
+    if (attrs)
+        s = norni_attrs_copy(op, node->attrs, attrs, g->arena);
+    else
+        norni_attrs_default(op, node->attrs);
+    for (int i = 0; i < n_out && s == NORN_OK; i++)
+        if (wanted >> i & 1 && !add_output(node, i))
+            return NULL;
+    if (s == NORN_OK)
+        s = norni_infer_node(node);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, describe(s, node));
+    node->id = (int)g->nodes.n;
+    if (!NORNI_PUSH(&g->nodes, node))
+        return norni_graph_failed(g, norni_nomem());
+    return node;
+}
+
+norn_value *norni_want_output(norn_node *node, int i) {
+    if (node->out[i])
+        return node->out[i];
+    if (!add_output(node, i))
+        return NULL;
+    norn_status s = norni_infer_node(node);
+    return s == NORN_OK ? node->out[i] : norni_graph_failed(node->graph, describe(s, node));
+}
+
+static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt, va_list ap) {
+    if (g->status != NORN_OK)
+        return NULL;
+    char text[512];
+    const norn_op *op;
+    void *attrs;
+    const char *end;
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    if (n < 0 || n >= (int)sizeof text)
+        return norni_graph_failed(g, norni_fail(NORN_ARG, "operator text '%.40s...': longer than %d characters", text,
+                                                (int)sizeof text - 1));
+    norn_status s = norni_op_parse(text, g->arena, &op, &attrs, &end);
+    if (s == NORN_OK && *end)
+        s = norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)", text, end);
+    return s == NORN_OK ? norni_apply(g, op, attrs, n_in, in, wanted) : norni_graph_failed(g, s);
+}
+
+norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    norn_node *node = apply_text(g, wanted, n_in, in, fmt, ap);
+    va_end(ap);
+    return node;
+}
+
+norn_value *norni_opf(norn_graph *g, int n_in, norn_value *const *in, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    norn_node *node = apply_text(g, 1, n_in, in, fmt, ap);
+    va_end(ap);
+    return node ? node->out[0] : NULL;
+}
+
+/* ---- Formulas as nodes. */
+typedef struct {
+    norn_graph *g;
+    norn_value *const *vars;
+    norn_dtype dtype; /* of literals: the first floating-point variable's, else the first one's */
+} formula;
+
+static norn_value *build(const formula *f, const norni_expr *e) {
+    static const char *const names[NORNI_E_COUNT] = {
+        [NORNI_E_NEG] = "Neg",       [NORNI_E_NOT] = "Not",         [NORNI_E_ADD] = "Add",
+        [NORNI_E_SUB] = "Sub",       [NORNI_E_MUL] = "Mul",         [NORNI_E_DIV] = "Div",
+        [NORNI_E_POW] = "Pow",       [NORNI_E_LT] = "Less",         [NORNI_E_LE] = "LessOrEqual",
+        [NORNI_E_GT] = "Greater",    [NORNI_E_GE] = "GreaterOrEqual", [NORNI_E_EQ] = "Equal",
+        [NORNI_E_AND] = "And",       [NORNI_E_OR] = "Or",           [NORNI_E_WHERE] = "Where",
+        [NORNI_E_MAX] = "Max",       [NORNI_E_MIN] = "Min",         [NORNI_E_MOD] = "Mod<fmod=0>",
+        [NORNI_E_FMOD] = "Mod<fmod=1>", [NORNI_E_ABS] = "Abs",      [NORNI_E_SIGN] = "Sign",
+        [NORNI_E_FLOOR] = "Floor",   [NORNI_E_CEIL] = "Ceil",       [NORNI_E_ROUND] = "Round",
+        [NORNI_E_SQRT] = "Sqrt",     [NORNI_E_EXP] = "Exp",         [NORNI_E_LOG] = "Log",
+        [NORNI_E_SIN] = "Sin",       [NORNI_E_COS] = "Cos",         [NORNI_E_TAN] = "Tan",
+        [NORNI_E_ASIN] = "Asin",     [NORNI_E_ACOS] = "Acos",       [NORNI_E_ATAN] = "Atan",
+        [NORNI_E_SINH] = "Sinh",     [NORNI_E_COSH] = "Cosh",       [NORNI_E_TANH] = "Tanh",
+        [NORNI_E_ASINH] = "Asinh",   [NORNI_E_ACOSH] = "Acosh",     [NORNI_E_ATANH] = "Atanh",
+        [NORNI_E_ERF] = "Erf",       [NORNI_E_SIGMOID] = "Sigmoid", [NORNI_E_ISNAN] = "IsNaN",
+        [NORNI_E_ISINF] = "IsInf",
+    };
+    norn_graph *g = f->g;
+    switch (e->op) {
+    case NORNI_E_CONST:
+        return norni_scalar_const(g, f->dtype, e->value);
+    case NORNI_E_VAR:
+        return f->vars[e->var];
+    case NORNI_E_RSQRT:
+        return NORNI_OP1(g, NORNI_OP1(g, build(f, e->a[0]), "Sqrt"), "Reciprocal");
+    case NORNI_E_EXPM1:
+        return NORNI_OP2(g, NORNI_OP1(g, build(f, e->a[0]), "Exp"), norni_scalar_const(g, f->dtype, 1), "Sub");
+    case NORNI_E_LOG1P:
+        return NORNI_OP1(g, NORNI_OP2(g, build(f, e->a[0]), norni_scalar_const(g, f->dtype, 1), "Add"), "Log");
+    case NORNI_E_NE:
+        return NORNI_OP1(g, NORNI_OP2(g, build(f, e->a[0]), build(f, e->a[1]), "Equal"), "Not");
+    default:
+        break;
+    }
+    if (!names[e->op])
+        return norni_graph_failed(g, norni_fail(NORN_UNSUPPORTED, "formula: no operator for this function"));
+    norn_value *a[3];
+    for (int i = 0; i < norni_expr_arity(e->op); i++)
+        if (!(a[i] = build(f, e->a[i])))
+            return NULL;
+    return norni_opf(g, norni_expr_arity(e->op), a, "%s", names[e->op]);
+}
+
+norn_value *norni_formula(norn_graph *g, const char *text, int n, const char *const *names, norn_value *const *vars) {
+    if (g->status != NORN_OK)
+        return NULL;
+    const norni_expr *e;
+    norn_status s = norni_expr_parse(g->arena, text, n, names, &e);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    formula f = {g, vars, NORN_UNDEFINED};
+    for (int i = 0; i < n; i++)
+        if (vars[i] && (f.dtype == NORN_UNDEFINED ||
+                        (norni_dtype_is_float(vars[i]->type.dtype) && !norni_dtype_is_float(f.dtype))))
+            f.dtype = vars[i]->type.dtype;
+    return build(&f, e);
+}

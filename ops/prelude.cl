@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Put before every kernel. Element types: T is how an element is stored, C what is computed in.
+ *   -DT_F32 (default) T_F64 T_F16 T_BF16 T_I8 T_U8 T_BOOL T_I16 T_U16 T_I32 T_U32 T_I64 T_U64
+ *   LD(p, i), ST(p, i, v)        element i of `const __global T *p`
+ *   LDV(w, p, i), STV(w, p, i, v) elements i .. i + w - 1 as a vector of w = 2, 4, 8, 16 (no alignment needed)
+ *   CV(w)                        the vector type of C
+ *   NORNI_V                      width for which the vector forms of the helper functions are made (default 1: none)
+ * 16-bit floats are computed in float. Sums that need more precision use ACC (double for double, else float). */
+#if defined(T_F64) || defined(NORNI_F64)
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+#define NORNI_CAT2(a, b) a##b
+#define NORNI_CAT(a, b) NORNI_CAT2(a, b)
+
+/* bfloat16: the upper half of a float, rounded to nearest even; NaN stays NaN. */
+static inline float norni_bf16_ld(ushort h) { return as_float((uint)h << 16); }
+static inline ushort norni_bf16_st(float f) {
+    uint u = as_uint(f);
+    return isnan(f) ? (ushort)0x7fc0 : (ushort)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+#define NORNI_BF16_V(w)                                                                                      \
+    static inline float##w norni_bf16_ld##w(const __global ushort *p) {                                      \
+        return as_float##w(convert_uint##w(vload##w(0, p)) << (uint##w)(16u));                                \
+    }                                                                                                        \
+    static inline void norni_bf16_st##w(float##w f, __global ushort *p) {                                    \
+        uint##w u = as_uint##w(f);                                                                           \
+        u = select((u + (uint##w)(0x7fffu) + ((u >> (uint##w)(16u)) & (uint##w)(1u))) >> (uint##w)(16u),      \
+                   (uint##w)(0x7fc0u), isnan(f));                                                            \
+        vstore##w(convert_ushort##w(u), 0, p);                                                               \
+    }
+NORNI_BF16_V(2) NORNI_BF16_V(4) NORNI_BF16_V(8) NORNI_BF16_V(16)
+
+#if defined(T_F64)
+typedef double T;
+#define C double
+#define NORNI_REAL 1
+#elif defined(T_F16)
+typedef ushort T;
+#define C float
+#define NORNI_REAL 1
+#define LD(p, i) vload_half((size_t)(i), (const __global half *)(p))
+#define ST(p, i, v) vstore_half_rte((v), (size_t)(i), (__global half *)(p))
+#define LDV(w, p, i) NORNI_CAT(vload_half, w)(0, (const __global half *)((p) + (i)))
+#define STV(w, p, i, v) NORNI_CAT(NORNI_CAT(vstore_half, w), _rte)((v), 0, (__global half *)((p) + (i)))
+#elif defined(T_BF16)
+typedef ushort T;
+#define C float
+#define NORNI_REAL 1
+#define LD(p, i) norni_bf16_ld((p)[i])
+#define ST(p, i, v) ((p)[i] = norni_bf16_st(v))
+#define LDV(w, p, i) NORNI_CAT(norni_bf16_ld, w)((p) + (i))
+#define STV(w, p, i, v) NORNI_CAT(norni_bf16_st, w)((v), (p) + (i))
+#elif defined(T_I8)
+typedef char T;
+#define C char
+#elif defined(T_U8) || defined(T_BOOL)
+typedef uchar T;
+#define C uchar
+#elif defined(T_I16)
+typedef short T;
+#define C short
+#elif defined(T_U16)
+typedef ushort T;
+#define C ushort
+#elif defined(T_I32)
+typedef int T;
+#define C int
+#elif defined(T_U32)
+typedef uint T;
+#define C uint
+#elif defined(T_I64)
+typedef long T;
+#define C long
+#elif defined(T_U64)
+typedef ulong T;
+#define C ulong
+#else
+typedef float T;
+#define C float
+#define NORNI_REAL 1
+#endif
+#ifndef LD
+#define LD(p, i) ((p)[i])
+#define ST(p, i, v) ((p)[i] = (v))
+#define LDV(w, p, i) NORNI_CAT(vload, w)(0, (p) + (i))
+#define STV(w, p, i, v) NORNI_CAT(vstore, w)((v), 0, (p) + (i))
+#endif
+#define CV(w) NORNI_CAT(C, w)
+
+#ifndef NORNI_EPI
+#define NORNI_EPI_ARGS
+#define NORNI_EPI(w, acc, i, c) (acc)
+#endif
+
+/* Helpers of generated code, named norni_<what>_<type>. max and min pass NaN on; mod has the divisor's sign. */
+#define NORNI_FLOAT1(F)                                                                                      \
+    static inline F norni_max_##F(F a, F b) { return a < b || isnan(b) ? b : a; }                            \
+    static inline F norni_min_##F(F a, F b) { return a > b || isnan(b) ? b : a; }                            \
+    static inline F norni_sign_##F(F a) { return isnan(a) ? a : sign(a); }                                   \
+    static inline F norni_sigmoid_##F(F a) { return (F)1 / ((F)1 + exp(-a)); }                               \
+    static inline F norni_mod_##F(F a, F b) {                                                                \
+        F r = fmod(a, b);                                                                                    \
+        return r != 0 && (r < 0) != (b < 0) ? r + b : r;                                                     \
+    }
+#define NORNI_FLOATV(F)                                                                                      \
+    static inline F norni_max_##F(F a, F b) { return select(a, b, (a < b) | isnan(b)); }                     \
+    static inline F norni_min_##F(F a, F b) { return select(a, b, (a > b) | isnan(b)); }                     \
+    static inline F norni_sign_##F(F a) { return select(sign(a), a, isnan(a)); }                             \
+    static inline F norni_sigmoid_##F(F a) { return (F)(1) / ((F)(1) + exp(-a)); }                           \
+    static inline F norni_mod_##F(F a, F b) {                                                                \
+        F r = fmod(a, b);                                                                                    \
+        return select(r, r + b, (r != (F)(0)) & ((r < (F)(0)) ^ (b < (F)(0))));                              \
+    }
+NORNI_FLOAT1(float)
+#if defined(NORNI_F64) || defined(T_F64)
+NORNI_FLOAT1(double)
+#endif
+#if defined(NORNI_V) && NORNI_V > 1
+#define NORNI_FLOATV2(F) NORNI_FLOATV(F)
+NORNI_FLOATV2(NORNI_CAT(float, NORNI_V))
+#if defined(NORNI_F64)
+NORNI_FLOATV2(NORNI_CAT(double, NORNI_V))
+#endif
+#endif
+
+#ifdef NORNI_INTS
+#define NORNI_INT_COMMON(I, U, BITS)                                                                         \
+    static inline I norni_pow_##I(I a, I b) {                                                                \
+        if (b < 0)                                                                                           \
+            return a == 1 ? 1 : a == (I)-1 ? (b % 2 ? (I)-1 : 1) : 0;                                        \
+        U r = 1, x = (U)a;                                                                                   \
+        for (; b; b >>= 1, x *= x)                                                                           \
+            if (b & 1)                                                                                       \
+                r *= x;                                                                                      \
+        return (I)r;                                                                                         \
+    }                                                                                                        \
+    static inline I norni_shl_##I(I a, I b) { return (U)b >= BITS ? (I)0 : (I)((U)a << b); }
+#define NORNI_INT(I, U, BITS)                                                                                \
+    static inline I norni_div_##I(I a, I b) { return b == 0 ? (I)0 : b == -1 ? (I)(0 - (U)a) : (I)(a / b); } \
+    static inline I norni_fmod_##I(I a, I b) { return b == 0 || b == -1 ? (I)0 : (I)(a % b); }               \
+    static inline I norni_mod_##I(I a, I b) {                                                                \
+        I r = norni_fmod_##I(a, b);                                                                          \
+        return r != 0 && (r < 0) != (b < 0) ? (I)(r + b) : r;                                                \
+    }                                                                                                        \
+    static inline I norni_abs_##I(I a) { return a < 0 ? (I)(0 - (U)a) : a; }                                 \
+    static inline I norni_sign_##I(I a) { return (I)((a > 0) - (a < 0)); }                                   \
+    static inline I norni_shr_##I(I a, I b) { return (U)b >= BITS ? (I)(a < 0 ? -1 : 0) : (I)(a >> b); }     \
+    NORNI_INT_COMMON(I, U, BITS)
+#define NORNI_UINT(U, BITS)                                                                                  \
+    static inline U norni_div_##U(U a, U b) { return b == 0 ? (U)0 : (U)(a / b); }                           \
+    static inline U norni_fmod_##U(U a, U b) { return b == 0 ? (U)0 : (U)(a % b); }                          \
+    static inline U norni_mod_##U(U a, U b) { return b == 0 ? (U)0 : (U)(a % b); }                           \
+    static inline U norni_abs_##U(U a) { return a; }                                                         \
+    static inline U norni_sign_##U(U a) { return (U)(a > 0); }                                               \
+    static inline U norni_shr_##U(U a, U b) { return b >= BITS ? (U)0 : (U)(a >> b); }                       \
+    NORNI_INT_COMMON(U, U, BITS)
+NORNI_INT(char, uchar, 8) NORNI_INT(short, ushort, 16) NORNI_INT(int, uint, 32) NORNI_INT(long, ulong, 64)
+NORNI_UINT(uchar, 8) NORNI_UINT(ushort, 16) NORNI_UINT(uint, 32) NORNI_UINT(ulong, 64)
+#endif
+
