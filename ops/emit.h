@@ -17,6 +17,8 @@ typedef enum { NORNI_ARG_BUFFER, NORNI_ARG_I32, NORNI_ARG_I64, NORNI_ARG_F32, NO
 typedef struct {
     norni_arg_kind kind;
     norni_access access; /* BUFFER */
+    bool elementwise;    /* BUFFER, read: each work-item reads element i before it writes element i of the outputs, and
+                            no other, so that an output may take this buffer's memory when it is not needed later */
     norni_ref ref;       /* BUFFER */
     int64_t i;           /* I32, I64, LOCAL (bytes) */
     double f;            /* F32, F64 */
@@ -42,8 +44,6 @@ typedef struct {
     norni_arg *args;
     size_t global[3], local[3];
     bool load;           /* runs when the plan is loaded (weights prepacked), not at each run */
-    bool in_place;       /* output may share memory with a dying input of the same size: each work-item reads what it
-                            needs at an index before it writes there */
     norni_gemm gemm;     /* STEP_GEMM: buffers are args[0..2] = a, b, c */
     const norn_node *node;
     const char *what;    /* one-line text of the node */
