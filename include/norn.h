@@ -145,6 +145,39 @@ NORN_API void norn_tensor_set(norn_tensor *t, int64_t i, double v);
 NORN_API norn_status norn_tensor_print(const norn_tensor *t, int64_t limit, char **out);
 
 /* ------------------------------------------------------------------------------------------------------------
+ * Tensor files: NumPy's .npy and .npz, .png */
+
+/* Loads a tensor into host memory. What a file holds shows in its extension, else in its first bytes.
+ *     a.npy         one array: bool, integers, float16, float, double; any byte order, row- or column-major
+ *     a.npz         the only array in it         a.npz:NAME   the one of that name
+ *     a.png         a picture: uint8 [H,W,C], C as stored (1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha)
+ * Errors: NORN_IO, NORN_PARSE (damaged, or the data do not fit the shape), NORN_UNSUPPORTED (a format, an
+ * element type), NORN_ARG (no such name, or none given where there are several), NORN_NOMEM. */
+NORN_API norn_status norn_tensor_load(const char *path, norn_tensor **out);
+/* Saves a tensor in host memory as .npy. The file appears whole or, after a failure, not at all. Errors:
+ * NORN_IO, NORN_UNSUPPORTED (another extension; bfloat16 and other types that NumPy lacks: convert them
+ * first), NORN_ARG (the tensor is on a device). */
+NORN_API norn_status norn_tensor_save(const norn_tensor *t, const char *path);
+
+/* A .npz file: named arrays. What is in it that is not .npy is passed over. An open archive is used by one
+ * thread at a time. */
+typedef struct norn_archive norn_archive;
+NORN_API norn_status norn_archive_open(const char *path, norn_archive **out);
+NORN_API void norn_archive_close(norn_archive *a);
+NORN_API size_t norn_archive_count(const norn_archive *a);
+/* The name of array i, in the file's order; NULL when there is none. */
+NORN_API const char *norn_archive_name(const norn_archive *a, size_t i);
+NORN_API bool norn_archive_has(const norn_archive *a, const char *name);
+/* Loads an array into host memory. Errors: NORN_ARG (no such array; the message lists what there is), else as
+ * norn_tensor_load. */
+NORN_API norn_status norn_archive_load(norn_archive *a, const char *name, norn_tensor **out);
+NORN_API norn_status norn_archive_load_at(norn_archive *a, size_t i, norn_tensor **out);
+/* Saves n tensors in host memory under their names, uncompressed. Equal tensors give equal bytes; the file
+ * appears whole or not at all. Errors as norn_tensor_save; NORN_ARG also for an empty or repeated name. */
+NORN_API norn_status norn_archive_save(const char *path, size_t n, const char *const *names,
+                                       norn_tensor *const *tensors);
+
+/* ------------------------------------------------------------------------------------------------------------
  * 3. Devices and contexts */
 
 typedef enum norn_device_type {
@@ -468,6 +501,85 @@ NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, con
 NORN_API const norn_plan *norn_executable_plan(const norn_executable *e);
 /* Operators of the graph that cannot run, all at once: one line each, NULL when there are none. */
 NORN_API norn_status norn_graph_unsupported(const norn_graph *g, char **out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 10. Data sets and training */
+
+/* Samples x and their labels y, in host memory, kept in the element type of their files. Where they come
+ * from:
+ *
+ *   FILE.npz          members x and y, or images and target, or x_train and y_train
+ *   FILE.npz:SPLIT    members x_SPLIT and y_SPLIT; or x and y (images and target) and a member SPLIT_idx that
+ * lists the numbers of the samples FILE              IDX, as MNIST is published: the images; the labels lie
+ * beside it under the same name with "labels" for "images" and "idx1" for "idx3" (.gz or not) PREFIX the same
+ * by the part before "-images-idx3-ubyte" DIR, DIR:SPLIT    a folder with SPLIT-images-idx3-ubyte (SPLIT is
+ * train unless given; test also finds t10k); or a folder CLASS/NAME.png for each class, then SPLIT is a
+ * folder in between. The classes are numbered in natural order of their names (2 before 10), and so are the
+ * files in them
+ *
+ * What a batch holds. x by its type in the file, which also is the rule for scaling:
+ *
+ *   uint8                  float, v / 255; with a scale v * scale
+ *   float16, float, double float as it is; with a scale v * scale
+ *   bool                   float, 0 or 1
+ *   other integers         int64 as it is (they are indices, of words say); with a scale float, v * scale
+ *
+ * The scale is that of the options, else a scalar member `scale` of the .npz. Pictures are [C,H,W] when they
+ * come from PNG and as in the file otherwise. y: integers and bool become int64, floats float; [count,1]
+ * integers are [count]. */
+typedef struct norn_dataset norn_dataset;
+
+typedef struct norn_dataset_options {
+    double scale; /* 0: the rule above */
+    int channels; /* of PNG pictures: 1, 3 or 4 converts to grey, RGB, RGB and alpha; 0: as stored */
+} norn_dataset_options;
+
+/* options NULL: all 0. Errors: NORN_IO, NORN_PARSE, NORN_UNSUPPORTED as for tensor files; NORN_SHAPE (x and y
+ * differ in count, pictures in size; no samples), NORN_ARG (no such split or member, a bad option). */
+NORN_API norn_status norn_dataset_open(const char *spec, const norn_dataset_options *options,
+                                       norn_dataset **out);
+/* The same over tensors [count,...] in host memory; the data set keeps them alive. */
+NORN_API norn_status norn_dataset_open_tensors(const norn_tensor *x, const norn_tensor *y,
+                                               const norn_dataset_options *options, norn_dataset **out);
+NORN_API void norn_dataset_close(norn_dataset *ds);
+
+NORN_API int64_t norn_dataset_count(const norn_dataset *ds);
+/* Of one sample of x, as batches hold it, without the batch axis. */
+NORN_API norn_dtype norn_dataset_dtype(const norn_dataset *ds);
+NORN_API int norn_dataset_rank(const norn_dataset *ds);
+NORN_API const int64_t *norn_dataset_dims(const norn_dataset *ds);
+/* Of one label. */
+NORN_API norn_dtype norn_dataset_label_dtype(const norn_dataset *ds);
+NORN_API int norn_dataset_label_rank(const norn_dataset *ds);
+NORN_API const int64_t *norn_dataset_label_dims(const norn_dataset *ds);
+/* Largest label + 1, counted over the whole of y also where a split was picked; 0 when y is no class number
+ * (float, negative, or above 2^31). */
+NORN_API int64_t norn_dataset_classes(const norn_dataset *ds);
+/* The folder that a class came from; NULL for data without class names. */
+NORN_API const char *norn_dataset_class_name(const norn_dataset *ds, int64_t c);
+/* "digits.npz:train: 1437 samples, x float[8,8] (uint8 / 255), y int64[], 10 classes". Freed by
+ * norn_text_free. */
+NORN_API norn_status norn_dataset_print(const norn_dataset *ds, char **out);
+
+/* From now on every sample has this shape (rank 0: a scalar), as a model's input wants it: [8,8] as [1,8,8]
+ * or [64]. Errors: NORN_SHAPE when the number of elements differs, or when the sizes are the same in another
+ * order, as [H,W,C] and [C,H,W] are: that would need a transposition. */
+NORN_API norn_status norn_dataset_shape(norn_dataset *ds, int rank, const int64_t *dims);
+
+/* Copies n samples and their labels into new host tensors [n,...]. x or y may be NULL when it is not wanted.
+ * Errors: NORN_ARG (an index outside 0 .. count - 1), NORN_NOMEM. */
+NORN_API norn_status norn_dataset_batch(const norn_dataset *ds, const int64_t *indices, int64_t n,
+                                        norn_tensor **x, norn_tensor **y);
+/* Fills order[count] with 0 .. count - 1, shuffled: the same for the same (count, seed, epoch) on every
+ * machine. Fisher-Yates, drawing from Philox4x32-10. */
+NORN_API void norn_dataset_shuffle(const norn_dataset *ds, uint64_t seed, uint32_t epoch, int64_t *order);
+/* A data set of some of the samples, in this order; it shares the memory and outlives the first. */
+NORN_API norn_status norn_dataset_subset(const norn_dataset *ds, const int64_t *indices, int64_t n,
+                                         norn_dataset **out);
+/* Two parts drawn at random, `first` with n samples and `rest` with the others; neither may be empty
+ * (NORN_ARG). */
+NORN_API norn_status norn_dataset_split(const norn_dataset *ds, int64_t n, uint64_t seed,
+                                        norn_dataset **first, norn_dataset **rest);
 
 #ifdef __cplusplus
 }
