@@ -12,8 +12,8 @@ norn_context *norni_buffer_context(const norn_buffer *b);
 /* Enqueued, not waited for: `data` must stay valid until norn_context_finish. */
 norn_status norni_buffer_write_async(norn_buffer *b, size_t offset_bytes, const void *data, size_t bytes);
 norn_status norni_buffer_read_async(const norn_buffer *b, size_t offset_bytes, void *data, size_t bytes);
-norn_status norni_buffer_copy_async(const norn_buffer *from, size_t from_bytes, norn_buffer *to, size_t to_bytes,
-                                    size_t bytes);
+norn_status norni_buffer_copy_async(const norn_buffer *from, size_t from_bytes, norn_buffer *to,
+                                    size_t to_bytes, size_t bytes);
 norn_status norni_buffer_fill_async(norn_buffer *b, size_t offset_bytes, size_t bytes, uint8_t value);
 /* The buffer under a device tensor (borrowed), and a tensor over a buffer (which it takes a reference to). */
 norn_buffer *norni_tensor_buffer(const norn_tensor *t);

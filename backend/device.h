@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a device is and can do, as plain data: no OpenCL handle in here, so that a plan can be made from a text
- * snapshot of a device that this machine does not have. */
+/* What a device is and can do, as plain data: no OpenCL handle in here, so that a plan can be made from a
+ * text snapshot of a device that this machine does not have. */
 #ifndef NORNI_DEVICE_H
 #define NORNI_DEVICE_H
 #include "base/status.h"
@@ -13,14 +13,14 @@ struct norn_device {
     size_t max_work_group, max_work_item[3];
     size_t base_align_bytes; /* sub-buffer offsets are multiples of this */
     unsigned cacheline_bytes;
-    unsigned vector_float;    /* preferred vector width for float, as the driver says */
-    bool local_dedicated;     /* local memory is real on-chip memory, not a piece of global memory */
+    unsigned vector_float; /* preferred vector width for float, as the driver says */
+    bool local_dedicated;  /* local memory is real on-chip memory, not a piece of global memory */
     bool fp16, fp64, subgroups, unified_memory, images;
-    bool no_compiler;         /* CL_DEVICE_COMPILER_AVAILABLE is false: unusable */
+    bool no_compiler; /* CL_DEVICE_COMPILER_AVAILABLE is false: unusable */
 };
 
-/* True for devices that run work-items on CPU cores (whatever the driver calls itself): these want one work-item
- * a work-group, wide vectors and no local memory. */
+/* True for devices that run work-items on CPU cores (whatever the driver calls itself): these want one
+ * work-item a work-group, wide vectors and no local memory. */
 bool norni_device_is_cpu(const norn_device *d);
 
 #endif

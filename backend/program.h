@@ -13,12 +13,14 @@ typedef struct {
     const char *options; /* "-DT_F32 -DMR=8"; -cl-std=CL1.2 is added here, fast-math options are refused */
 } norni_program_source;
 
-/* Programs for n sources, in the same order: from memory, else from the disk cache, else built (those that miss, side
- * by side in threads). They belong to the context. An error names program, device and options and holds the first
- * lines of the build log. */
-norn_status norni_programs_get(norn_context *ctx, const norni_program_source *src, size_t n, norni_program **out);
+/* Programs for n sources, in the same order: from memory, else from the disk cache, else built (those that
+ * miss, side by side in threads). They belong to the context. An error names program, device and options and
+ * holds the first lines of the build log. */
+norn_status norni_programs_get(norn_context *ctx, const norni_program_source *src, size_t n,
+                               norni_program **out);
 
-/* A kernel of its own, with arguments of its own. Errors: NORN_INTERNAL when the program has no such kernel. */
+/* A kernel of its own, with arguments of its own. Errors: NORN_INTERNAL when the program has no such kernel.
+ */
 norn_status norni_kernel_new(norni_program *p, const char *name, norni_kernel **out);
 void norni_kernel_free(norni_kernel *k);
 /* Arguments are checked against what clGetKernelInfo says: index, and for values the size. A kernel keeps a
@@ -32,12 +34,12 @@ norn_status norni_kernel_ready(const norni_kernel *k);
 typedef struct {
     int dims;
     size_t global[3], local[3]; /* local[0] 0: the driver chooses; global is rounded up to it by the caller */
-    const char *what;           /* operator text for messages and the profile, or NULL; must outlive the context */
-    double flops, bytes;        /* for the profile */
+    const char *what;    /* operator text for messages and the profile, or NULL; must outlive the context */
+    double flops, bytes; /* for the profile */
 } norni_launch;
 
-/* Enqueues; nothing is waited for. A global size of 0 in any dimension enqueues nothing. Errors name call, code,
- * kernel, sizes and device. */
+/* Enqueues; nothing is waited for. A global size of 0 in any dimension enqueues nothing. Errors name call,
+ * code, kernel, sizes and device. */
 norn_status norni_kernel_launch(norni_kernel *k, const norni_launch *l);
 /* Largest work-group this kernel can have on its device. */
 size_t norni_kernel_max_work_group(const norni_kernel *k);

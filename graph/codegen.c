@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OpenCL C for groups of pointwise nodes: as a kernel of their own, or as the epilogue of another kernel. Both print
- * each node's formula once for vectors and once for single elements; they differ in how operands are addressed. */
+/* OpenCL C for groups of pointwise nodes: as a kernel of their own, or as the epilogue of another kernel.
+ * Both print each node's formula once for vectors and once for single elements; they differ in how operands
+ * are addressed. */
 #include "graph/plan.h"
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +13,8 @@ typedef enum { AT_FLAT, AT_UNIT, AT_SPLAT, AT_STRIDED } access_kind;
 
 typedef struct {
     const norn_value *value;
-    bool channel;                /* a [C] vector along axis 1 */
-    int64_t strides[MAX_DIMS];   /* over the iteration space; after collapsing over that */
+    bool channel;              /* a [C] vector along axis 1 */
+    int64_t strides[MAX_DIMS]; /* over the iteration space; after collapsing over that */
     access_kind access;
 } operand;
 
@@ -21,14 +22,14 @@ typedef struct {
     norni_emit *e;
     const norni_cluster *c;
     const int *uses;
-    norni_expr_var *vars;         /* by operand, then by node */
-    const norni_expr **formulas;  /* by node, over its inputs */
+    norni_expr_var *vars;        /* by operand, then by node */
+    const norni_expr **formulas; /* by node, over its inputs */
     operand in[MAX_OPERANDS];
     int n_in;
-    int stored[64], n_stored;     /* nodes whose results are needed outside */
+    int stored[64], n_stored; /* nodes whose results are needed outside */
     int rank;
     int64_t dims[MAX_DIMS];
-    const norn_value *anchor;     /* epilogues: the value that arrives in `acc` */
+    const norn_value *anchor; /* epilogues: the value that arrives in `acc` */
 } group;
 
 static bool is_literal(const norn_value *v) {
@@ -70,7 +71,8 @@ static norn_status collect(group *g) {
         int inside = 0;
         for (int k = 0; k < n->n_in; k++) {
             const norn_value *v = n->in[k];
-            if (v && inner_node(g, v) < 0 && !is_literal(v) && v != g->anchor && find_operand(g, v, is_channel(n, k)) < 0)
+            if (v && inner_node(g, v) < 0 && !is_literal(v) && v != g->anchor &&
+                find_operand(g, v, is_channel(n, k)) < 0)
                 return norni_fail(NORN_INTERNAL, "pointwise group: more than %d operands", MAX_OPERANDS);
         }
         for (int j = i + 1; j < c->n_nodes; j++)
@@ -154,7 +156,10 @@ static void print_load(norni_str *s, norn_dtype t, int w, const char *p, const c
 }
 
 static void print_store(norni_str *s, norn_dtype t, int w, const char *p, const char *i, const char *v) {
-    const char *f = t == NORN_F16 ? "vstore_half" : t == NORN_BF16 ? "norni_bf16_st" : "vstore", *rte = t == NORN_F16 ? "_rte" : "";
+    const char *f = t == NORN_F16    ? "vstore_half"
+                    : t == NORN_BF16 ? "norni_bf16_st"
+                                     : "vstore",
+               *rte = t == NORN_F16 ? "_rte" : "";
     if (w > 1)
         norni_str_addf(s, "%s%d%s(%s, %s%s + %s);\n", f, w, rte, v, t == NORN_BF16 ? "" : "0, ", p, i);
     else if (t == NORN_F16)
@@ -207,7 +212,8 @@ static norn_status print_nodes(group *g, norni_str *s, int w, const char *indent
         if (any && !(f = norni_expr_replace(g->e->arena, f, with)))
             return norni_nomem();
         char type[24];
-        norni_str_addf(s, "%sconst %s v%d = ", indent, norni_cl_type(norni_compute_dtype(n->out[0]->type.dtype), w, type), i);
+        norni_str_addf(s, "%sconst %s v%d = ", indent,
+                       norni_cl_type(norni_compute_dtype(n->out[0]->type.dtype), w, type), i);
         norni_expr_print_cl(s, f, vars, n->out[0]->type.dtype, w);
         norni_str_add(s, ";\n");
     }
@@ -260,8 +266,8 @@ static void kernel_name(const group *g, char buf[80]) {
 }
 
 /* ---- A kernel of its own.
- * Rows are the index tuples of all dimensions but the innermost; a work-item takes `rows_per_item` rows and, of each,
- * `chunk` elements. */
+ * Rows are the index tuples of all dimensions but the innermost; a work-item takes `rows_per_item` rows and,
+ * of each, `chunk` elements. */
 static void print_row_offsets(const group *g, norni_str *s) {
     int outer = g->rank - 1;
     norni_str_add(s, "        size_t q = r;\n");
@@ -330,7 +336,8 @@ static norn_status print_kernel(group *g, norni_str *s, const char *name, int w,
     for (int i = 0; i < g->n_in; i++)
         norni_str_addf(s, "__global const %s *p%d, ", storage_type(g->in[i].value->type.dtype, type), i);
     for (int i = 0; i < g->n_stored; i++)
-        norni_str_addf(s, "__global %s *y%d, ", storage_type(g->c->nodes[g->stored[i]]->out[0]->type.dtype, type), i);
+        norni_str_addf(s, "__global %s *y%d, ",
+                       storage_type(g->c->nodes[g->stored[i]]->out[0]->type.dtype, type), i);
     norni_str_add(s, "const ulong n, const ulong chunk, const ulong rows, const ulong rows_per_item");
     norni_str body = {0};
     for (int k = 1; k < outer; k++) {
@@ -341,19 +348,22 @@ static norn_status print_kernel(group *g, norni_str *s, const char *name, int w,
     }
     for (int i = 0; i < g->n_in; i++)
         for (int k = 0; k < g->rank; k++)
-            if (g->in[i].access != AT_FLAT && g->in[i].strides[k] && (k < outer || g->in[i].access == AT_STRIDED)) {
+            if (g->in[i].access != AT_FLAT && g->in[i].strides[k] &&
+                (k < outer || g->in[i].access == AT_STRIDED)) {
                 if (literal)
-                    norni_str_addf(&body, "    const ulong s%d_%d = %lldUL;\n", i, k, (long long)g->in[i].strides[k]);
+                    norni_str_addf(&body, "    const ulong s%d_%d = %lldUL;\n", i, k,
+                                   (long long)g->in[i].strides[k]);
                 else
                     norni_str_addf(s, ", const ulong s%d_%d", i, k);
             }
     norni_str_addf(s, ") {\n%s", body.s ? body.s : "");
     norni_str_free(&body);
-    norni_str_add(s, "    const size_t j0 = get_global_id(0) * chunk, j1 = min((size_t)(j0 + chunk), (size_t)n);\n"
-                     "    const size_t r0 = get_global_id(1) * rows_per_item;\n"
-                     "    const size_t r1 = min((size_t)(r0 + rows_per_item), (size_t)rows);\n"
-                     "    for (size_t r = r0; r < r1; r++) {\n"
-                     "        const size_t f = r * n;\n");
+    norni_str_add(
+        s, "    const size_t j0 = get_global_id(0) * chunk, j1 = min((size_t)(j0 + chunk), (size_t)n);\n"
+           "    const size_t r0 = get_global_id(1) * rows_per_item;\n"
+           "    const size_t r1 = min((size_t)(r0 + rows_per_item), (size_t)rows);\n"
+           "    for (size_t r = r0; r < r1; r++) {\n"
+           "        const size_t f = r * n;\n");
     if (outer)
         print_row_offsets(g, s);
     else
@@ -372,7 +382,9 @@ static norn_status print_kernel(group *g, norni_str *s, const char *name, int w,
     return NORN_OK;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 
 /* How the iteration space is cut into work-items. */
 static void set_range(const group *g, norni_step *s, int w, int64_t *chunk, int64_t *rows_per_item) {
@@ -381,11 +393,13 @@ static void set_range(const group *g, norni_step *s, int w, int64_t *chunk, int6
         rows *= g->dims[k];
     if (norni_device_is_cpu(g->e->device)) {
         int64_t units = g->e->device->compute_units ? g->e->device->compute_units : 1, total = n * rows;
-        int64_t want = ceil_div(total, units * 4); /* elements an item: some slack to balance, launches stay cheap */
+        int64_t want =
+            ceil_div(total, units * 4); /* elements an item: some slack to balance, launches stay cheap */
         want = want < 2048 ? 2048 : want > 65536 ? 65536 : want;
         *chunk = n <= want ? n : ceil_div(want, w) * w;
         *rows_per_item = n <= want ? (want / (n ? n : 1) ? want / (n ? n : 1) : 1) : 1;
-        norni_step_range(s, 2, (size_t)ceil_div(n, *chunk ? *chunk : 1), (size_t)ceil_div(rows, *rows_per_item), 1, 1, 1, 0);
+        norni_step_range(s, 2, (size_t)ceil_div(n, *chunk ? *chunk : 1),
+                         (size_t)ceil_div(rows, *rows_per_item), 1, 1, 1, 0);
     } else {
         *chunk = w;
         *rows_per_item = 1;
@@ -411,7 +425,8 @@ norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const in
     norn_status st = print_kernel(&g, &s, name, w, literal);
     if (st == NORN_OK && s.failed)
         st = norni_nomem();
-    norni_step *step = st == NORN_OK ? norni_emit_source(e, "pointwise", s.s, norni_arena_strdup(e->arena, name)) : NULL;
+    norni_step *step =
+        st == NORN_OK ? norni_emit_source(e, "pointwise", s.s, norni_arena_strdup(e->arena, name)) : NULL;
     norni_str_free(&s);
     if (!step)
         return st == NORN_OK ? e->status : st;
@@ -438,7 +453,8 @@ norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const in
         norni_step_i64(e, step, g.dims[k]);
     for (int i = 0; i < g.n_in && !literal; i++)
         for (int k = 0; k < g.rank; k++)
-            if (g.in[i].access != AT_FLAT && g.in[i].strides[k] && (k < g.rank - 1 || g.in[i].access == AT_STRIDED))
+            if (g.in[i].access != AT_FLAT && g.in[i].strides[k] &&
+                (k < g.rank - 1 || g.in[i].access == AT_STRIDED))
                 norni_step_i64(e, step, g.in[i].strides[k]);
     for (int i = 0; i < c->n_nodes; i++)
         step->flops += (double)norni_type_elems(&c->nodes[i]->out[0]->type) * norni_expr_count(g.formulas[i]);
@@ -453,7 +469,8 @@ typedef struct {
 } epilogue;
 
 static bool same_shape(const norni_type *a, const norni_type *b) {
-    return a->rank == b->rank && (a->rank == 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
+    return a->rank == b->rank &&
+           (a->rank == 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
 }
 
 static norn_status print_epilogue(epilogue *p, norni_str *s, int w, norni_lanes lanes) {
@@ -463,12 +480,13 @@ static norn_status print_epilogue(epilogue *p, norni_str *s, int w, norni_lanes 
     norni_cl_type(norni_compute_dtype(g->anchor->type.dtype), w, type);
     norn_dtype ret = norni_compute_dtype(out->dtype);
     char ret_type[24];
-    norni_str_addf(s, "static inline %s norni_epi_%d(const %s acc, const size_t i, const size_t c", norni_cl_type(ret, w, ret_type),
-                   w, type);
+    norni_str_addf(s, "static inline %s norni_epi_%d(const %s acc, const size_t i, const size_t c",
+                   norni_cl_type(ret, w, ret_type), w, type);
     for (int k = 0; k < g->n_in; k++)
         norni_str_addf(s, ", __global const %s *e%d", storage_type(g->in[k].value->type.dtype, type), k);
     for (int k = 0; k < g->n_stored - 1; k++)
-        norni_str_addf(s, ", __global %s *z%d", storage_type(g->c->nodes[g->stored[k]]->out[0]->type.dtype, type), k);
+        norni_str_addf(s, ", __global %s *z%d",
+                       storage_type(g->c->nodes[g->stored[k]]->out[0]->type.dtype, type), k);
     norni_str_add(s, ") {\n");
     for (int k = 0; k < g->n_in; k++) {
         const operand *o = &g->in[k];
@@ -509,7 +527,8 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
             st = print_epilogue(p, &text, w, lanes);
     norni_str_add(&text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#define NORNI_EPI_ARGS");
     for (int k = 0; k < g->n_in; k++)
-        norni_str_addf(&text, ", __global const %s *norni_e%d", storage_type(g->in[k].value->type.dtype, type), k);
+        norni_str_addf(&text, ", __global const %s *norni_e%d",
+                       storage_type(g->in[k].value->type.dtype, type), k);
     for (int k = 0; k < g->n_stored - 1; k++)
         norni_str_addf(&text, ", __global %s *norni_z%d",
                        storage_type(g->c->nodes[g->stored[k]]->out[0]->type.dtype, type), k);

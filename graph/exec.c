@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executables: from feeds to a bound graph, a plan, a run. Plans are kept by the shapes they were made for. */
+/* Executables: from feeds to a bound graph, a plan, a run. Plans are kept by the shapes they were made for.
+ */
 #include "base/hash.h"
 #include "graph/session.h"
 #include <string.h>
@@ -43,8 +44,8 @@ void norn_executable_free(norn_executable *e) {
     norni_free(e);
 }
 
-norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn_plan_options *options, norn_state *state,
-                                norn_executable **out) {
+norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn_plan_options *options,
+                                norn_state *state, norn_executable **out) {
     *out = NULL;
     char *missing;
     NORNI_TRY(norn_graph_status(g));
@@ -88,7 +89,8 @@ const norn_plan *norn_executable_plan(const norn_executable *e) {
 }
 
 /* ---- Feeds. */
-static norn_status match_feeds(const norn_executable *e, size_t n, const norn_feed *feeds, const norn_tensor **in) {
+static norn_status match_feeds(const norn_executable *e, size_t n, const norn_feed *feeds,
+                               const norn_tensor **in) {
     const norn_graph *g = e->graph;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
@@ -98,8 +100,8 @@ static norn_status match_feeds(const norn_executable *e, size_t n, const norn_fe
             norni_str names = {0};
             for (size_t j = 0; j < g->inputs.n; j++)
                 norni_str_addf(&names, "%s'%s'", j ? ", " : "", g->inputs.v[j]->name);
-            norn_status s = norni_fail(NORN_ARG, "feed '%s': there is no input of this name (there are: %s)", feeds[i].name,
-                                       names.s ? names.s : "none");
+            norn_status s = norni_fail(NORN_ARG, "feed '%s': there is no input of this name (there are: %s)",
+                                       feeds[i].name, names.s ? names.s : "none");
             norni_str_free(&names);
             return s;
         }
@@ -120,9 +122,9 @@ static norn_status match_feeds(const norn_executable *e, size_t n, const norn_fe
             continue;
         norni_str want = {0};
         norni_type_print(&want, g, &v->type);
-        norn_status s = norni_fail(t->dtype == v->type.dtype ? NORN_SHAPE : NORN_DTYPE, "input '%s': got %s%s (wanted %s)",
-                                   v->name, norni_dtype_name(t->dtype), norni_shape_text(t->rank, t->dims, shape),
-                                   want.s ? want.s : "");
+        norn_status s = norni_fail(t->dtype == v->type.dtype ? NORN_SHAPE : NORN_DTYPE,
+                                   "input '%s': got %s%s (wanted %s)", v->name, norni_dtype_name(t->dtype),
+                                   norni_shape_text(t->rank, t->dims, shape), want.s ? want.s : "");
         norni_str_free(&want);
         return s;
     }
@@ -151,9 +153,10 @@ static norn_status check_names(const sizes *s) {
         for (int d = 0; d < s->g->inputs.v[k]->type.rank; d++) {
             const char *n = norni_dim_name(s->g, s->g->inputs.v[k]->type.dims[d]);
             if (n && size_of_name(s, n) != s->in[k]->dims[d])
-                return norni_fail(NORN_SHAPE, "input '%s': size %lld in dimension %d (wanted %lld: '%s' is that elsewhere)",
-                                  s->g->inputs.v[k]->name, (long long)s->in[k]->dims[d], d,
-                                  (long long)size_of_name(s, n), n);
+                return norni_fail(
+                    NORN_SHAPE, "input '%s': size %lld in dimension %d (wanted %lld: '%s' is that elsewhere)",
+                    s->g->inputs.v[k]->name, (long long)s->in[k]->dims[d], d, (long long)size_of_name(s, n),
+                    n);
         }
     return NORN_OK;
 }
@@ -168,8 +171,8 @@ static uint64_t feeds_key(const norn_executable *e, const norn_tensor *const *in
     return h;
 }
 
-/* ---- Shapes that depend on data: the run is cut there. The values that are needed are computed by a graph of their
- * own, read, and become constants of the rest. */
+/* ---- Shapes that depend on data: the run is cut there. The values that are needed are computed by a graph
+ * of their own, read, and become constants of the rest. */
 typedef struct {
     const norn_value *const *values;
     norn_tensor *const *tensors;
@@ -185,7 +188,8 @@ static norn_status put_known(norni_rebuild *r, const norn_node *node, norn_value
         wanted++;
         for (int i = 0; i < k->n; i++)
             if (k->values[i] == node->out[o]) {
-                r->map[node->out[o]->id] = norni_value_const(r->to, node->out[o]->name, norni_tensor_ref(k->tensors[i]));
+                r->map[node->out[o]->id] =
+                    norni_value_const(r->to, node->out[o]->name, norni_tensor_ref(k->tensors[i]));
                 found++;
             }
     }
@@ -200,8 +204,8 @@ static bool node_static(const norn_node *n) {
     return true;
 }
 
-/* What has to be known before the shapes of node n can be: its shape inputs, or for a node whose shapes depend on all of
- * its data (NonZero) every input. */
+/* What has to be known before the shapes of node n can be: its shape inputs, or for a node whose shapes
+ * depend on all of its data (NonZero) every input. */
 static int blocking(const norn_node *n, norn_value **out) {
     int count = 0;
     for (int host = 1; host >= 0 && !count; host--)
@@ -213,7 +217,8 @@ static int blocking(const norn_node *n, norn_value **out) {
     return count;
 }
 
-static norn_status run_part(norn_executable *e, norn_graph *part, const norn_tensor *const *in, norn_fetch *fetches, int n) {
+static norn_status run_part(norn_executable *e, norn_graph *part, const norn_tensor *const *in,
+                            norn_fetch *fetches, int n) {
     norn_executable *x;
     norn_status s = norn_executable_new(e->session, part, &e->options, e->state, &x);
     norn_feed feeds[64];
@@ -230,7 +235,8 @@ static norn_status run_part(norn_executable *e, norn_graph *part, const norn_ten
 }
 
 /* Replaces *g by a graph in which the first node of unknown shape has become known. */
-static norn_status cut(norn_executable *e, const norn_node *node, const norn_tensor *const *in, norn_graph **g) {
+static norn_status cut(norn_executable *e, const norn_node *node, const norn_tensor *const *in,
+                       norn_graph **g) {
     norn_value *need[32];
     norn_tensor *got[32] = {0};
     int n = blocking(node, need);
@@ -276,7 +282,12 @@ static norn_status cut(norn_executable *e, const norn_node *node, const norn_ten
         got[i] = fetches[i].tensor;
     if (s == NORN_OK) {
         known_values k = {(const norn_value *const *)need, got, n};
-        norni_rebuild r = {.from = *g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .rewrite = put_known, .ctx = &k};
+        norni_rebuild r = {.from = *g,
+                           .fold = true,
+                           .merge = true,
+                           .fold_limit_elems = 1 << 16,
+                           .rewrite = put_known,
+                           .ctx = &k};
         s = norni_rebuild_run(&r);
         next = r.to;
     }
@@ -291,7 +302,8 @@ static norn_status cut(norn_executable *e, const norn_node *node, const norn_ten
     return s;
 }
 
-static norn_status resolve(norn_executable *e, const norn_tensor *const *in, norn_graph **g, bool *data_dependent) {
+static norn_status resolve(norn_executable *e, const norn_tensor *const *in, norn_graph **g,
+                           bool *data_dependent) {
     for (int cuts = 0;; cuts++) {
         const norn_node *unknown = NULL;
         for (size_t i = 0; i < (*g)->nodes.n && !unknown; i++)
@@ -384,7 +396,8 @@ static norn_status find_output(const norn_executable *e, const char *name, size_
     return s;
 }
 
-static norn_status run(norn_executable *e, const norn_tensor *const *in, size_t n_fetches, norn_fetch *fetches) {
+static norn_status run(norn_executable *e, const norn_tensor *const *in, size_t n_fetches,
+                       norn_fetch *fetches) {
     uint64_t key = feeds_key(e, in);
     cached *c = NULL;
     sizes names = {e->graph, in};
@@ -404,7 +417,8 @@ static norn_status run(norn_executable *e, const norn_tensor *const *in, size_t 
     for (size_t i = 0; i < n_fetches; i++) {
         size_t o;
         NORNI_TRY(find_output(e, fetches[i].name, &o));
-        NORNI_TRY(norni_prefix(norni_loaded_fetch(c->loaded, o, &fetches[i].tensor), "output '%s'", fetches[i].name));
+        NORNI_TRY(norni_prefix(norni_loaded_fetch(c->loaded, o, &fetches[i].tensor), "output '%s'",
+                               fetches[i].name));
     }
     return NORN_OK;
 }
@@ -433,7 +447,8 @@ norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_f
         s = run(e, in, n_fetches, fetches);
     if (s == NORN_OK)
         s = norn_context_finish(ctx);
-    else if (in && packed) { /* transfers may be under way into memory that is freed below; the first error stands */
+    else if (in && packed) { /* transfers may be under way into memory that is freed below; the first error
+                                stands */
         char *message = norni_strdup(norn_error());
         if (norn_context_finish(ctx) != NORN_OK && message)
             norni_fail(s, "%s", message);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which nodes share a kernel. A pointwise node joins the cluster of its readers when all of them are in one cluster
- * and the shapes agree. So only the last node of a cluster, its root, is read from outside, and no cycle can arise.
- * What else a cluster computes may still be stored as an output or a state. */
+/* Which nodes share a kernel. A pointwise node joins the cluster of its readers when all of them are in one
+ * cluster and the shapes agree. So only the last node of a cluster, its root, is read from outside, and no
+ * cycle can arise. What else a cluster computes may still be stored as an output or a state. */
 #include "graph/plan.h"
 #include <string.h>
 
@@ -24,7 +24,8 @@ int norni_epilogue_axis(const norn_node *node) {
 }
 
 static bool same_shape(const norni_type *a, const norni_type *b) {
-    return a->rank == b->rank && (a->rank == 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
+    return a->rank == b->rank &&
+           (a->rank == 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
 }
 
 /* Scalars and vectors along the channel axis can be read in an epilogue, as can tensors of the same shape. */
@@ -43,8 +44,8 @@ static bool epilogue_input(const norni_type *out, int axis, const norn_node *use
 
 typedef struct {
     const norn_graph *g;
-    int *cluster;   /* by node: the id of its root */
-    int *reader;    /* by value: cluster of all its readers so far; -1 none, -2 several */
+    int *cluster;            /* by node: the id of its root */
+    int *reader;             /* by value: cluster of all its readers so far; -1 none, -2 several */
     int *n_nodes, *n_inputs; /* by root */
 } fusion;
 
@@ -61,7 +62,8 @@ static bool joins(const fusion *f, const norn_node *n, int root) {
            f->n_nodes[root] < MAX_NODES && f->n_inputs[root] + external_inputs(n) <= MAX_INPUTS;
 }
 
-/* The anchor whose result a pointwise cluster may absorb: the latest fitting one, so that the others are there. */
+/* The anchor whose result a pointwise cluster may absorb: the latest fitting one, so that the others are
+ * there. */
 static norn_node *find_anchor(const fusion *f, const norni_cluster *c, const bool *taken) {
     const norni_type *out = &c->nodes[c->n_nodes - 1]->out[0]->type;
     int root = c->nodes[c->n_nodes - 1]->id;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reverse mode on the graph: one walk from the outputs back, which asks each operator for its rule and takes care of
- * broadcasting, accumulation and missing paths. Gradients are ordinary nodes, so they can be differentiated again. */
+/* Reverse mode on the graph: one walk from the outputs back, which asks each operator for its rule and takes
+ * care of broadcasting, accumulation and missing paths. Gradients are ordinary nodes, so they can be
+ * differentiated again. */
 #include "graph/graph.h"
 #include "ops/op.h"
 #include <stdio.h>
@@ -8,10 +9,10 @@
 
 typedef struct {
     norn_graph *g;
-    norn_value **dy;   /* gradient that has arrived, by value id */
-    bool *depends;     /* on one of the x, by value id */
-    size_t n;          /* length of both */
-    size_t first;      /* nodes before this one are not differentiated */
+    norn_value **dy; /* gradient that has arrived, by value id */
+    bool *depends;   /* on one of the x, by value id */
+    size_t n;        /* length of both */
+    size_t first;    /* nodes before this one are not differentiated */
 } walk;
 
 static norn_status start(walk *w, norn_graph *g, size_t first, size_t n_x, norn_value *const *x) {
@@ -49,18 +50,21 @@ static norn_value *shape_of(norn_graph *g, norn_value *v) {
     return NORNI_OP1(g, v, "Shape");
 }
 
-/* dx brought to the type of x: summed over what was broadcast, or spread out where the rule left that to us. */
+/* dx brought to the type of x: summed over what was broadcast, or spread out where the rule left that to us.
+ */
 static norn_value *fit(norn_graph *g, norn_value *dx, norn_value *x) {
     int64_t axes[NORN_MAX_RANK];
     int n = 0, lead = dx->type.rank - x->type.rank;
     bool spread = lead < 0, keep = false;
     if (dx->type.dtype != x->type.dtype)
         return norni_graph_failed(g, norni_fail(NORN_INTERNAL, "gradient has type %s (wanted %s)",
-                                                norni_dtype_name(dx->type.dtype), norni_dtype_name(x->type.dtype)));
+                                                norni_dtype_name(dx->type.dtype),
+                                                norni_dtype_name(x->type.dtype)));
     if (norni_type_equal(&dx->type, &x->type))
         return dx;
     if (dx->type.rank < 0 || x->type.rank < 0)
-        return norni_graph_failed(g, norni_fail(NORN_SHAPE, "gradient: a rank is not known; bind the sizes first"));
+        return norni_graph_failed(
+            g, norni_fail(NORN_SHAPE, "gradient: a rank is not known; bind the sizes first"));
     for (int i = 0; i < dx->type.rank; i++) {
         norni_dim d = dx->type.dims[i], want = i < lead ? 1 : x->type.dims[i - lead];
         if (i < lead)
@@ -73,8 +77,9 @@ static norn_value *fit(norn_graph *g, norn_value *dx, norn_value *x) {
         } else if (d == 1)
             spread = true;
         else
-            return norni_graph_failed(g, norni_fail(NORN_SHAPE, "gradient: whether a size was broadcast is not known; bind "
-                                                                "the sizes first"));
+            return norni_graph_failed(
+                g, norni_fail(NORN_SHAPE, "gradient: whether a size was broadcast is not known; bind "
+                                          "the sizes first"));
     }
     if (n)
         dx = NORNI_OP2(g, dx, norni_i64_const(g, n, axes), "ReduceSum<keepdims=%d>", keep && lead <= 0);
@@ -108,8 +113,9 @@ static void formula_rule(norni_grad *c) {
         if (a->flags & NORNI_ATTR_OLD || (a->kind != NORNI_ATTR_FLOAT && a->kind != NORNI_ATTR_INT))
             continue;
         names[n] = a->name;
-        vars[n++] = norni_scalar_const(c->g, dtype, a->kind == NORNI_ATTR_FLOAT ? (double)*(const float *)p
-                                                                               : (double)*(const int64_t *)p);
+        vars[n++] = norni_scalar_const(c->g, dtype,
+                                       a->kind == NORNI_ATTR_FLOAT ? (double)*(const float *)p
+                                                                   : (double)*(const int64_t *)p);
     }
     for (int i = 0; i < c->node->n_in; i++)
         if (c->want[i] && op->grad_formulas[i])
@@ -153,7 +159,8 @@ static norn_status apply_rule(norni_grad *c) {
     else if (op->expand)
         NORNI_TRY(through_expansion(c));
     else
-        return norni_fail(NORN_UNSUPPORTED, "%s has no gradient", op == &norni_op_unknown ? c->node->type : op->name);
+        return norni_fail(NORN_UNSUPPORTED, "%s has no gradient",
+                          op == &norni_op_unknown ? c->node->type : op->name);
     return norn_graph_status(c->g);
 }
 
@@ -204,14 +211,17 @@ static norn_status walk_back(walk *w, size_t last) {
     return NORN_OK;
 }
 
-void norni_no_gradient(norni_grad *c) { (void)c; }
+void norni_no_gradient(norni_grad *c) {
+    (void)c;
+}
 
 static norn_value *filled(norn_graph *g, norn_value *like, double v) {
     norn_value *scalar = norni_scalar_const(g, like->type.dtype, v);
     return like->type.rank == 0 ? scalar : NORNI_OP2(g, scalar, shape_of(g, like), "Expand");
 }
 
-norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, norn_value *const *x, norn_value **dx) {
+norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, norn_value *const *x,
+                      norn_value **dx) {
     for (size_t i = 0; i < n; i++)
         dx[i] = NULL;
     NORNI_TRY(norn_graph_status(g));
@@ -219,9 +229,9 @@ norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, no
         return norni_fail(NORN_ARG, "gradient: got no value to differentiate");
     for (size_t i = 0; i < n; i++)
         if (!x[i] || !norni_dtype_is_float(x[i]->type.dtype))
-            return norni_fail(NORN_DTYPE, "gradient with respect to '%s': got type %s (wanted a floating-point one)",
-                              x[i] && x[i]->name ? x[i]->name : "",
-                              x[i] ? norni_dtype_name(x[i]->type.dtype) : "nothing");
+            return norni_fail(
+                NORN_DTYPE, "gradient with respect to '%s': got type %s (wanted a floating-point one)",
+                x[i] && x[i]->name ? x[i]->name : "", x[i] ? norni_dtype_name(x[i]->type.dtype) : "nothing");
     if (dy && (dy->type.dtype != y->type.dtype || dy->type.rank != y->type.rank))
         return norni_fail(NORN_SHAPE, "gradient: dy has another type than y");
     walk w;

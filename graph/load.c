@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plan on a device: memory, programs, kernels with their arguments set once, and the enqueueing of a run. */
+/* A plan on a device: memory, programs, kernels with their arguments set once, and the enqueueing of a run.
+ */
 #include "backend/program.h"
 #include "graph/session.h"
 #include "ops/kernel_source.h"
@@ -9,14 +10,16 @@ struct norni_loaded {
     norn_context *ctx;
     norn_plan *plan;
     norn_state *state;
-    norn_buffer **mems;    /* by memory of the plan; MEM_LOAD ones are dropped after loading */
-    norn_buffer **bufs;    /* by planned buffer; NULL where no step reads it */
+    norn_buffer **mems;     /* by memory of the plan; MEM_LOAD ones are dropped after loading */
+    norn_buffer **bufs;     /* by planned buffer; NULL where no step reads it */
     norni_kernel **kernels; /* by step */
     uint64_t state_version; /* for which prepacked states are valid */
     bool packs_state, updates_state;
 };
 
-const norn_plan *norni_loaded_plan(const norni_loaded *l) { return l->plan; }
+const norn_plan *norni_loaded_plan(const norni_loaded *l) {
+    return l->plan;
+}
 
 void norni_loaded_free(norni_loaded *l) {
     if (!l)
@@ -129,7 +132,8 @@ static norn_status upload_constants(norni_loaded *l) {
     const norni_plan_builder *b = &p->builder;
     for (size_t r = 0; r < b->bufs.n; r++) {
         const norni_buf *buf = &b->bufs.v[r];
-        if (buf->kind != NORNI_BUF_VALUE || buf->value->kind != NORNI_CONST || p->places[r].mem < 0 || !buf->bytes)
+        if (buf->kind != NORNI_BUF_VALUE || buf->value->kind != NORNI_CONST || p->places[r].mem < 0 ||
+            !buf->bytes)
             continue;
         norn_buffer *dev;
         NORNI_TRY(buffer(l, (norni_ref)r, &dev));
@@ -142,7 +146,9 @@ static norn_status upload_constants(norni_loaded *l) {
 static norn_status run_host(norni_loaded *l, const norni_step *s) {
     const norn_node *node = s->node;
     norn_tensor *in[NORNI_MAX_ARGS] = {0}, *out[NORNI_MAX_ARGS] = {0};
-    norn_status st = node->n_in + node->n_out <= NORNI_MAX_ARGS ? NORN_OK : norni_fail(NORN_UNSUPPORTED, "too many inputs");
+    norn_status st = node->n_in + node->n_out <= NORNI_MAX_ARGS
+                         ? NORN_OK
+                         : norni_fail(NORN_UNSUPPORTED, "too many inputs");
     norn_buffer *b;
     int arg = 0;
     for (int i = 0; i < node->n_in && st == NORN_OK; i++) {
@@ -200,7 +206,8 @@ static norn_status run_step(norni_loaded *l, size_t i) {
         return norni_buffer_copy_async(a, 0, b, 0, l->plan->builder.bufs.v[s->args[0].ref].bytes);
     case NORNI_STEP_FILL:
         NORNI_TRY(buffer(l, s->args[0].ref, &a));
-        return norni_buffer_fill_async(a, 0, l->plan->builder.bufs.v[s->args[0].ref].bytes, (uint8_t)s->args[1].i);
+        return norni_buffer_fill_async(a, 0, l->plan->builder.bufs.v[s->args[0].ref].bytes,
+                                       (uint8_t)s->args[1].i);
     case NORNI_STEP_HOST:
         return run_host(l, s);
     }
@@ -227,12 +234,14 @@ static norn_status load(norni_loaded *l) {
     for (size_t i = 0; i < p->graph->states.n; i++) { /* every state exists, also one that no step touches */
         norn_buffer *b;
         NORNI_TRY(norni_state_find(l->state, p->graph->states.v[i].value, &b));
-        l->updates_state |= p->graph->states.v[i].next && p->graph->states.v[i].next != p->graph->states.v[i].value;
+        l->updates_state |=
+            p->graph->states.v[i].next && p->graph->states.v[i].next != p->graph->states.v[i].value;
     }
     NORNI_TRY(make_kernels(l));
     NORNI_TRY(upload_constants(l));
     for (size_t i = 0; i < p->builder.bufs.n; i++)
-        l->packs_state |= p->builder.bufs.v[i].kind == NORNI_BUF_PACKED && p->builder.bufs.v[i].value->kind == NORNI_STATE;
+        l->packs_state |=
+            p->builder.bufs.v[i].kind == NORNI_BUF_PACKED && p->builder.bufs.v[i].value->kind == NORNI_STATE;
     NORNI_TRY(run_steps(l, true));
     l->state_version = l->state->version;
     NORNI_TRY(norn_context_finish(l->ctx));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where planned buffers lie. A buffer's life spans the steps that touch it or a view of it; buffers that live at the
- * same time do not overlap. Work memory is assigned largest first, each at the lowest offset that is free during its
- * life, which comes within a few percent of the lower bound on networks. */
+/* Where planned buffers lie. A buffer's life spans the steps that touch it or a view of it; buffers that live
+ * at the same time do not overlap. Work memory is assigned largest first, each at the lowest offset that is
+ * free during its life, which comes within a few percent of the lower bound on networks. */
 #include "graph/plan.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +89,8 @@ static bool may_replace(const layout *l, norni_ref from, norni_ref state, const 
     return written;
 }
 
-/* A state's next content is computed straight into the state's buffer where that is possible: no copy at the end. */
+/* A state's next content is computed straight into the state's buffer where that is possible: no copy at the
+ * end. */
 static void merge_states(layout *l) {
     norni_plan_builder *b = &l->p->builder;
     for (size_t i = 0; i < b->steps.n; i++) {
@@ -118,8 +119,8 @@ static void merge_in_place(layout *l) {
         const norni_step *s = b->steps.v[i];
         for (int o = 0; o < s->n_args; o++) {
             norni_ref out = s->args[o].ref;
-            if (s->args[o].kind != NORNI_ARG_BUFFER || s->args[o].access != NORNI_WRITE || l->root[out] != out ||
-                b->bufs.v[out].kind != NORNI_BUF_VALUE || at[out].first != i)
+            if (s->args[o].kind != NORNI_ARG_BUFFER || s->args[o].access != NORNI_WRITE ||
+                l->root[out] != out || b->bufs.v[out].kind != NORNI_BUF_VALUE || at[out].first != i)
                 continue;
             for (int k = 0; k < s->n_args; k++) {
                 norni_ref in = s->args[k].kind == NORNI_ARG_BUFFER ? l->root[s->args[k].ref] : -1;
@@ -153,14 +154,16 @@ static norn_status add_mem(norn_plan *p, norni_mem_kind kind, int *index) {
     return NORN_OK;
 }
 
-static size_t align_up(size_t n, size_t a) { return (n + a - 1) / a * a; }
+static size_t align_up(size_t n, size_t a) {
+    return (n + a - 1) / a * a;
+}
 
 static norn_status too_large(const norn_plan *p, norni_ref r) {
     const norni_buf *b = &p->builder.bufs.v[r];
     return norni_fail(NORN_NOMEM, "%s%s%s needs %zu bytes in one piece (%s allows %llu)",
-                      b->value && b->value->name ? "tensor '" : "a tensor", b->value && b->value->name ? b->value->name : "",
-                      b->value && b->value->name ? "'" : "", b->bytes, p->device.name,
-                      (unsigned long long)p->device.max_alloc_bytes);
+                      b->value && b->value->name ? "tensor '" : "a tensor",
+                      b->value && b->value->name ? b->value->name : "", b->value && b->value->name ? "'" : "",
+                      b->bytes, p->device.name, (unsigned long long)p->device.max_alloc_bytes);
 }
 
 typedef struct {
@@ -243,7 +246,8 @@ static norn_status place_work(layout *l) {
     return NORN_OK;
 }
 
-/* Constants are laid one after the other; those that only load steps read go to memory that is dropped afterwards. */
+/* Constants are laid one after the other; those that only load steps read go to memory that is dropped
+ * afterwards. */
 static norn_status place_constants(layout *l) {
     norn_plan *p = l->p;
     norni_plan_builder *b = &p->builder;
@@ -257,15 +261,16 @@ static norn_status place_constants(layout *l) {
                 kind = NORNI_MEM_CONST;
         for (int i = 0; i < l->n_steps && kind == NORNI_MEM_LOAD; i++)
             for (int k = 0; k < b->steps.v[i]->n_args && !b->steps.v[i]->load; k++)
-                if (b->steps.v[i]->args[k].kind == NORNI_ARG_BUFFER && l->root[b->steps.v[i]->args[k].ref] == r)
+                if (b->steps.v[i]->args[k].kind == NORNI_ARG_BUFFER &&
+                    l->root[b->steps.v[i]->args[k].ref] == r)
                     kind = NORNI_MEM_CONST;
         if (p->places[r].last < 0)
             continue; /* nobody reads it */
         if (p->places[r].bytes > limit)
             return too_large(p, r);
         int m = 0;
-        while (m < p->n_mems && (p->mems[m].kind != kind || p->mems[m].bytes + p->places[r].bytes +
-                                                                    p->device.base_align_bytes > limit))
+        while (m < p->n_mems && (p->mems[m].kind != kind ||
+                                 p->mems[m].bytes + p->places[r].bytes + p->device.base_align_bytes > limit))
             m++;
         if (m == p->n_mems)
             NORNI_TRY(add_mem(p, kind, &m));
@@ -318,10 +323,11 @@ norn_status norni_plan_memory(norn_plan *p) {
     uint64_t total = norn_plan_arena_bytes(p) + norn_plan_constant_bytes(p);
     uint64_t limit = p->options.memory_limit_bytes ? p->options.memory_limit_bytes : p->device.memory_bytes;
     if (limit && total > limit)
-        return norni_fail(NORN_NOMEM, "the plan needs %llu bytes: work %llu, constants and state %llu (%s %llu)",
-                          (unsigned long long)total, (unsigned long long)norn_plan_arena_bytes(p),
-                          (unsigned long long)norn_plan_constant_bytes(p),
-                          p->options.memory_limit_bytes ? "the limit is" : "the device has", (unsigned long long)limit);
+        return norni_fail(
+            NORN_NOMEM, "the plan needs %llu bytes: work %llu, constants and state %llu (%s %llu)",
+            (unsigned long long)total, (unsigned long long)norn_plan_arena_bytes(p),
+            (unsigned long long)norn_plan_constant_bytes(p),
+            p->options.memory_limit_bytes ? "the limit is" : "the device has", (unsigned long long)limit);
     return NORN_OK;
 }
 
@@ -384,7 +390,8 @@ norn_status norn_plan_verify(const norn_plan *p) {
         while (!valid[r] && b->bufs.v[r].alias >= 0)
             r = b->bufs.v[r].alias;
         if (!valid[r])
-            s = norni_fail(NORN_INTERNAL, "plan: output '%s' does not survive the run", p->graph->outputs.v[i].name);
+            s = norni_fail(NORN_INTERNAL, "plan: output '%s' does not survive the run",
+                           p->graph->outputs.v[i].name);
     }
     norni_free(valid);
     return s;

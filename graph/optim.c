@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Optimizers as graph-to-graph functions: each parameter's update is a few pointwise operators, which fuse into one
- * kernel. The rules are those of PyTorch 2 (torch.optim), from its documentation. */
+/* Optimizers as graph-to-graph functions: each parameter's update is a few pointwise operators, which fuse
+ * into one kernel. The rules are those of PyTorch 2 (torch.optim), from its documentation. */
 #include "graph/graph.h"
 #include "ops/op.h"
 #include <math.h>
@@ -35,23 +35,32 @@ static norn_status check(const norn_optimizer *o) {
         const char *name;
         double v, lo, below;
     } range[] = {
-        {"lr", o->lr, 0, INFINITY},          {"momentum", o->momentum, 0, INFINITY}, {"dampening", o->dampening, -INFINITY, INFINITY},
-        {"weight-decay", o->weight_decay, 0, INFINITY}, {"beta1", o->beta1, 0, 1},   {"beta2", o->beta2, 0, 1},
-        {"eps", o->eps, 0, INFINITY},        {"alpha", o->alpha, 0, INFINITY},       {"lr-decay", o->lr_decay, 0, INFINITY},
+        {"lr", o->lr, 0, INFINITY},
+        {"momentum", o->momentum, 0, INFINITY},
+        {"dampening", o->dampening, -INFINITY, INFINITY},
+        {"weight-decay", o->weight_decay, 0, INFINITY},
+        {"beta1", o->beta1, 0, 1},
+        {"beta2", o->beta2, 0, 1},
+        {"eps", o->eps, 0, INFINITY},
+        {"alpha", o->alpha, 0, INFINITY},
+        {"lr-decay", o->lr_decay, 0, INFINITY},
         {"initial-accumulator", o->initial_accumulator, 0, INFINITY},
     };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
         if (!(range[i].v >= range[i].lo && range[i].v < range[i].below))
-            return norni_fail(NORN_ARG, "optimizer: %s: got %g (wanted a number from %g up to below %g)", range[i].name,
-                              range[i].v, range[i].lo, range[i].below);
+            return norni_fail(NORN_ARG, "optimizer: %s: got %g (wanted a number from %g up to below %g)",
+                              range[i].name, range[i].v, range[i].lo, range[i].below);
     if (o->nesterov && (o->momentum <= 0 || o->dampening != 0))
-        return norni_fail(NORN_ARG, "optimizer: nesterov: got momentum %g, dampening %g (wanted a momentum above 0 and no "
-                                    "dampening)", o->momentum, o->dampening);
+        return norni_fail(
+            NORN_ARG,
+            "optimizer: nesterov: got momentum %g, dampening %g (wanted a momentum above 0 and no "
+            "dampening)",
+            o->momentum, o->dampening);
     return NORN_OK;
 }
 
-/* The variables of the update formulas. Hyperparameters are constants, lr may be an input; t is the number of this step,
- * from 1; c1 and c2 are 1 - beta^t. */
+/* The variables of the update formulas. Hyperparameters are constants, lr may be an input; t is the number of
+ * this step, from 1; c1 and c2 are 1 - beta^t. */
 enum { P, G, M, V, A, LR, MU, DAMP, WD, B1, B2, EPS, ALPHA, T, C1, C2, N_VARS };
 static const char *const names[N_VARS] = {"p",  "g",  "m",  "v",   "a",     "lr", "mu", "damp",
                                           "wd", "b1", "b2", "eps", "alpha", "t",  "c1", "c2"};
@@ -63,7 +72,9 @@ typedef struct {
     norn_dtype dtype;
 } update;
 
-static norn_value *f(update *u, const char *text) { return norni_formula(u->g, text, N_VARS, names, u->vars); }
+static norn_value *f(update *u, const char *text) {
+    return norni_formula(u->g, text, N_VARS, names, u->vars);
+}
 
 /* A state beside the parameter: "NAME/m". */
 static norn_value *slot(update *u, const char *suffix, double initial) {
@@ -71,8 +82,9 @@ static norn_value *slot(update *u, const char *suffix, double initial) {
     char name[512];
     norn_tensor *t;
     snprintf(name, sizeof name, "%s/%s", p->name, suffix);
-    norn_status s = norni_type_static(&p->type) ? norni_tensor_host(p->type.dtype, p->type.rank, p->type.dims, &t)
-                                                : norni_fail(NORN_SHAPE, "parameter '%s': a size is not known", p->name);
+    norn_status s = norni_type_static(&p->type)
+                        ? norni_tensor_host(p->type.dtype, p->type.rank, p->type.dims, &t)
+                        : norni_fail(NORN_SHAPE, "parameter '%s': a size is not known", p->name);
     if (s == NORN_OK && norni_graph_find(u->g, name)) {
         norn_tensor_free(t);
         s = norni_fail(NORN_ARG, "optimizer: the name '%s' is taken", name);
@@ -193,11 +205,12 @@ static norn_status prepare(update *u, norn_value *lr, norn_value **step) {
                   {B2, o->beta2},    {EPS, o->eps},        {ALPHA, o->alpha}};
     for (size_t i = 0; i < sizeof consts / sizeof *consts; i++)
         u->vars[consts[i].var] = norni_scalar_const(u->g, u->dtype, consts[i].v);
-    u->vars[LR] = !lr ? norni_scalar_const(u->g, u->dtype, o->lr)
+    u->vars[LR] = !lr                    ? norni_scalar_const(u->g, u->dtype, o->lr)
                   : u->dtype == NORN_F32 ? lr
                                          : NORNI_OP1(u->g, lr, "Cast<to=%d>", (int)u->dtype);
     bool is_adam = o->kind == NORN_ADAM || o->kind == NORN_ADAMW;
-    if (is_adam || (o->kind == NORN_SGD && o->dampening != 0) || (o->kind == NORN_ADAGRAD && o->lr_decay != 0))
+    if (is_adam || (o->kind == NORN_SGD && o->dampening != 0) ||
+        (o->kind == NORN_ADAGRAD && o->lr_decay != 0))
         u->vars[T] = step_number(u->g, u->dtype, step);
     if (is_adam) {
         u->vars[C1] = bias_correction(u, o->beta1);
@@ -210,12 +223,13 @@ static norn_status prepare(update *u, norn_value *lr, norn_value **step) {
     return norn_graph_status(u->g);
 }
 
-norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o, bool lr_input, size_t n,
-                                norn_value *const *parameters) {
+norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o, bool lr_input,
+                                size_t n, norn_value *const *parameters) {
     NORNI_TRY(norn_graph_status(g));
     NORNI_TRY(check(o));
     if (!loss || loss->type.rank != 0)
-        return norni_fail(NORN_SHAPE, "minimize: the loss has rank %d (wanted a scalar)", loss ? loss->type.rank : -1);
+        return norni_fail(NORN_SHAPE, "minimize: the loss has rank %d (wanted a scalar)",
+                          loss ? loss->type.rank : -1);
     size_t all = n ? n : g->states.n;
     norn_value **p = norni_alloc_array(all + 1, sizeof *p), **dp = norni_alloc_array(all + 1, sizeof *dp);
     norn_status s = p && dp ? NORN_OK : norni_nomem();

@@ -17,7 +17,8 @@ void norn_plan_free(norn_plan *p) {
 
 /* ---- Choice. */
 
-/* The wish for a node's operator among "Conv=im2col,clblast": a name for all operators stands alone. NULL: none. */
+/* The wish for a node's operator among "Conv=im2col,clblast": a name for all operators stands alone. NULL:
+ * none. */
 static const char *wish(const char *list, const char *op, char buf[64]) {
     const char *found = NULL;
     while (list && *list) {
@@ -42,7 +43,8 @@ static bool matches(const norni_impl *i, const char *want) {
     return !strcmp(i->name, want) || (i->blas && !strcmp(want, "clblast"));
 }
 
-/* True when some implementation of the operator answers to the name: only then does a wish for all operators bind it. */
+/* True when some implementation of the operator answers to the name: only then does a wish for all operators
+ * bind it. */
 static bool knows(const norn_op *op, const char *want) {
     for (const norni_impl *i = op->impls; i && i->name; i++)
         if (matches(i, want))
@@ -68,8 +70,9 @@ static norn_status choose(const norn_plan *p, const norn_node *node, const norni
     }
     norn_status s = NORN_OK;
     if (!*out)
-        s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)", want ? " '" : "", want ? want : "",
-                       want ? "' that fits" : " fits this device", reasons.s ? reasons.s : "there is none");
+        s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)", want ? " '" : "",
+                       want ? want : "", want ? "' that fits" : " fits this device",
+                       reasons.s ? reasons.s : "there is none");
     norni_str_free(&reasons);
     return s;
 }
@@ -102,7 +105,8 @@ static bool needs_fp64(const norn_node *n) {
 static norn_status emit_host(norni_emit *e) {
     norni_plan_builder *b = e->plan;
     norni_step *s = norni_arena_alloc(e->arena, sizeof *s);
-    if (!s || !(s->args = norni_arena_array(e->arena, NORNI_MAX_ARGS, sizeof *s->args)) || !NORNI_PUSH(&b->steps, s))
+    if (!s || !(s->args = norni_arena_array(e->arena, NORNI_MAX_ARGS, sizeof *s->args)) ||
+        !NORNI_PUSH(&b->steps, s))
         return norni_nomem();
     s->kind = NORNI_STEP_HOST;
     s->node = e->node;
@@ -197,8 +201,8 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
     return NORN_OK;
 }
 
-/* What a state holds after the run, when that is not computed in its place: copied at the end. A value that another
- * state's buffer holds is saved first, so that states may be exchanged. */
+/* What a state holds after the run, when that is not computed in its place: copied at the end. A value that
+ * another state's buffer holds is saved first, so that states may be exchanged. */
 static norn_status plan_state_copies(norn_plan *p) {
     norn_graph *g = p->graph;
     norni_emit e = {.g = g, .device = &p->device, .arena = p->arena, .plan = &p->builder};
@@ -219,7 +223,8 @@ static norn_status plan_state_copies(norn_plan *p) {
     }
     for (size_t i = 0; i < g->states.n && e.status == NORN_OK; i++)
         if (from[i] >= 0) {
-            norni_step *s = norni_emit_copy(&e, from[i], norni_builder_value(&p->builder, g->states.v[i].value));
+            norni_step *s =
+                norni_emit_copy(&e, from[i], norni_builder_value(&p->builder, g->states.v[i].value));
             if (s)
                 s->what = "state";
         }
@@ -237,13 +242,16 @@ static norn_status plan_steps(norn_plan *p) {
             for (char *c = list; c && *c; c++)
                 if (*c == '\n')
                     *c = c[1] ? ',' : 0;
-            norn_status s = norni_fail(NORN_UNSUPPORTED, "operators that norn does not have: %s", list ? list : "");
+            norn_status s =
+                norni_fail(NORN_UNSUPPORTED, "operators that norn does not have: %s", list ? list : "");
             norn_text_free(list);
             return s;
         }
         for (int k = 0; k < n->n_out; k++)
             if (n->out[k] && !norni_type_static(&n->out[k]->type))
-                return at_node(norni_fail(NORN_SHAPE, "the shape of output %d is not known (wanted all sizes bound)", k), p, n);
+                return at_node(
+                    norni_fail(NORN_SHAPE, "the shape of output %d is not known (wanted all sizes bound)", k),
+                    p, n);
     }
     for (size_t i = 0; i < g->inputs.n; i++)
         if (!norni_type_static(&g->inputs.v[i]->type))
@@ -274,7 +282,8 @@ static norn_status plan_steps(norn_plan *p) {
     return s;
 }
 
-norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options, norn_plan **out) {
+norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                            norn_plan **out) {
     norn_plan *p = norni_alloc(sizeof *p);
     *out = NULL;
     if (!p) {
@@ -303,7 +312,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
     return NORN_OK;
 }
 
-norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_plan_options *options, norn_plan **out) {
+norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                          norn_plan **out) {
     norn_graph *copy;
     *out = NULL;
     NORNI_TRY(norn_graph_simplify(g, &copy));
@@ -311,7 +321,9 @@ norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_
 }
 
 /* ---- Reading. */
-size_t norn_plan_step_count(const norn_plan *p) { return p->builder.steps.n; }
+size_t norn_plan_step_count(const norn_plan *p) {
+    return p->builder.steps.n;
+}
 
 static uint64_t mem_bytes(const norn_plan *p, norni_mem_kind kind) {
     uint64_t n = 0;
@@ -320,7 +332,9 @@ static uint64_t mem_bytes(const norn_plan *p, norni_mem_kind kind) {
     return n;
 }
 
-uint64_t norn_plan_arena_bytes(const norn_plan *p) { return mem_bytes(p, NORNI_MEM_WORK); }
+uint64_t norn_plan_arena_bytes(const norn_plan *p) {
+    return mem_bytes(p, NORNI_MEM_WORK);
+}
 
 uint64_t norn_plan_constant_bytes(const norn_plan *p) {
     uint64_t n = mem_bytes(p, NORNI_MEM_CONST);
@@ -361,9 +375,10 @@ static void print_place(norni_str *s, const norn_plan *p, norni_ref r) {
 
 norn_status norn_plan_print(const norn_plan *p, char **out) {
     norni_str s = {0};
-    norni_str_addf(&s, "plan for %s: %zu steps, work %llu bytes (lower bound %llu), constants and state %llu bytes\n",
-                   p->device.name, p->builder.steps.n, (unsigned long long)norn_plan_arena_bytes(p),
-                   (unsigned long long)p->lower_bound_bytes, (unsigned long long)norn_plan_constant_bytes(p));
+    norni_str_addf(
+        &s, "plan for %s: %zu steps, work %llu bytes (lower bound %llu), constants and state %llu bytes\n",
+        p->device.name, p->builder.steps.n, (unsigned long long)norn_plan_arena_bytes(p),
+        (unsigned long long)p->lower_bound_bytes, (unsigned long long)norn_plan_constant_bytes(p));
     for (size_t i = 0; i < p->builder.steps.n; i++) {
         const norni_step *st = p->builder.steps.v[i];
         norni_str_addf(&s, "%4zu %s%s", i, st->load ? "load " : "", st->kernel);
@@ -377,8 +392,8 @@ norn_status norn_plan_print(const norn_plan *p, char **out) {
                     norni_str_addf(&s, "x%zu", st->local[k]);
             }
         } else if (st->kind == NORNI_STEP_GEMM)
-            norni_str_addf(&s, " m=%lld n=%lld k=%lld batch=%lld", (long long)st->gemm.m, (long long)st->gemm.n,
-                           (long long)st->gemm.k, (long long)st->gemm.batch);
+            norni_str_addf(&s, " m=%lld n=%lld k=%lld batch=%lld", (long long)st->gemm.m,
+                           (long long)st->gemm.n, (long long)st->gemm.k, (long long)st->gemm.batch);
         norni_str_addf(&s, "  %s\n", st->what ? st->what : "");
         if (*st->options)
             norni_str_addf(&s, "       options %s\n", st->options);

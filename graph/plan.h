@@ -9,8 +9,8 @@
 
 /* ---- Clusters (graph/fuse.c): what becomes one kernel. */
 typedef struct {
-    norn_node *anchor;   /* a node that is not pointwise, or NULL */
-    norn_node **nodes;   /* pointwise nodes in order; the last one is the root, the only one that others read */
+    norn_node *anchor; /* a node that is not pointwise, or NULL */
+    norn_node **nodes; /* pointwise nodes in order; the last one is the root, the only one that others read */
     int n_nodes;
 } norni_cluster;
 
@@ -19,10 +19,12 @@ typedef struct {
     int n;
 } norni_clusters;
 
-/* Groups the nodes of a graph with static types; clusters come in an order in which they can run. Every anchored
- * cluster may also be run as the anchor alone followed by the pointwise nodes. fuse false: a node each. */
+/* Groups the nodes of a graph with static types; clusters come in an order in which they can run. Every
+ * anchored cluster may also be run as the anchor alone followed by the pointwise nodes. fuse false: a node
+ * each. */
 norn_status norni_fuse(const norn_graph *g, norni_arena *arena, bool fuse, norni_clusters *out);
-/* The axis of a node's output along which its epilogue can read vectors ("channels"); -1: takes no epilogue. */
+/* The axis of a node's output along which its epilogue can read vectors ("channels"); -1: takes no epilogue.
+ */
 int norni_epilogue_axis(const norn_node *node);
 
 /* ---- Code for clusters (graph/codegen.c). */
@@ -45,8 +47,8 @@ typedef struct {
 
 /* Where a planned buffer lies. */
 typedef struct {
-    int mem;      /* index into mems; -1: a state's own buffer */
-    int state;    /* index into the graph's states when mem is -1 */
+    int mem;   /* index into mems; -1: a state's own buffer */
+    int state; /* index into the graph's states when mem is -1 */
     size_t offset, bytes;
     int first, last; /* steps between which it holds data; -1 and n_steps: before and after the run */
 } norni_place;
@@ -64,7 +66,8 @@ struct norn_plan {
 };
 
 /* Takes the graph over, also on failure; its types are static, and it is simplified. */
-norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options, norn_plan **out);
+norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                            norn_plan **out);
 /* Assigns places (graph/memory.c). */
 norn_status norni_plan_memory(norn_plan *p);
 

@@ -22,8 +22,12 @@ norn_status norn_session_open(const char *devices, norn_session **out) {
     return NORN_OK;
 }
 
-size_t norn_session_count(const norn_session *s) { return s->n; }
-norn_context *norn_session_context(const norn_session *s, size_t i) { return i < s->n ? s->contexts[i] : NULL; }
+size_t norn_session_count(const norn_session *s) {
+    return s->n;
+}
+norn_context *norn_session_context(const norn_session *s, size_t i) {
+    return i < s->n ? s->contexts[i] : NULL;
+}
 
 /* ---- State. */
 norn_status norn_state_new(norn_session *s, norn_state **out) {
@@ -45,8 +49,12 @@ void norn_state_free(norn_state *st) {
     norni_free(st);
 }
 
-size_t norn_state_count(const norn_state *st) { return st->entries.n; }
-const char *norn_state_name(const norn_state *st, size_t i) { return i < st->entries.n ? st->entries.v[i].name : NULL; }
+size_t norn_state_count(const norn_state *st) {
+    return st->entries.n;
+}
+const char *norn_state_name(const norn_state *st, size_t i) {
+    return i < st->entries.n ? st->entries.v[i].name : NULL;
+}
 
 static norni_state_entry *find(const norn_state *st, const char *name) {
     for (size_t i = 0; i < st->entries.n; i++)
@@ -59,9 +67,11 @@ static norn_status add(norn_state *st, const char *name, const norni_type *type,
                        norni_state_entry **out) {
     norni_state_entry e = {norni_strdup(name), *type, NULL};
     size_t bytes = norni_type_bytes(type);
-    norn_status s = e.name ? norn_buffer_new(st->session->contexts[0], bytes ? bytes : 1, &e.buffer) : norni_nomem();
+    norn_status s =
+        e.name ? norn_buffer_new(st->session->contexts[0], bytes ? bytes : 1, &e.buffer) : norni_nomem();
     if (s == NORN_OK)
-        s = data ? norn_buffer_write(e.buffer, 0, norni_tensor_data(data), bytes) : norn_buffer_fill(e.buffer, 0, bytes, 0);
+        s = data ? norn_buffer_write(e.buffer, 0, norni_tensor_data(data), bytes)
+                 : norn_buffer_fill(e.buffer, 0, bytes, 0);
     if (s == NORN_OK && !NORNI_PUSH(&st->entries, e))
         s = norni_nomem();
     if (s != NORN_OK) {
@@ -82,8 +92,8 @@ norn_status norni_state_find(norn_state *st, const norn_value *v, norn_buffer **
         norni_str a = {0}, b = {0};
         norni_type_print(&a, v->graph, &e->type);
         norni_type_print(&b, v->graph, &v->type);
-        norn_status s = norni_fail(NORN_SHAPE, "state '%s' has type %s (the graph wants %s)", v->name, a.s ? a.s : "",
-                                   b.s ? b.s : "");
+        norn_status s = norni_fail(NORN_SHAPE, "state '%s' has type %s (the graph wants %s)", v->name,
+                                   a.s ? a.s : "", b.s ? b.s : "");
         norni_str_free(&a);
         norni_str_free(&b);
         return s;
@@ -152,8 +162,8 @@ void norn_session_close(norn_session *s) {
     norni_free(s);
 }
 
-static norn_status make_applied(norn_session *s, const char *key, const char *op, size_t n_in, norn_tensor *const *in,
-                                size_t n_out, norni_applied **out) {
+static norn_status make_applied(norn_session *s, const char *key, const char *op, size_t n_in,
+                                norn_tensor *const *in, size_t n_out, norni_applied **out) {
     norn_graph *g;
     norn_value *vin[32], *vout[32];
     char name[16];
@@ -195,18 +205,20 @@ static norn_status make_applied(norn_session *s, const char *key, const char *op
     return st;
 }
 
-norn_status norn_session_apply(norn_session *s, const char *op, size_t n_in, norn_tensor *const *in, size_t n_out,
-                               norn_tensor **out) {
+norn_status norn_session_apply(norn_session *s, const char *op, size_t n_in, norn_tensor *const *in,
+                               size_t n_out, norn_tensor **out) {
     for (size_t i = 0; i < n_out; i++)
         out[i] = NULL;
     if (!op || n_in > 32 || n_out < 1 || n_out > 32)
-        return norni_fail(NORN_ARG, "apply: %zu inputs, %zu outputs (wanted at most 32, and one output)", n_in, n_out);
+        return norni_fail(NORN_ARG, "apply: %zu inputs, %zu outputs (wanted at most 32, and one output)",
+                          n_in, n_out);
     norni_str key = {0};
     norni_str_addf(&key, "%s => %zu", op, n_out);
     for (size_t i = 0; i < n_in; i++) {
         char shape[128];
         if (in[i])
-            norni_str_addf(&key, " %s%s", norni_dtype_name(in[i]->dtype), norni_shape_text(in[i]->rank, in[i]->dims, shape));
+            norni_str_addf(&key, " %s%s", norni_dtype_name(in[i]->dtype),
+                           norni_shape_text(in[i]->rank, in[i]->dims, shape));
         else
             norni_str_add(&key, " _");
     }

@@ -13,10 +13,10 @@
  *
  * Conventions. A function that can fail returns norn_status; norn_error() then holds one line
  * "where: what: got (wanted)". Results come through the last arguments and are NULL after a failure. What
- * new, open, load, parse and copy return is the caller's, to be given to free or close, which accept NULL. Accessors
- * are bare nouns and lend. Handles are opaque. A context, and all that was made from it, is used by one thread at
- * a time; several contexts at once are fine. Strings are UTF-8. Sizes are in bytes where the name says bytes, and
- * else in elements. */
+ * new, open, load, parse and copy return is the caller's, to be given to free or close, which accept NULL.
+ * Accessors are bare nouns and lend. Handles are opaque. A context, and all that was made from it, is used by
+ * one thread at a time; several contexts at once are fine. Strings are UTF-8. Sizes are in bytes where the
+ * name says bytes, and else in elements. */
 #ifndef NORN_H
 #define NORN_H
 
@@ -110,8 +110,8 @@ NORN_API size_t norn_dtype_bytes(norn_dtype t, int64_t elems);
 
 typedef struct norn_context norn_context;
 
-/* A tensor holds elements of one type in row-major order (last size fastest), in host memory or in a device's.
- * A view shares the memory of another tensor and keeps it alive. */
+/* A tensor holds elements of one type in row-major order (last size fastest), in host memory or in a
+ * device's. A view shares the memory of another tensor and keeps it alive. */
 typedef struct norn_tensor norn_tensor;
 
 /* A new tensor, in host memory when ctx is NULL; filled from `data` (packed, in host memory), with zeros when
@@ -137,7 +137,8 @@ NORN_API norn_status norn_tensor_copy(const norn_tensor *t, norn_context *ctx, n
 NORN_API norn_status norn_tensor_slice(const norn_tensor *t, int axis, int64_t start, int64_t stop,
                                        norn_tensor **out);
 NORN_API norn_status norn_tensor_transpose(const norn_tensor *t, const int *perm, norn_tensor **out);
-NORN_API norn_status norn_tensor_reshape(const norn_tensor *t, int rank, const int64_t *dims, norn_tensor **out);
+NORN_API norn_status norn_tensor_reshape(const norn_tensor *t, int rank, const int64_t *dims,
+                                         norn_tensor **out);
 /* Element i (in row-major order) of a host tensor, converted. */
 NORN_API double norn_tensor_get(const norn_tensor *t, int64_t i);
 NORN_API void norn_tensor_set(norn_tensor *t, int64_t i, double v);
@@ -191,7 +192,8 @@ typedef enum norn_device_type {
 typedef struct norn_device norn_device;
 typedef struct norn_devices norn_devices; /* all platforms and devices, as found at one moment */
 
-/* Lists every device of every platform, best first, the host reference last. Never fails for want of devices. */
+/* Lists every device of every platform, best first, the host reference last. Never fails for want of devices.
+ */
 NORN_API norn_status norn_devices_list(norn_devices **out);
 NORN_API void norn_devices_free(norn_devices *list);
 NORN_API size_t norn_devices_count(const norn_devices *list);
@@ -202,9 +204,9 @@ NORN_API const char *norn_devices_platform_version(const norn_devices *list, siz
 /* How many devices a platform offers; 0 is possible. */
 NORN_API size_t norn_devices_platform_devices(const norn_devices *list, size_t i);
 /* Picks by an index of the list, "cpu", "gpu", "host", a vendor or a part of a name (any case), "all", or a
- * comma-separated list of these. spec NULL or "": the environment's NORN_DEVICE, else the first device. Writes up to
- * `max` indices to `picked` and the number to *n. Errors: NORN_DEVICE, with what there is, or which package to
- * install when there is nothing. */
+ * comma-separated list of these. spec NULL or "": the environment's NORN_DEVICE, else the first device.
+ * Writes up to `max` indices to `picked` and the number to *n. Errors: NORN_DEVICE, with what there is, or
+ * which package to install when there is nothing. */
 NORN_API norn_status norn_devices_pick(const norn_devices *list, const char *spec, size_t max, size_t *picked,
                                        size_t *n);
 
@@ -242,19 +244,19 @@ typedef struct norn_memory_stats {
 NORN_API void norn_context_memory(const norn_context *ctx, norn_memory_stats *out);
 
 typedef struct norn_build_stats {
-    unsigned built;      /* programs compiled from source */
-    unsigned cached;     /* programs loaded from the cache on disk */
-    double build_ms;     /* time spent compiling */
-    double cache_ms;     /* time spent loading */
+    unsigned built;  /* programs compiled from source */
+    unsigned cached; /* programs loaded from the cache on disk */
+    double build_ms; /* time spent compiling */
+    double cache_ms; /* time spent loading */
 } norn_build_stats;
 NORN_API void norn_context_builds(const norn_context *ctx, norn_build_stats *out);
 
 /* Profiling: every launch, transfer and library call between on and off is recorded. */
 typedef struct norn_profile_entry {
-    const char *kernel; /* kernel name, or the kind of transfer */
-    const char *what;   /* the operator it ran for; "" if none */
+    const char *kernel;                   /* kernel name, or the kind of transfer */
+    const char *what;                     /* the operator it ran for; "" if none */
     uint64_t queued_ns, start_ns, end_ns; /* device clock */
-    double flops, bytes; /* as the operator's cost model says; 0 if unknown */
+    double flops, bytes;                  /* as the operator's cost model says; 0 if unknown */
 } norn_profile_entry;
 NORN_API norn_status norn_context_profile(norn_context *ctx, bool on);
 NORN_API size_t norn_context_profile_count(norn_context *ctx);
@@ -267,19 +269,21 @@ typedef struct norn_buffer norn_buffer;
 NORN_API norn_status norn_buffer_new(norn_context *ctx, size_t bytes, norn_buffer **out);
 NORN_API void norn_buffer_free(norn_buffer *b);
 NORN_API size_t norn_buffer_bytes(const norn_buffer *b);
-/* Transfers wait until they are done. Errors: NORN_ARG when offset + bytes is outside the buffer, NORN_DEVICE. */
+/* Transfers wait until they are done. Errors: NORN_ARG when offset + bytes is outside the buffer,
+ * NORN_DEVICE. */
 NORN_API norn_status norn_buffer_write(norn_buffer *b, size_t offset_bytes, const void *data, size_t bytes);
 NORN_API norn_status norn_buffer_read(const norn_buffer *b, size_t offset_bytes, void *data, size_t bytes);
-NORN_API norn_status norn_buffer_copy(const norn_buffer *from, size_t from_bytes, norn_buffer *to, size_t to_bytes,
-                                      size_t bytes);
+NORN_API norn_status norn_buffer_copy(const norn_buffer *from, size_t from_bytes, norn_buffer *to,
+                                      size_t to_bytes, size_t bytes);
 NORN_API norn_status norn_buffer_fill(norn_buffer *b, size_t offset_bytes, size_t bytes, uint8_t value);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 5. Graph: values and operators
  *
- * Operators are those of ONNX (newest definition, same names, attributes and input order). Builders are sticky: a
- * NULL input, or a graph that has failed, gives NULL and keeps the first error; norn_graph_status tells at the end.
- * Types are written as text: "float[N,3,32,32]", where a name stands for a size that is bound later. */
+ * Operators are those of ONNX (newest definition, same names, attributes and input order). Builders are
+ * sticky: a NULL input, or a graph that has failed, gives NULL and keeps the first error; norn_graph_status
+ * tells at the end. Types are written as text: "float[N,3,32,32]", where a name stands for a size that is
+ * bound later. */
 
 typedef struct norn_graph norn_graph;
 typedef struct norn_value norn_value; /* belongs to its graph */
@@ -294,16 +298,17 @@ NORN_API norn_value *norn_graph_input(norn_graph *g, const char *name, const cha
 /* A copy of a host tensor. */
 NORN_API norn_value *norn_graph_constant(norn_graph *g, const char *name, const norn_tensor *data);
 NORN_API norn_value *norn_graph_scalar(norn_graph *g, norn_dtype dtype, double value);
-/* A value that is kept on the device from run to run, with its first content. norn_graph_update says what it is after
- * a run; without an update it stays. Weights, moments and statistics are such state. */
+/* A value that is kept on the device from run to run, with its first content. norn_graph_update says what it
+ * is after a run; without an update it stays. Weights, moments and statistics are such state. */
 NORN_API norn_value *norn_graph_parameter(norn_graph *g, const char *name, const norn_tensor *initial);
 NORN_API norn_status norn_graph_update(norn_graph *g, norn_value *parameter, norn_value *next);
 NORN_API norn_status norn_graph_output(norn_graph *g, const char *name, norn_value *v);
 
-/* Adds an operator written as "Conv<pads=[1,1,1,1]>"; in[i] may be norn_none() where an optional input is absent.
- * Writes n_out outputs. Errors: NORN_UNSUPPORTED (no such operator), NORN_ARG, NORN_SHAPE, NORN_DTYPE. */
-NORN_API norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_value *const *in, size_t n_out,
-                                      norn_value **out);
+/* Adds an operator written as "Conv<pads=[1,1,1,1]>"; in[i] may be norn_none() where an optional input is
+ * absent. Writes n_out outputs. Errors: NORN_UNSUPPORTED (no such operator), NORN_ARG, NORN_SHAPE,
+ * NORN_DTYPE. */
+NORN_API norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_value *const *in,
+                                      size_t n_out, norn_value **out);
 NORN_API norn_value *norn_none(void);
 
 /* Single operators by name. Arithmetic, comparison and where broadcast as in Numpy. */
@@ -334,7 +339,8 @@ NORN_API norn_value *norn_matmul(norn_graph *g, norn_value *a, norn_value *b);
 /* x w' + b: x [N,I], w [O,I], b [O] or NULL. */
 NORN_API norn_value *norn_linear(norn_graph *g, norn_value *x, norn_value *w, norn_value *b);
 /* attributes: "pads=[1,1,1,1], strides=[2,2]", "" or NULL for none; b may be NULL. */
-NORN_API norn_value *norn_conv(norn_graph *g, norn_value *x, norn_value *w, norn_value *b, const char *attributes);
+NORN_API norn_value *norn_conv(norn_graph *g, norn_value *x, norn_value *w, norn_value *b,
+                               const char *attributes);
 NORN_API norn_value *norn_max_pool(norn_graph *g, norn_value *x, const char *attributes);
 NORN_API norn_value *norn_average_pool(norn_graph *g, norn_value *x, const char *attributes);
 NORN_API norn_value *norn_global_average_pool(norn_graph *g, norn_value *x);
@@ -343,7 +349,8 @@ NORN_API norn_value *norn_reshape(norn_graph *g, norn_value *x, int rank, const 
 NORN_API norn_value *norn_transpose(norn_graph *g, norn_value *x, int rank, const int *perm);
 /* Sum and mean over the axes (n 0: all); keepdims keeps them as size 1. */
 NORN_API norn_value *norn_reduce_sum(norn_graph *g, norn_value *x, int n, const int64_t *axes, bool keepdims);
-NORN_API norn_value *norn_reduce_mean(norn_graph *g, norn_value *x, int n, const int64_t *axes, bool keepdims);
+NORN_API norn_value *norn_reduce_mean(norn_graph *g, norn_value *x, int n, const int64_t *axes,
+                                      bool keepdims);
 /* Mean over the batch of -log softmax(scores)[label]: scores [N,C,...], labels int64 [N,...]. */
 NORN_API norn_value *norn_cross_entropy(norn_graph *g, norn_value *scores, norn_value *labels);
 
@@ -360,11 +367,12 @@ NORN_API norn_value *norn_graph_constant_at(const norn_graph *g, size_t i);
 NORN_API norn_value *norn_graph_value(const norn_graph *g, const char *name); /* NULL if there is none */
 NORN_API const char *norn_value_name(const norn_value *v);
 NORN_API norn_dtype norn_value_dtype(const norn_value *v);
-NORN_API int norn_value_rank(const norn_value *v);              /* -1: unknown */
-NORN_API int64_t norn_value_dim(const norn_value *v, int i);    /* -1: named or unknown */
+NORN_API int norn_value_rank(const norn_value *v);           /* -1: unknown */
+NORN_API int64_t norn_value_dim(const norn_value *v, int i); /* -1: named or unknown */
 /* "float[N,3,32,32]"; freed by norn_text_free. */
 NORN_API norn_status norn_value_type_text(const norn_value *v, char **out);
-NORN_API const norn_tensor *norn_value_data(const norn_value *v); /* of constants and parameters; NULL if none */
+NORN_API const norn_tensor *
+norn_value_data(const norn_value *v); /* of constants and parameters; NULL if none */
 /* Nodes in order of execution. */
 NORN_API size_t norn_graph_node_count(const norn_graph *g);
 typedef struct norn_node_info {
@@ -378,24 +386,25 @@ typedef struct norn_node_info {
 /* Valid until the next call on this graph. */
 NORN_API norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out);
 
-/* ONNX's textual syntax for graphs, and back. Constants of more than `limit` elements are left out by print (-1: no
- * limit), and then the text cannot be parsed again. */
+/* ONNX's textual syntax for graphs, and back. Constants of more than `limit` elements are left out by print
+ * (-1: no limit), and then the text cannot be parsed again. */
 NORN_API norn_status norn_graph_print(const norn_graph *g, int64_t limit, char **out);
 NORN_API norn_status norn_graph_parse(const char *text, norn_graph **out);
 /* Checks the invariants: order, one producer, types, names. */
 NORN_API norn_status norn_graph_verify(const norn_graph *g);
 
 /* A copy with names of sizes bound and shapes worked out anew. binds: "N=8" each. */
-NORN_API norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds, norn_graph **out);
+NORN_API norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds,
+                                     norn_graph **out);
 /* A simplified copy: constants folded, common subexpressions merged, dead and identity nodes removed. */
 NORN_API norn_status norn_graph_simplify(const norn_graph *g, norn_graph **out);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 6. Gradient and optimizers */
 
-/* dx[i] = d(sum(y * dy)) / dx[i] as new values of the same graph. dy NULL: ones. A value that y does not depend on gets
- * zeros. Gradients are ordinary values: differentiate them again for higher orders. Errors: NORN_UNSUPPORTED, naming
- * the operator, when one on the path has no gradient. */
+/* dx[i] = d(sum(y * dy)) / dx[i] as new values of the same graph. dy NULL: ones. A value that y does not
+ * depend on gets zeros. Gradients are ordinary values: differentiate them again for higher orders. Errors:
+ * NORN_UNSUPPORTED, naming the operator, when one on the path has no gradient. */
 NORN_API norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, norn_value *const *x,
                                norn_value **dx);
 
@@ -415,10 +424,10 @@ typedef struct norn_optimizer {
 } norn_optimizer;
 /* The defaults of a kind. */
 NORN_API void norn_optimizer_init(norn_optimizer *o, norn_optimizer_kind kind);
-/* Adds to the graph one step that lowers the scalar `loss`: gradients and updates for the n parameters (n 0: all). The
- * learning rate becomes an input "lr" (float scalar) when lr_input is set, else it is o->lr. */
-NORN_API norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o, bool lr_input,
-                                         size_t n, norn_value *const *parameters);
+/* Adds to the graph one step that lowers the scalar `loss`: gradients and updates for the n parameters (n 0:
+ * all). The learning rate becomes an input "lr" (float scalar) when lr_input is set, else it is o->lr. */
+NORN_API norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o,
+                                         bool lr_input, size_t n, norn_value *const *parameters);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 7. Plan: what will run, as plain data */
@@ -432,23 +441,25 @@ typedef enum norn_numerics {
 typedef struct norn_plan_options {
     norn_numerics numerics;
     uint64_t memory_limit_bytes; /* 0: the device's memory */
-    /* Implementations that are wanted: "clblast", "Conv=im2col,Gemm=clblast"; NULL: the best that fits. One that does
-     * not fit is an error. */
+    /* Implementations that are wanted: "clblast", "Conv=im2col,Gemm=clblast"; NULL: the best that fits. One
+     * that does not fit is an error. */
     const char *implementations;
     bool no_fusion;
 } norn_plan_options;
 
 typedef struct norn_plan norn_plan;
-/* A plan for a graph with known shapes on a device, which need not be in this machine. options NULL: defaults. */
-NORN_API norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_plan_options *options,
-                                   norn_plan **out);
+/* A plan for a graph with known shapes on a device, which need not be in this machine. options NULL:
+ * defaults. */
+NORN_API norn_status norn_plan_new(const norn_graph *g, const norn_device *d,
+                                   const norn_plan_options *options, norn_plan **out);
 NORN_API void norn_plan_free(norn_plan *p);
 NORN_API norn_status norn_plan_print(const norn_plan *p, char **out);
 /* No two live buffers overlap, all are written before they are read, and all lie within their arena. */
 NORN_API norn_status norn_plan_verify(const norn_plan *p);
 NORN_API size_t norn_plan_step_count(const norn_plan *p);
-NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p);    /* reused memory */
-NORN_API uint64_t norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
+NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p); /* reused memory */
+NORN_API uint64_t
+norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
 /* Nodes that run on the host: shape arithmetic that could not be folded, and what the device lacks. */
 NORN_API size_t norn_plan_host_count(const norn_plan *p);
 NORN_API const char *norn_plan_host_at(const norn_plan *p, size_t i); /* one-line text */
@@ -465,8 +476,9 @@ NORN_API void norn_session_close(norn_session *s);
 NORN_API size_t norn_session_count(const norn_session *s);
 NORN_API norn_context *norn_session_context(const norn_session *s, size_t i);
 
-/* One operator at once: "Conv<pads=[1,1,1,1]>" on n_in tensors (NULL where an optional one is absent), which may be in
- * host or device memory; results are new tensors on the device. What it compiles is kept for the next call. */
+/* One operator at once: "Conv<pads=[1,1,1,1]>" on n_in tensors (NULL where an optional one is absent), which
+ * may be in host or device memory; results are new tensors on the device. What it compiles is kept for the
+ * next call. */
 NORN_API norn_status norn_session_apply(norn_session *s, const char *op, size_t n_in, norn_tensor *const *in,
                                         size_t n_out, norn_tensor **out);
 
@@ -480,11 +492,12 @@ NORN_API const char *norn_state_name(const norn_state *st, size_t i);
 NORN_API norn_status norn_state_get(const norn_state *st, const char *name, norn_tensor **out);
 NORN_API norn_status norn_state_set(norn_state *st, const char *name, const norn_tensor *t);
 
-/* A graph ready to run. Named sizes are bound by the inputs of each run; a plan is made for every new set of shapes
- * and kept (the last few). The graph is copied. state NULL: the executable has its own. */
+/* A graph ready to run. Named sizes are bound by the inputs of each run; a plan is made for every new set of
+ * shapes and kept (the last few). The graph is copied. state NULL: the executable has its own. */
 typedef struct norn_executable norn_executable;
-NORN_API norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn_plan_options *options,
-                                         norn_state *state, norn_executable **out);
+NORN_API norn_status norn_executable_new(norn_session *s, const norn_graph *g,
+                                         const norn_plan_options *options, norn_state *state,
+                                         norn_executable **out);
 NORN_API void norn_executable_free(norn_executable *e);
 typedef struct norn_feed {
     const char *name; /* of an input */
@@ -495,8 +508,8 @@ typedef struct norn_fetch {
     norn_tensor *tensor; /* set to a new host tensor */
 } norn_fetch;
 /* Runs once and waits once. Every input must be fed. Errors name the input or output. */
-NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_feed *feeds, size_t n_fetches,
-                                         norn_fetch *fetches);
+NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_feed *feeds,
+                                         size_t n_fetches, norn_fetch *fetches);
 /* The plan of the last run; NULL before the first. */
 NORN_API const norn_plan *norn_executable_plan(const norn_executable *e);
 /* Operators of the graph that cannot run, all at once: one line each, NULL when there are none. */

@@ -3,7 +3,8 @@
  *   Conv<strides=[2,2]>(float[1,3,8,8], float[4,3,3,3])
  *   Reshape(float[2,6], int64[2]{3,4})
  *   MaxPool<kernel_shape=[2,2]>(float[1,3,8,8]) => 2
- * An absent optional input is "_". Elements follow a type where they matter. "=> n" asks for the first n outputs. */
+ * An absent optional input is "_". Elements follow a type where they matter. "=> n" asks for the first n
+ * outputs. */
 #include "ops/op.h"
 #include <ctype.h>
 #include <errno.h>
@@ -38,8 +39,8 @@ static unsigned default_outputs(const norn_op *op) {
 void norni_node_print(norni_str *out, const norn_node *node) {
     enum { SMALL = 16 };
     if (node->op == &norni_op_unknown)
-        norni_str_addf(out, "%s%s%s", node->domain ? node->domain : "", node->domain && *node->domain ? "." : "",
-                       node->type ? node->type : "?");
+        norni_str_addf(out, "%s%s%s", node->domain ? node->domain : "",
+                       node->domain && *node->domain ? "." : "", node->type ? node->type : "?");
     else {
         if (*node->op->domain)
             norni_str_addf(out, "%s.", node->op->domain);
@@ -79,8 +80,8 @@ typedef struct {
 } reader;
 
 static norn_status expected(const reader *r, const char *wanted) {
-    return norni_fail(NORN_PARSE, "'%s': column %d: got '%.16s' (wanted %s)", r->text, (int)(r->at - r->text) + 1, r->at,
-                      wanted);
+    return norni_fail(NORN_PARSE, "'%s': column %d: got '%.16s' (wanted %s)", r->text,
+                      (int)(r->at - r->text) + 1, r->at, wanted);
 }
 
 static void spaces(reader *r) {
@@ -283,7 +284,8 @@ static norn_status attributes(reader *r, const norn_op *op, void *attrs) {
     return take(r, '>') ? norni_attrs_complete(op, seen) : expected(r, "',' or '>'");
 }
 
-norn_status norni_op_parse(const char *text, norni_arena *arena, const norn_op **op, void **attrs, const char **end) {
+norn_status norni_op_parse(const char *text, norni_arena *arena, const norn_op **op, void **attrs,
+                           const char **end) {
     reader r = {text, text, arena};
     const char *name;
     char key[128], *dot;
@@ -301,8 +303,8 @@ norn_status norni_op_parse(const char *text, norni_arena *arena, const norn_op *
         *dot = 0;
     *op = norni_op_find(dot ? key : "", dot ? dot + 1 : key);
     if (!*op)
-        return norni_fail(NORN_UNSUPPORTED, "'%s': no operator '%.*s' (see docs/ops.md for those there are)", text, (int)n,
-                          name);
+        return norni_fail(NORN_UNSUPPORTED, "'%s': no operator '%.*s' (see docs/ops.md for those there are)",
+                          text, (int)n, name);
     *attrs = norni_arena_alloc(arena, (*op)->attrs_bytes);
     if (!*attrs)
         return norni_nomem();
@@ -335,7 +337,8 @@ static norn_status inputs(reader *r, norn_graph *g, const norn_op *op, norn_valu
             norn_tensor_free(data);
             return s;
         }
-        const char *name = p->flags & NORNI_VARIADIC ? norni_arena_printf(r->arena, "%s%d", p->name, *n_in) : p->name;
+        const char *name =
+            p->flags & NORNI_VARIADIC ? norni_arena_printf(r->arena, "%s%d", p->name, *n_in) : p->name;
         in[*n_in] = data ? norni_value_const(g, name, data) : norni_value_input(g, name, &t);
         if (!in[(*n_in)++])
             return g->status;
@@ -354,7 +357,8 @@ static norn_status outputs(reader *r, const norn_op *op, unsigned *wanted) {
         r->at += 2;
         NORNI_TRY(number(r, &integer, &n, &d));
         if (n < 1 || n > 32 || !norni_op_output(op, (int)n - 1))
-            return norni_fail(NORN_ARG, "'%s': %lld outputs wanted (%s has fewer)", r->text, (long long)n, op->name);
+            return norni_fail(NORN_ARG, "'%s': %lld outputs wanted (%s has fewer)", r->text, (long long)n,
+                              op->name);
         *wanted = n == 32 ? ~0u : (1u << n) - 1;
         spaces(r);
     }
@@ -379,7 +383,8 @@ norn_status norni_node_parse(const char *text, norn_graph **out) {
             s = s == NORN_OK ? g->status : s;
             for (int k = 0; node && k < node->n_out && s == NORN_OK; k++) {
                 const norni_param *p = norni_op_output(op, k);
-                norni_output o = {p->flags & NORNI_VARIADIC ? norni_arena_printf(g->arena, "%s%d", p->name, k) : p->name,
+                norni_output o = {p->flags & NORNI_VARIADIC ? norni_arena_printf(g->arena, "%s%d", p->name, k)
+                                                            : p->name,
                                   node->out[k],
                                   {0}};
                 if (node->out[k] && (!o.name || !NORNI_PUSH(&g->outputs, o)))
