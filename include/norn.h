@@ -516,6 +516,69 @@ NORN_API const norn_plan *norn_executable_plan(const norn_executable *e);
 NORN_API norn_status norn_graph_unsupported(const norn_graph *g, char **out);
 
 /* ------------------------------------------------------------------------------------------------------------
+ * 9. Model files
+ *
+ * A model is a graph with what surrounds it in a file: who made it, opsets, documentation, metadata. ONNX files of opset
+ * 7 to 28 (IR version 3 to 14) are read and written, of opset 1 to 6 as far as their operators did not change later. A
+ * graph always has operators in their newest form: older ones are raised on the way in and lowered on the way out.
+ * What norn does not model (operators it lacks, their subgraphs, functions, documentation and metadata of nodes and
+ * values, fields it has never heard of) is kept and written back. docs/onnx.md says what happens to what. */
+
+typedef struct norn_model norn_model;
+
+typedef struct norn_load_options {
+    uint64_t memory_limit_bytes; /* for the structures of a file, without the data of its tensors; 0: 4 GiB */
+} norn_load_options;
+
+/* Loads an ONNX file. The file is mapped: weights are read from it when they are used, so it may be replaced (renamed
+ * over) but not shortened while the model lives. External data must lie in the file's directory or below it. options
+ * NULL: defaults. Errors begin with the path and say where in the file: NORN_IO, NORN_PARSE (damaged, or not what ONNX
+ * allows), NORN_UNSUPPORTED, NORN_ARG, NORN_SHAPE, NORN_DTYPE, NORN_NOMEM. */
+NORN_API norn_status norn_model_load(const char *path, const norn_load_options *options, norn_model **out);
+/* The same from bytes in memory, which are copied; external data are refused. `name` stands in messages for the path. */
+NORN_API norn_status norn_model_import(const void *data, size_t bytes, const char *name,
+                                       const norn_load_options *options, norn_model **out);
+/* A model of a graph that was built here, which it takes over. */
+NORN_API norn_status norn_model_new(norn_graph *g, norn_model **out);
+NORN_API void norn_model_free(norn_model *m);
+
+typedef struct norn_save_options {
+    int opset;          /* of the operators, 7 to 28; 0: the model's own, 17 for a graph that was built here */
+    bool external_data; /* large tensors into FILE.data; they always are when the file would exceed 2 GiB */
+    /* Content of parameters and named constants, in host memory, instead of that in the graph: after training. */
+    size_t n_updates;
+    const norn_feed *updates;
+} norn_save_options;
+
+/* Saves as ONNX; the file appears whole or, after a failure, not at all. Parameters become initialisers. options NULL:
+ * all 0. Errors: NORN_UNSUPPORTED when an operator cannot be said in that opset, naming it; NORN_IO, NORN_ARG,
+ * NORN_NOMEM. */
+NORN_API norn_status norn_model_save(const norn_model *m, const char *path, const norn_save_options *options);
+/* The same to memory, at most 2 GiB; freed by norn_text_free. */
+NORN_API norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
+                                       size_t *bytes);
+
+/* The graph, lent; it may be changed. Inputs and outputs are listed there. */
+NORN_API norn_graph *norn_model_graph(const norn_model *m);
+/* Puts another graph in its place, taking it over and freeing the old one. */
+NORN_API void norn_model_set_graph(norn_model *m, norn_graph *g);
+NORN_API int norn_model_opset(const norn_model *m); /* of the file; 0: built here, or it has no standard operator */
+NORN_API int norn_model_ir_version(const norn_model *m); /* 0: built here */
+NORN_API const char *norn_model_producer(const norn_model *m); /* "pytorch"; "" if unknown, as the next two */
+NORN_API const char *norn_model_producer_version(const norn_model *m);
+NORN_API const char *norn_model_doc(const norn_model *m);
+/* Metadata: keys with values, in the file's order. */
+NORN_API size_t norn_model_metadata_count(const norn_model *m);
+NORN_API const char *norn_model_metadata_key(const norn_model *m, size_t i);
+NORN_API const char *norn_model_metadata_value(const norn_model *m, size_t i);
+NORN_API const char *norn_model_metadata(const norn_model *m, const char *key); /* NULL if there is none */
+/* value NULL removes the key. */
+NORN_API norn_status norn_model_set_metadata(norn_model *m, const char *key, const char *value);
+/* What the file says that norn did not follow, one line each: a declared shape, say, that the operators contradict. */
+NORN_API size_t norn_model_warning_count(const norn_model *m);
+NORN_API const char *norn_model_warning_at(const norn_model *m, size_t i);
+
+/* ------------------------------------------------------------------------------------------------------------
  * 10. Data sets and training */
 
 /* Samples x and their labels y, in host memory, kept in the element type of their files. Where they come

@@ -21,39 +21,48 @@ const norni_attr *norni_attr_find(const norn_op *op, const char *name) {
     return NULL;
 }
 
-void norni_attrs_default(const norn_op *op, void *attrs) {
-    for (const norni_attr *a = op->attrs; a && a->name; a++) {
-        bool absent = a->flags & (NORNI_ATTR_OPTIONAL | NORNI_ATTR_OLD);
-        switch (a->kind) {
-        case NORNI_ATTR_INT:
-            FIELD(int64_t, a, attrs) = absent ? NORNI_NO_INT : a->def_int;
-            break;
-        case NORNI_ATTR_FLOAT:
-            FIELD(float, a, attrs) = absent ? NORNI_NO_FLOAT : a->def_float;
-            break;
-        case NORNI_ATTR_ENUM:
-            FIELD(int, a, attrs) = (int)a->def_int;
-            break;
-        case NORNI_ATTR_DTYPE:
-            FIELD(norn_dtype, a, attrs) = (norn_dtype)a->def_int;
-            break;
-        case NORNI_ATTR_STRING:
-            FIELD(const char *, a, attrs) = absent || !a->words ? NULL : a->words[0];
-            break;
-        case NORNI_ATTR_TENSOR:
-            FIELD(norn_tensor *, a, attrs) = NULL;
-            break;
-        case NORNI_ATTR_INTS:
-            FIELD(norni_ints, a, attrs) = (norni_ints){-1, NULL};
-            break;
-        case NORNI_ATTR_FLOATS:
-            FIELD(norni_floats, a, attrs) = (norni_floats){-1, NULL};
-            break;
-        case NORNI_ATTR_STRINGS:
-            FIELD(norni_strings, a, attrs) = (norni_strings){-1, NULL};
-            break;
-        }
+static void set_default(const norni_attr *a, void *attrs) {
+    bool absent = a->flags & (NORNI_ATTR_OPTIONAL | NORNI_ATTR_OLD);
+    switch (a->kind) {
+    case NORNI_ATTR_INT:
+        FIELD(int64_t, a, attrs) = absent ? NORNI_NO_INT : a->def_int;
+        break;
+    case NORNI_ATTR_FLOAT:
+        FIELD(float, a, attrs) = absent ? NORNI_NO_FLOAT : a->def_float;
+        break;
+    case NORNI_ATTR_ENUM:
+        FIELD(int, a, attrs) = (int)a->def_int;
+        break;
+    case NORNI_ATTR_DTYPE:
+        FIELD(norn_dtype, a, attrs) = (norn_dtype)a->def_int;
+        break;
+    case NORNI_ATTR_STRING:
+        FIELD(const char *, a, attrs) = absent || !a->words ? NULL : a->words[0];
+        break;
+    case NORNI_ATTR_TENSOR:
+        FIELD(norn_tensor *, a, attrs) = NULL;
+        break;
+    case NORNI_ATTR_INTS:
+        FIELD(norni_ints, a, attrs) = (norni_ints){-1, NULL};
+        break;
+    case NORNI_ATTR_FLOATS:
+        FIELD(norni_floats, a, attrs) = (norni_floats){-1, NULL};
+        break;
+    case NORNI_ATTR_STRINGS:
+        FIELD(norni_strings, a, attrs) = (norni_strings){-1, NULL};
+        break;
     }
+}
+
+void norni_attrs_default(const norn_op *op, void *attrs) {
+    for (const norni_attr *a = op->attrs; a && a->name; a++)
+        set_default(a, attrs);
+}
+
+void norni_attr_reset(const norni_attr *a, void *attrs) {
+    if (a->kind == NORNI_ATTR_TENSOR)
+        norn_tensor_free(FIELD(norn_tensor *, a, attrs));
+    set_default(a, attrs);
 }
 
 static norn_status bad(const norn_op *op, const char *name, const char *got, const char *wanted) {

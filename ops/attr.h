@@ -51,6 +51,7 @@ typedef struct {
     float def_float;
     const char *const *words; /* ENUM: the legal strings, NULL-terminated */
     int64_t lo, hi;           /* INT, INTS: legal range when lo < hi */
+    int since;                /* first opset version that has it; 0: as old as the operator */
 } norni_attr;
 
 /* Tables are written with these; `s` is the struct, `f` the field, which bears the attribute's name. */
@@ -86,6 +87,8 @@ typedef struct {
 
 /* Defaults for every attribute into zeroed memory of op->attrs_bytes. */
 void norni_attrs_default(const norn_op *op, void *attrs);
+/* The default of one attribute (absent, where it has none), in place of its value. */
+void norni_attr_reset(const norni_attr *a, void *attrs);
 /* Sets one attribute; pointers are copied into the arena. Errors name the attribute, what it got and what it
  * wanted. */
 norn_status norni_attrs_set(const norn_op *op, void *attrs, norni_arena *arena, const char *name,

@@ -286,6 +286,24 @@ const char *norni_dim_name(const norn_graph *g, norni_dim d) {
     return g->dims->atoms.v[p->t[0].atoms[0]].name;
 }
 
+bool norni_dim_unknown(const norn_graph *g, norni_dim d) {
+    const poly *p = d < 0 ? poly_of(g, d) : NULL;
+    return p && p->n == 1 && p->t[0].n == 1 && p->t[0].coef == 1 &&
+           g->dims->atoms.v[p->t[0].atoms[0]].kind == ATOM_UNKNOWN;
+}
+
+bool norni_dim_has_unknown(const norn_graph *g, norni_dim d) {
+    const poly *p = d < 0 ? poly_of(g, d) : NULL;
+    for (int i = 0; p && i < p->n; i++)
+        for (int k = 0; k < p->t[i].n; k++) {
+            const atom *a = &g->dims->atoms.v[p->t[i].atoms[k]];
+            if (a->kind == ATOM_UNKNOWN || (a->kind == ATOM_QUOTIENT && (norni_dim_has_unknown(g, a->num) ||
+                                                                         norni_dim_has_unknown(g, a->den))))
+                return true;
+        }
+    return false;
+}
+
 static void print_atom(norni_str *out, const norn_graph *g, int i) {
     const atom *a = &g->dims->atoms.v[i];
     if (a->kind == ATOM_NAME)

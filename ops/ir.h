@@ -37,6 +37,9 @@ typedef int64_t norni_dim_lookup(const void *ctx, const char *name);
 int64_t norni_dim_eval(const norn_graph *g, norni_dim d, norni_dim_lookup *lookup, const void *ctx);
 /* True when d is a number, also a negative one (which is no size, but arithmetic may lead there). */
 bool norni_dim_number(const norn_graph *g, norni_dim d, int64_t *out);
+/* True for a size about which nothing is known; has_unknown: for one in whose expression such a size is. */
+bool norni_dim_unknown(const norn_graph *g, norni_dim d);
+bool norni_dim_has_unknown(const norn_graph *g, norni_dim d);
 /* The name when d is a plain named size, else NULL. */
 const char *norni_dim_name(const norn_graph *g, norni_dim d);
 /* The expression d of graph `from` as one of graph g. */

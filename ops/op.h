@@ -16,6 +16,10 @@ typedef enum {
     NORNI_STASH = 16    /* a hidden output, made only for the gradient; not in the file format */
 } norni_param_flags;
 
+/* An optional input that came with an opset version; part of its flags. Inputs of a `moved` table need not say it. */
+#define NORNI_SINCE(opset) ((unsigned)(opset) << 8)
+#define NORNI_SINCE_OF(flags) ((int)((flags) >> 8))
+
 typedef struct {
     const char *name; /* NULL ends a list */
     unsigned flags;
@@ -105,13 +109,28 @@ typedef struct {
     int alias;     /* 1 + index of the input whose memory the output shares; no step is made then */
 } norni_impl;
 
-/* ---- Old opsets. raise: the node as an older opset has it, to the current form; lower: back. */
+/* ---- Old opsets. A graph has operators in their newest form only; files have them as their opset says.
+ *
+ * Import: the file's attributes are set (those of older forms too: NORNI_ATTR_OLD), then attributes of the
+ * `moved` table become constant inputs, then `raise` runs when the definition in force at the file's opset is
+ * not the newest, then what is left of old attributes is dropped and the node is applied. The node is not in
+ * the graph yet: attributes and inputs may be changed freely (NULL: absent), and node->in has room for 8 more
+ * than n_in.
+ *
+ * Export: `lower` runs when the definition in force at the wanted opset is not the newest, then inputs of the
+ * `moved` table become attributes again, which fails for an input that is not constant. lower gets a copy: it
+ * may change attributes (also set old ones) and inputs, of which the copy has room for 8 more.
+ *
+ * Both may instead make the outputs from other nodes, in their newest forms: they then set out[k] for the
+ * outputs in `wanted` and `replaced`. lower is called twice for a node that it does not replace, and must do
+ * the same both times. Errors say what cannot be expressed; the caller names node and opset. */
 typedef struct {
     norn_graph *g;
     int version;      /* opset of the file */
-    norn_node *node;  /* raise: not yet in the graph; attributes and inputs may be changed freely */
-    norn_value **out; /* raise: set out[k] to make the outputs from other nodes instead of applying `node` */
+    norn_node *node;
+    norn_value **out; /* by output; NULL at first */
     bool replaced;
+    unsigned wanted;  /* a bit for each output that somebody reads */
 } norni_adapt;
 
 struct norn_op {
