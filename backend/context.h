@@ -11,5 +11,7 @@ bool norni_context_is_host(const norn_context *ctx);
 
 /* Tests: the OpenCL call after the next `n` ones fails with `code` (a CL_ error number), once; n < 0: off. */
 void norni_cl_fail_after(long n, int code);
+/* Whether that call is still to come. */
+bool norni_cl_fail_pending(void);
 
 #endif

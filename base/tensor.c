@@ -158,25 +158,55 @@ bool norni_tensor_equal(const norn_tensor *a, const norn_tensor *b) {
            !memcmp(norni_tensor_data(a), norni_tensor_data(b), norni_tensor_bytes(a));
 }
 
-norn_status norni_tensor_pack(const norn_tensor *t, norn_tensor **out) {
-    NORNI_TRY(norni_tensor_host(t->dtype, t->rank, t->dims, out));
-    if (norni_tensor_contiguous(t)) {
-        memcpy(norni_tensor_data(*out), norni_tensor_data(t), norni_tensor_bytes(t));
-        return NORN_OK;
-    }
-    size_t size = (size_t)norni_dtype_bits(t->dtype) / 8; /* sub-byte types are always contiguous */
-    int64_t n = norni_tensor_elems(t), idx[NORN_MAX_RANK] = {0}, src = 0;
-    char *d = norni_tensor_data(*out);
-    const char *s = norni_tensor_data(t);
-    for (int64_t i = 0; i < n; i++) {
-        memcpy(d + (size_t)i * size, s + src * (int64_t)size, size);
-        for (int k = t->rank - 1; k >= 0; k--) {
-            src += t->strides[k];
+/* Walks the elements of a layout that is not packed (so its rank is not 0) in row-major order, a run along
+ * the last axis at a time. */
+static void walk(const norn_tensor *t, char *strided, char *packed, bool gather) {
+    size_t size = (size_t)norni_dtype_bits(t->dtype) / 8; /* types below a byte are always packed */
+    int64_t n = norni_tensor_elems(t), idx[NORN_MAX_RANK] = {0}, at = 0;
+    int last = t->rank - 1;
+    int64_t run = t->strides[last] == 1 ? t->dims[last] : 1;
+    last -= run == t->dims[last];
+    for (int64_t i = 0; i < n; i += run) {
+        char *s = strided + at * (int64_t)size, *p = packed + i * (int64_t)size;
+        memcpy(gather ? p : s, gather ? s : p, (size_t)run * size);
+        for (int k = last; k >= 0; k--) {
+            at += t->strides[k];
             if (++idx[k] < t->dims[k])
                 break;
-            src -= t->strides[k] * t->dims[k];
+            at -= t->strides[k] * t->dims[k];
             idx[k] = 0;
         }
     }
+}
+
+void norni_tensor_gather(const norn_tensor *t, const void *strided, void *packed) {
+    if (!norni_tensor_contiguous(t)) {
+        walk(t, (char *)strided, packed, true);
+        return;
+    }
+    size_t bytes = norni_tensor_bytes(t),
+           bits = (size_t)norni_tensor_elems(t) * (size_t)norni_dtype_bits(t->dtype) % 8;
+    memcpy(packed, strided, bytes);
+    if (bits)
+        ((unsigned char *)packed)[bytes - 1] &=
+            (unsigned char)((1u << bits) - 1); /* of what follows a view */
+}
+
+void norni_tensor_scatter(const norn_tensor *t, const void *packed, void *strided) {
+    if (!norni_tensor_contiguous(t)) {
+        walk(t, strided, (char *)packed, false);
+        return;
+    }
+    int64_t n = norni_tensor_elems(t);
+    size_t bits = (size_t)norni_dtype_bits(t->dtype), whole = (size_t)n * bits / 8;
+    memcpy(strided, packed, whole);
+    /* A byte that the tensor shares with what follows it keeps the other's bits. */
+    for (int64_t i = (int64_t)(whole * 8 / bits); i < n; i++)
+        norni_set_double(t->dtype, strided, i, norni_get_double(t->dtype, packed, i));
+}
+
+norn_status norni_tensor_pack(const norn_tensor *t, norn_tensor **out) {
+    NORNI_TRY(norni_tensor_host(t->dtype, t->rank, t->dims, out));
+    norni_tensor_gather(t, norni_tensor_data(t), norni_tensor_data(*out));
     return NORN_OK;
 }

@@ -47,6 +47,10 @@ bool norni_tensor_contiguous(const norn_tensor *t);
 int64_t norni_tensor_elems(const norn_tensor *t);
 size_t norni_tensor_bytes(const norn_tensor *t);
 bool norni_tensor_equal(const norn_tensor *a, const norn_tensor *b); /* host tensors: type, shape and bits */
+/* Elements between packed memory and memory laid out as t's type, sizes and strides say; `strided` is where
+ * element 0 lies. scatter leaves everything between t's elements alone. */
+void norni_tensor_gather(const norn_tensor *t, const void *strided, void *packed);
+void norni_tensor_scatter(const norn_tensor *t, const void *packed, void *strided);
 /* A contiguous host copy of a host tensor in another layout. */
 norn_status norni_tensor_pack(const norn_tensor *t, norn_tensor **out);
 

@@ -32,6 +32,10 @@ norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, cons
  * only be made when they are known. Array by input index; freed by norni_free. */
 bool *norni_graph_host_inputs(const norn_graph *g);
 
+/* Replaces operators that have no kernels (host: no host reference) by those they stand for; *g is freed and
+ * replaced. */
+norn_status norni_graph_decompose(norn_graph **g, bool host);
+
 /* ---- Use counts. uses[id]: how many node inputs, outputs and state updates read the value. */
 int *norni_graph_uses(const norn_graph *g);
 

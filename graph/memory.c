@@ -367,7 +367,7 @@ norn_status norn_plan_verify(const norn_plan *p) {
             while (!valid[r] && b->bufs.v[r].alias >= 0 && b->bufs.v[r].kind == NORNI_BUF_VALUE &&
                    b->bufs.v[r].value->kind == NORNI_RESULT)
                 r = b->bufs.v[r].alias;
-            if (a->access & NORNI_READ && !valid[r])
+            if (a->access & NORNI_READ && !valid[r] && b->bufs.v[a->ref].bytes)
                 s = bad_step(p, i, "reads a buffer that was overwritten or never written");
             for (int j = 0; j < st->n_args && a->access & NORNI_WRITE && s == NORN_OK; j++)
                 if (j != k && st->args[j].kind == NORNI_ARG_BUFFER && st->args[j].ref != a->ref &&
@@ -389,7 +389,7 @@ norn_status norn_plan_verify(const norn_plan *p) {
         norni_ref r = b->of_value[p->graph->outputs.v[i].value->id];
         while (!valid[r] && b->bufs.v[r].alias >= 0)
             r = b->bufs.v[r].alias;
-        if (!valid[r])
+        if (!valid[r] && b->bufs.v[r].bytes) /* what has no elements needs no step */
             s = norni_fail(NORN_INTERNAL, "plan: output '%s' does not survive the run",
                            p->graph->outputs.v[i].name);
     }

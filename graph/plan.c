@@ -301,6 +301,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
         s = p->options.implementations ? NORN_OK : norni_nomem();
     }
     if (s == NORN_OK)
+        s = norni_graph_decompose(&p->graph, d->type == NORN_DEVICE_HOST);
+    if (s == NORN_OK)
         s = plan_steps(p);
     if (s == NORN_OK)
         s = norni_plan_memory(p);

@@ -48,6 +48,7 @@ const norn_op norni_op_Cast = {
     .infer = infer,
     .grad = grad,
     .expr = "x",
+    .untested_attrs = "saturate, round_mode", /* of the float8 types */
     .cases = (const char *const[]){"Cast<to=11>(float[3,17])", "Cast<to=10>(float[3,17])",
                                    "Cast<to=16>(float[3,17])", "Cast<to=6>(float[37])",
                                    "Cast<to=1>(int64[37])", "Cast<to=9>(float[5])", "Cast<to=1>(bool[5])",

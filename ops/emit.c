@@ -252,6 +252,11 @@ void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, 
     s->local[2] = l2;
 }
 
+void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_t g1, int64_t g2) {
+    size_t local = norni_device_is_cpu(e->device) || g0 < 32 ? 1 : 64;
+    norni_step_range(s, dims, (size_t)g0, (size_t)g1, (size_t)g2, local, 1, 1);
+}
+
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
     if (e->epilogue && s)
         e->epilogue->attach(e, s, lanes, widths);

@@ -115,6 +115,8 @@ void norni_step_local(norni_emit *e, norni_step *s, size_t bytes);
 void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, size_t l0, size_t l1,
                       size_t l2);
 
+/* Work-items that check their own bounds: one a work-group on CPUs, 64 along dimension 0 elsewhere. */
+void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_t g1, int64_t g2);
 /* Adds the epilogue's source and arguments (after those already there) to a step; nothing without an
  * epilogue. The source then has, before the file's text, for each width in `widths` (the sum of 1, 2, 4, 8,
  * 16): NORNI_EPI_ARGS               parameters to append to the kernel's list, with a leading comma

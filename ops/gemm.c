@@ -113,7 +113,7 @@ norn_status norni_emit_product_blas(norni_emit *e, const norni_product *g) {
         const int64_t sizes[] = {g->m, g->n, g->d_sm, g->d_sn, g->ldc, g->stride_c, g->c_offset};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);
-        norni_step_range(s, 3, (size_t)g->n, (size_t)g->m, (size_t)g->batch, 0, 0, 0);
+        norni_step_items(e, s, 3, g->n, g->m, g->batch);
     }
     norni_gemm call = {.dtype = g->dtype,
                        .trans_a = g->a.trans,

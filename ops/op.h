@@ -158,11 +158,12 @@ struct norn_op {
     const norni_impl *impls; /* ended by a NULL name; NULL for pointwise operators: generated */
     void (*cost)(const norn_node *node, norni_cost *c); /* NULL: one flop an output element, all bytes once */
     const char *const *cases;                           /* one-line instances, NULL-terminated */
-    double lo, hi;      /* range of random float inputs in tests; 0, 0: -1 to 1 */
-    int channel_from;   /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
-    bool variadic_fold; /* pointwise over any number of inputs, by folding the two-input formula */
-    bool random;        /* outputs are random numbers */
-    bool epilogue_last; /* an epilogue reads vectors along the last axis instead of axis 1 */
+    const char *untested_attrs; /* attributes that no case sets: they change nothing in norn */
+    double lo, hi;              /* range of random float inputs in tests; 0, 0: -1 to 1 */
+    int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
+    bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
+    bool random;                /* outputs are random numbers */
+    bool epilogue_last;         /* an epilogue reads vectors along the last axis instead of axis 1 */
 };
 
 /* ---- The registry. */

@@ -38,7 +38,7 @@ static void grad_view(norni_grad *c) {
         shape = norni_i64_const(c->g, x->type.rank, x->type.dims);
     else
         shape = NORNI_OP1(c->g, x, "Shape");
-    c->dx[0] = NORNI_OP2(c->g, c->dy[0], shape, "Reshape");
+    c->dx[0] = NORNI_OP2(c->g, c->dy[0], shape, "Reshape<allowzero=1>");
 }
 
 #define VIEW(id, ...)                                                                                        \
@@ -145,7 +145,7 @@ VIEW(Reshape,
      VERSIONS(5, 13, 14, 19, 21, 23, 24, 25), .doc = "the elements in order, in another shape",
      .attrs_bytes = sizeof(reshape_attrs), .attrs = reshape_table, .infer = infer_reshape, .grad = grad_view,
      CASES("Reshape(float[2,6], int64[2]{3,4})", "Reshape(float[2,3,4], int64[3]{0,-1,2})",
-           "Reshape(float[1], int64[0]{})", "Reshape(float[2,0], int64[2]{0,7})",
+           "Reshape(float[1], int64[0]{})", "Reshape(float[2,0], int64[2]{7,0})",
            "Reshape<allowzero=1>(float[0,3], int64[2]{3,0})", "Reshape(float[4,3], int64[1]{-1})"));
 
 /* ---- Flatten: [d0 ... d(axis-1), daxis ...] to [d0*...*d(axis-1), daxis*...]. */
