@@ -19,6 +19,7 @@ import tempfile
 import numpy as np
 import onnx
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from onnx import numpy_helper
 
 try:
@@ -42,6 +43,10 @@ def strip(names):
     while names and not names[-1]:
         names.pop()
     return names
+
+
+def unknown_fields(message):
+    return [(f.field_number, f.wire_type, f.data) for f in UnknownFieldSet(message)]
 
 
 def entries(props):
@@ -179,7 +184,8 @@ def compare(a, b, base):
            [c.SerializeToString() for c in b.configuration])
     differ('training_info', [restored(t, base).SerializeToString(deterministic=True) for t in a.training_info],
            [restored(t, base).SerializeToString(deterministic=True) for t in b.training_info])
-    differ('unknown fields', a.unknown if hasattr(a, 'unknown') else 0, b.unknown if hasattr(b, 'unknown') else 0)
+    differ('unknown fields', unknown_fields(a.proto), unknown_fields(b.proto))
+    differ('unknown fields of the graph', unknown_fields(a.graph), unknown_fields(b.graph))
     differ('graph name', a.graph.name or 'graph', b.graph.name)
     differ('graph doc', a.graph.doc_string, b.graph.doc_string)
     differ('graph metadata', entries(a.graph.metadata_props), entries(b.graph.metadata_props))
@@ -256,8 +262,26 @@ def read_pb(path, value):
     return numpy_helper.to_array(t)
 
 
+def made_up_feeds(model):
+    """For models without test data: sizes that have names are 2, conditions are tried both ways."""
+    rng = np.random.default_rng(1)
+    for flag in (True, False):
+        feed = {}
+        for v in model.free_inputs:
+            t = v.type.sequence_type.elem_type if v.type.HasField('sequence_type') else v.type
+            t = t.optional_type.elem_type if t.HasField('optional_type') else t
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(t.tensor_type.elem_type)
+            dims = [d.dim_value if d.HasField('dim_value') else 2 for d in t.tensor_type.shape.dim]
+            a = (np.full(dims, flag) if dtype == np.bool_ else np.full(dims, 'a', dtype=object) if dtype == object else
+                 rng.normal(0, 2, dims).astype(dtype))
+            feed[v.name] = [a] if v.type.HasField('sequence_type') else a
+        yield feed
+
+
 def feeds_of(model):
     folder = os.path.dirname(model.path)
+    if not glob.glob(os.path.join(folder, 'test_data_set_*')):
+        yield from made_up_feeds(model)
     for ds in sorted(glob.glob(os.path.join(folder, 'test_data_set_*'))):
         feed = {}
         for i, v in enumerate(model.free_inputs):
