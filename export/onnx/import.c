@@ -139,7 +139,7 @@ static norn_status import_input(norni_scope *sc, const norni_pb_value *p) {
         norni_type type;
         bool whole;
         NORNI_TRY(norni_prefix(norni_import_type(imp, p->type, &type, &whole), "%s", where));
-        if (!p->type)
+        if (whole && type.dtype == NORN_UNDEFINED)
             return norni_fail(NORN_PARSE, "%s has no type", where);
         v = norni_value_input(imp->g, NULL, &type);
         if (!v || !norni_table_add(&imp->taken, name, NULL))
