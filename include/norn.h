@@ -581,17 +581,17 @@ NORN_API const char *norn_model_warning_at(const norn_model *m, size_t i);
 /* ------------------------------------------------------------------------------------------------------------
  * 10. Data sets and training */
 
-/* Samples x and their labels y, in host memory, kept in the element type of their files. Where they come
- * from:
+/* Samples x and their labels y, in host memory, kept in the element type of their files. Where they come from:
  *
  *   FILE.npz          members x and y, or images and target, or x_train and y_train
- *   FILE.npz:SPLIT    members x_SPLIT and y_SPLIT; or x and y (images and target) and a member SPLIT_idx that
- * lists the numbers of the samples FILE              IDX, as MNIST is published: the images; the labels lie
- * beside it under the same name with "labels" for "images" and "idx1" for "idx3" (.gz or not) PREFIX the same
- * by the part before "-images-idx3-ubyte" DIR, DIR:SPLIT    a folder with SPLIT-images-idx3-ubyte (SPLIT is
- * train unless given; test also finds t10k); or a folder CLASS/NAME.png for each class, then SPLIT is a
- * folder in between. The classes are numbered in natural order of their names (2 before 10), and so are the
- * files in them
+ *   FILE.npz:SPLIT    members x_SPLIT and y_SPLIT; or x and y (images and target) and a member SPLIT_idx that lists
+ *                     the numbers of the samples
+ *   FILE              IDX, as MNIST is published: the images; the labels lie beside it under the same name with
+ *                     "labels" for "images" and "idx1" for "idx3" (.gz or not)
+ *   PREFIX            the same by the part before "-images-idx3-ubyte"
+ *   DIR, DIR:SPLIT    a folder with SPLIT-images-idx3-ubyte (SPLIT is train unless given; test also finds t10k); or a
+ *                     folder CLASS/NAME.png for each class, then SPLIT is a folder in between. The classes are
+ *                     numbered in natural order of their names (2 before 10), and so are the files in them
  *
  * What a batch holds. x by its type in the file, which also is the rule for scaling:
  *
