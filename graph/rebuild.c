@@ -72,8 +72,10 @@ static bool *needed_nodes(const norn_graph *g) {
 /* ---- Single nodes. */
 static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
     norn_graph *to = r->to;
-    norn_value *v = NULL;
-    if (old->kind == NORNI_CONST) {
+    norn_value *v = r->leaf ? r->leaf(r, old) : NULL;
+    if (v || to->status != NORN_OK)
+        ;
+    else if (old->kind == NORNI_CONST) {
         norn_tensor *t = norni_tensor_ref(old->data);
         v = norni_value_const(to, old->name, t);
     } else {
@@ -83,7 +85,7 @@ static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
         if (old->kind == NORNI_STATE)
             v = norni_value_state(to, old->name, &type, old->data ? norni_tensor_ref(old->data) : NULL);
         else
-            v = r->input ? r->input(r, old) : norni_value_input(to, old->name, &type);
+            v = norni_value_input(to, old->name, &type);
     }
     if (v)
         v->extra =
@@ -278,6 +280,8 @@ typedef struct {
 static norn_value *bound_input(norni_rebuild *r, const norn_value *old) {
     const binding *b = r->ctx;
     size_t i = 0;
+    if (old->kind != NORNI_INPUT)
+        return NULL;
     while (r->from->inputs.v[i] != old)
         i++;
     if (b->tensors && b->tensors[i])
@@ -295,7 +299,7 @@ norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, cons
                              const norni_type *const *types, norn_tensor *const *tensors, norn_graph **out) {
     binding b = {lookup, ctx, types, tensors};
     norni_rebuild r = {
-        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .input = bound_input, .ctx = &b};
+        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .leaf = bound_input, .ctx = &b};
     *out = NULL;
     NORNI_TRY(norni_rebuild_run(&r));
     *out = r.to;
