@@ -146,18 +146,19 @@ NORN_API void norn_tensor_set(norn_tensor *t, int64_t i, double v);
 NORN_API norn_status norn_tensor_print(const norn_tensor *t, int64_t limit, char **out);
 
 /* ------------------------------------------------------------------------------------------------------------
- * Tensor files: NumPy's .npy and .npz, .png */
+ * Tensor files: NumPy's .npy and .npz, .png, ONNX's .pb */
 
 /* Loads a tensor into host memory. What a file holds shows in its extension, else in its first bytes.
  *     a.npy         one array: bool, integers, float16, float, double; any byte order, row- or column-major
  *     a.npz         the only array in it         a.npz:NAME   the one of that name
  *     a.png         a picture: uint8 [H,W,C], C as stored (1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha)
+ *     a.pb          an ONNX TensorProto (told by its extension only), of any element type that norn stores
  * Errors: NORN_IO, NORN_PARSE (damaged, or the data do not fit the shape), NORN_UNSUPPORTED (a format, an
  * element type), NORN_ARG (no such name, or none given where there are several), NORN_NOMEM. */
 NORN_API norn_status norn_tensor_load(const char *path, norn_tensor **out);
-/* Saves a tensor in host memory as .npy. The file appears whole or, after a failure, not at all. Errors:
- * NORN_IO, NORN_UNSUPPORTED (another extension; bfloat16 and other types that NumPy lacks: convert them
- * first), NORN_ARG (the tensor is on a device). */
+/* Saves a tensor in host memory as .npy or .pb. The file appears whole or, after a failure, not at all. Errors:
+ * NORN_IO, NORN_UNSUPPORTED (another extension; in .npy bfloat16 and other types that NumPy lacks: use
+ * .pb or convert them first), NORN_ARG (the tensor is on a device). */
 NORN_API norn_status norn_tensor_save(const norn_tensor *t, const char *path);
 
 /* A .npz file: named arrays. What is in it that is not .npy is passed over. An open archive is used by one

@@ -50,8 +50,11 @@ static norn_status check_updates(const norni_exporter *x) {
     return NORN_OK;
 }
 
+/* A Constant stays one. Before opset 9 it held real numbers only. */
 static bool was_constant(const norni_exporter *x, const norn_value *v, norni_extra *kept) {
-    return x->opset >= 9 && norni_extra_find(v, NORNI_EXTRA_CONSTANT, kept);
+    norn_dtype t = v->type.dtype;
+    return (x->opset >= 9 || t == NORN_F32 || t == NORN_F64 || t == NORN_F16) &&
+           norni_extra_find(v, NORNI_EXTRA_CONSTANT, kept);
 }
 
 static bool is_read(const norni_exporter *x, size_t id) { return id < x->read.n && x->read.v[id]; }

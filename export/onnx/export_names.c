@@ -10,10 +10,8 @@ norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norn
     *own = (size_t)node->n_in;
     if (!node->extra.bytes)
         return NORN_OK;
-    const norni_pb_node *p =
-        norni_pb_unpack(&norni_onnx__node_proto__descriptor, x->arena, node->extra.data, node->extra.bytes);
-    if (!p)
-        return norni_nomem();
+    const norni_pb_node *p;
+    NORNI_TRY(norni_pb_unpack(&norni_onnx__node_proto__descriptor, x->arena, node->extra.data, node->extra.bytes, &p));
     NORNI_TRY(norni_captures_find(p, x->arena, out, &x->inner));
     if (out->n > (size_t)node->n_in)
         return norni_fail(NORN_INTERNAL, "node '%s' %s: %d inputs (its subgraphs read %zu values)",

@@ -194,7 +194,7 @@ norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_f
         s = norni_fail(NORN_ARG, "%zu inputs, %zu outputs (the function has %zu and %zu)", n->n_input, n->n_output,
                        p->n_input, p->n_output);
     else if (p->n_node > NORNI_FUNCTION_NODES - imp->function_nodes)
-        s = norni_fail(NORN_NOMEM, "functions add more than %d nodes (norn's limit)", NORNI_FUNCTION_NODES);
+        s = norni_fail(NORN_UNSUPPORTED, "functions add more than %d nodes (norn's limit)", NORNI_FUNCTION_NODES);
     else {
         imp->function_nodes += p->n_node;
         s = give(sc, &inner, n, p);
