@@ -60,6 +60,7 @@ struct norn_plan {
     norn_plan_options options;
     norni_plan_builder builder; /* steps and buffers */
     norni_place *places;        /* one a buffer */
+    norni_ref *outputs;         /* where each output of the graph is found after a run */
     norni_mem *mems;
     int n_mems;
     uint64_t lower_bound_bytes; /* largest sum of simultaneously live work buffers */
