@@ -5,8 +5,8 @@
 #include "base/status.h"
 
 /* C = alpha * op(A) op(B) + beta * C, row major, for `batch` matrices that lie stride_* elements apart.
- * op(A) is M x K, op(B) is K x N, C is M x N; ld* are row lengths in elements of the stored matrices. dtype is
- * NORN_F32 or NORN_F64. */
+ * op(A) is M x K, op(B) is K x N, C is M x N; ld* are row lengths in elements of the stored matrices. dtype
+ * is NORN_F32 or NORN_F64. */
 typedef struct {
     norn_dtype dtype;
     bool trans_a, trans_b;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a device is and can do, as plain data: no OpenCL handle in here, so that a plan can be made from a text
- * snapshot of a device that this machine does not have. All bytes after the end of a text are 0: equal devices compare
- * equal as memory. fp16 and fp64 of a listed device are claims; in a context they
- * were tried out (the doubles of CPUs are believed). */
+/* What a device is and can do, as plain data: no OpenCL handle in here, so that a plan can be made from a
+ * text snapshot of a device that this machine does not have. All bytes after the end of a text are 0: equal
+ * devices compare equal as memory. fp16 and fp64 of a listed device are claims; in a context they were tried
+ * out (the doubles of CPUs are believed). */
 #ifndef NORNI_DEVICE_H
 #define NORNI_DEVICE_H
 #include "base/status.h"
@@ -21,8 +21,8 @@ struct norn_device {
     bool no_compiler; /* no compiler, or switched off, or big-endian: unusable */
 };
 
-/* True for devices that run work-items on CPU cores (whatever the driver calls itself): these want one work-item
- * a work-group, wide vectors and no local memory. */
+/* True for devices that run work-items on CPU cores (whatever the driver calls itself): these want one
+ * work-item a work-group, wide vectors and no local memory. */
 bool norni_device_is_cpu(const norn_device *d);
 
 #endif

@@ -12,10 +12,11 @@ int64_t norni_elems(int rank, const int64_t *dims) {
             return -1;
         zero |= dims[i] == 0;
     }
-    for (int i = 0; i < rank && !zero; i++) {
-        if (n > (INT64_MAX >> 4) / dims[i])
+    for (int i = 0; i < rank; i++) { /* a size of 0 hides no overflow: strides are products of the others */
+        int64_t d = dims[i] ? dims[i] : 1;
+        if (n > (INT64_MAX >> 4) / d)
             return -1;
-        n *= dims[i];
+        n *= d;
     }
     return zero ? 0 : n;
 }

@@ -11,7 +11,8 @@ static norn_status parse_type(norn_graph *g, const char *text, norni_type *t) {
         p++;
     *t = (norni_type){.dtype = norni_dtype_parse(text, (size_t)(p - text))};
     if (t->dtype == NORN_UNDEFINED || (*p && *p != '['))
-        return norni_fail(NORN_PARSE, "type '%s': got no element type (wanted one such as float, int64)", text);
+        return norni_fail(NORN_PARSE, "type '%s': got no element type (wanted one such as float, int64)",
+                          text);
     if (!*p)
         return NORN_OK;
     p++;
@@ -23,7 +24,8 @@ static norn_status parse_type(norn_graph *g, const char *text, norni_type *t) {
         while (n && p[n - 1] == ' ')
             n--;
         if (!n || n >= sizeof name || t->rank == NORN_MAX_RANK)
-            return norni_fail(NORN_PARSE, "type '%s': got '%.10s' (wanted a size or a name, at most %d of them)", text, p,
+            return norni_fail(NORN_PARSE,
+                              "type '%s': got '%.10s' (wanted a size or a name, at most %d of them)", text, p,
                               NORN_MAX_RANK);
         memcpy(name, p, n);
         name[n] = 0;
@@ -55,7 +57,8 @@ norn_value *norn_graph_input(norn_graph *g, const char *name, const char *type) 
     if (norni_graph_find(g, name))
         return norni_graph_failed(g, norni_fail(NORN_ARG, "input '%s': the name is taken", name));
     norn_status s = parse_type(g, type, &t);
-    return s == NORN_OK ? norni_value_input(g, name, &t) : norni_graph_failed(g, norni_prefix(s, "input '%s'", name));
+    return s == NORN_OK ? norni_value_input(g, name, &t)
+                        : norni_graph_failed(g, norni_prefix(s, "input '%s'", name));
 }
 
 norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_value *const *in, size_t n_out,
@@ -64,18 +67,22 @@ norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_va
         out[i] = NULL;
     NORNI_TRY(norn_graph_status(g));
     if (!op || n_in > 32 || n_out < 1 || n_out > 32)
-        return norni_fail(NORN_ARG, "apply: %zu inputs, %zu outputs (wanted at most 32, and one output)", n_in, n_out);
-    norn_node *node =
-        norni_opf_node(g, n_out == 32 ? ~0u : (1u << n_out) - 1, (int)n_in, in, "%s", op);
+        return norni_fail(NORN_ARG, "apply: %zu inputs, %zu outputs (wanted at most 32, and one output)",
+                          n_in, n_out);
+    norn_node *node = norni_opf_node(g, n_out == 32 ? ~0u : (1u << n_out) - 1, (int)n_in, in, "%s", op);
     for (size_t i = 0; node && i < n_out; i++)
         out[i] = node->out[i];
     return norn_graph_status(g);
 }
 
 #define UNARY(name, op)                                                                                      \
-    norn_value *norn_##name(norn_graph *g, norn_value *x) { return NORNI_OP1(g, x, op); }
+    norn_value *norn_##name(norn_graph *g, norn_value *x) {                                                  \
+        return NORNI_OP1(g, x, op);                                                                          \
+    }
 #define BINARY(name, op)                                                                                     \
-    norn_value *norn_##name(norn_graph *g, norn_value *a, norn_value *b) { return NORNI_OP2(g, a, b, op); }
+    norn_value *norn_##name(norn_graph *g, norn_value *a, norn_value *b) {                                   \
+        return NORNI_OP2(g, a, b, op);                                                                       \
+    }
 BINARY(add, "Add")
 BINARY(sub, "Sub")
 BINARY(mul, "Mul")
@@ -104,16 +111,22 @@ norn_value *norn_where(norn_graph *g, norn_value *condition, norn_value *a, norn
     return NORNI_OP3(g, condition, a, b, "Where");
 }
 
-norn_value *norn_cast(norn_graph *g, norn_value *x, norn_dtype to) { return NORNI_OP1(g, x, "Cast<to=%d>", (int)to); }
+norn_value *norn_cast(norn_graph *g, norn_value *x, norn_dtype to) {
+    return NORNI_OP1(g, x, "Cast<to=%d>", (int)to);
+}
 
-norn_value *norn_softmax(norn_graph *g, norn_value *x, int axis) { return NORNI_OP1(g, x, "Softmax<axis=%d>", axis); }
+norn_value *norn_softmax(norn_graph *g, norn_value *x, int axis) {
+    return NORNI_OP1(g, x, "Softmax<axis=%d>", axis);
+}
 
 norn_value *norn_linear(norn_graph *g, norn_value *x, norn_value *w, norn_value *b) {
     return b ? NORNI_OP3(g, x, w, b, "Gemm<transB=1>") : NORNI_OP2(g, x, w, "Gemm<transB=1>");
 }
 
-static norn_value *with_attributes(norn_graph *g, const char *op, const char *attributes, int n, norn_value *const *in) {
-    return attributes && *attributes ? norni_opf(g, n, in, "%s<%s>", op, attributes) : norni_opf(g, n, in, "%s", op);
+static norn_value *with_attributes(norn_graph *g, const char *op, const char *attributes, int n,
+                                   norn_value *const *in) {
+    return attributes && *attributes ? norni_opf(g, n, in, "%s<%s>", op, attributes)
+                                     : norni_opf(g, n, in, "%s", op);
 }
 
 norn_value *norn_conv(norn_graph *g, norn_value *x, norn_value *w, norn_value *b, const char *attributes) {
@@ -141,7 +154,8 @@ norn_value *norn_transpose(norn_graph *g, norn_value *x, int rank, const int *pe
     return v;
 }
 
-static norn_value *reduce(norn_graph *g, const char *op, norn_value *x, int n, const int64_t *axes, bool keepdims) {
+static norn_value *reduce(norn_graph *g, const char *op, norn_value *x, int n, const int64_t *axes,
+                          bool keepdims) {
     return n ? NORNI_OP2(g, x, norni_i64_const(g, n, axes), "%s<keepdims=%d>", op, keepdims)
              : NORNI_OP1(g, x, "%s<keepdims=%d>", op, keepdims);
 }

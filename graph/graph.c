@@ -36,10 +36,13 @@ void norn_graph_free(norn_graph *g) {
 }
 
 norn_status norn_graph_status(const norn_graph *g) {
-    return g->status == NORN_OK ? NORN_OK : norni_fail(g->status, "%s", g->error ? g->error : "out of host memory");
+    return g->status == NORN_OK ? NORN_OK
+                                : norni_fail(g->status, "%s", g->error ? g->error : "out of host memory");
 }
 
-const char *norn_graph_name(const norn_graph *g) { return g->name; }
+const char *norn_graph_name(const norn_graph *g) {
+    return g->name;
+}
 
 norn_value *norn_graph_constant(norn_graph *g, const char *name, const norn_tensor *data) {
     norn_tensor *copy;
@@ -58,8 +61,8 @@ norn_value *norn_graph_parameter(norn_graph *g, const char *name, const norn_ten
     if (g->status != NORN_OK)
         return NULL;
     if (!name || norni_graph_find(g, name))
-        return norni_graph_failed(g, norni_fail(NORN_ARG, "parameter '%s': got a name that is %s", name ? name : "",
-                                                name ? "taken" : "missing"));
+        return norni_graph_failed(g, norni_fail(NORN_ARG, "parameter '%s': got a name that is %s",
+                                                name ? name : "", name ? "taken" : "missing"));
     norn_status s = norn_tensor_copy(initial, NULL, &copy);
     if (s != NORN_OK)
         return norni_graph_failed(g, s);
@@ -76,8 +79,8 @@ norn_status norn_graph_update(norn_graph *g, norn_value *parameter, norn_value *
         norni_str a = {0}, b = {0};
         norni_type_print(&a, g, &next->type);
         norni_type_print(&b, g, &parameter->type);
-        norn_status s = norni_fail(NORN_SHAPE, "parameter '%s': its update has type %s (wanted %s)", parameter->name,
-                                   a.s ? a.s : "", b.s ? b.s : "");
+        norn_status s = norni_fail(NORN_SHAPE, "parameter '%s': its update has type %s (wanted %s)",
+                                   parameter->name, a.s ? a.s : "", b.s ? b.s : "");
         norni_str_free(&a);
         norni_str_free(&b);
         return s;
@@ -105,18 +108,28 @@ norn_status norn_graph_output(norn_graph *g, const char *name, norn_value *v) {
     return NORN_OK;
 }
 
-norn_value *norn_none(void) { return NORNI_NONE; }
+norn_value *norn_none(void) {
+    return NORNI_NONE;
+}
 
-size_t norn_graph_input_count(const norn_graph *g) { return g->inputs.n; }
-norn_value *norn_graph_input_at(const norn_graph *g, size_t i) { return i < g->inputs.n ? g->inputs.v[i] : NULL; }
-size_t norn_graph_output_count(const norn_graph *g) { return g->outputs.n; }
+size_t norn_graph_input_count(const norn_graph *g) {
+    return g->inputs.n;
+}
+norn_value *norn_graph_input_at(const norn_graph *g, size_t i) {
+    return i < g->inputs.n ? g->inputs.v[i] : NULL;
+}
+size_t norn_graph_output_count(const norn_graph *g) {
+    return g->outputs.n;
+}
 norn_value *norn_graph_output_at(const norn_graph *g, size_t i) {
     return i < g->outputs.n ? g->outputs.v[i].value : NULL;
 }
 const char *norn_graph_output_name(const norn_graph *g, size_t i) {
     return i < g->outputs.n ? g->outputs.v[i].name : NULL;
 }
-size_t norn_graph_parameter_count(const norn_graph *g) { return g->states.n; }
+size_t norn_graph_parameter_count(const norn_graph *g) {
+    return g->states.n;
+}
 norn_value *norn_graph_parameter_at(const norn_graph *g, size_t i) {
     return i < g->states.n ? g->states.v[i].value : NULL;
 }
@@ -149,13 +162,21 @@ norn_value *norn_graph_value(const norn_graph *g, const char *name) {
     return norni_graph_find(g, name);
 }
 
-const char *norn_value_name(const norn_value *v) { return v->name; }
-norn_dtype norn_value_dtype(const norn_value *v) { return v->type.dtype; }
-int norn_value_rank(const norn_value *v) { return v->type.rank; }
+const char *norn_value_name(const norn_value *v) {
+    return v->name;
+}
+norn_dtype norn_value_dtype(const norn_value *v) {
+    return v->type.dtype;
+}
+int norn_value_rank(const norn_value *v) {
+    return v->type.rank;
+}
 int64_t norn_value_dim(const norn_value *v, int i) {
     return i >= 0 && i < v->type.rank && v->type.dims[i] >= 0 ? v->type.dims[i] : -1;
 }
-const norn_tensor *norn_value_data(const norn_value *v) { return v->data; }
+const norn_tensor *norn_value_data(const norn_value *v) {
+    return v->data;
+}
 
 norn_status norn_value_type_text(const norn_value *v, char **out) {
     norni_str s = {0};
@@ -164,7 +185,9 @@ norn_status norn_value_type_text(const norn_value *v, char **out) {
     return *out ? NORN_OK : norni_nomem();
 }
 
-size_t norn_graph_node_count(const norn_graph *g) { return g->nodes.n; }
+size_t norn_graph_node_count(const norn_graph *g) {
+    return g->nodes.n;
+}
 
 norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out) {
     *out = (norn_node_info){0};

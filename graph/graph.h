@@ -4,33 +4,37 @@
 #define NORNI_GRAPH_H
 #include "ops/ir.h"
 
-/* ---- Rebuilding. Every pass makes a new graph by visiting the nodes of the old one in order; what is not reached from
- * the outputs and states is left out. */
+/* ---- Rebuilding. Every pass makes a new graph by visiting the nodes of the old one in order; what is not
+ * reached from the outputs and states is left out. */
 typedef struct norni_rebuild {
     const norn_graph *from;
     norn_graph *to;
-    norn_value **map; /* by id of the old value; NULL: not made yet */
-    bool fold;        /* evaluate nodes whose inputs are all constants */
-    bool merge;       /* common subexpressions, identities */
+    norn_value **map;        /* by id of the old value; NULL: not made yet */
+    bool fold;               /* evaluate nodes whose inputs are all constants */
+    bool merge;              /* common subexpressions, identities */
     size_t fold_limit_elems; /* larger constants are not made by folding */
     /* Replaces a node: sets the map entries of its outputs and *done, or leaves it alone. NULL: none. */
     norn_status (*rewrite)(struct norni_rebuild *r, const norn_node *node, norn_value **in, bool *done);
-    /* Type and, if known, content of an input in the new graph; NULL: unchanged. Returning a value of another kind
-     * (a constant) removes the input. */
+    /* Type and, if known, content of an input in the new graph; NULL: unchanged. Returning a value of another
+     * kind (a constant) removes the input. */
     norn_value *(*input)(struct norni_rebuild *r, const norn_value *old);
     void *ctx;
     struct norni_cse *cse;
 } norni_rebuild;
 norn_status norni_rebuild_run(norni_rebuild *r);
 
-/* Shapes worked out anew with sizes bound by `lookup`, and with the elements of inputs that are known: tensors[i] for
- * input i, or NULL. Folds shape arithmetic. */
+/* Shapes worked out anew with sizes bound by `lookup`, and with the elements of inputs that are known:
+ * tensors[i] for input i, or NULL. Folds shape arithmetic. */
 norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
                              const norni_type *const *types, norn_tensor *const *tensors, norn_graph **out);
 
-/* True for inputs whose elements decide shapes somewhere (directly or through shape arithmetic): a plan can only be made
- * when they are known. Array by input index; freed by norni_free. */
+/* True for inputs whose elements decide shapes somewhere (directly or through shape arithmetic): a plan can
+ * only be made when they are known. Array by input index; freed by norni_free. */
 bool *norni_graph_host_inputs(const norn_graph *g);
+
+/* Replaces operators that have no kernels (host: no host reference) by those they stand for; *g is freed and
+ * replaced. */
+norn_status norni_graph_decompose(norn_graph **g, bool host);
 
 /* ---- Use counts. uses[id]: how many node inputs, outputs and state updates read the value. */
 int *norni_graph_uses(const norn_graph *g);

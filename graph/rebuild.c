@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making a new graph from an old one: the frame of every pass. Folding and merging happen here, so that each pass
- * leaves a graph without what it made superfluous. */
+/* Making a new graph from an old one: the frame of every pass. Folding and merging happen here, so that each
+ * pass leaves a graph without what it made superfluous. */
 #include "base/hash.h"
 #include "graph/graph.h"
 #include "ops/op.h"
@@ -26,7 +26,8 @@ static norn_node **cse_slot(norni_cse *c, uint64_t h, const norn_op *op, const v
         if (!*s)
             return s;
         if ((*s)->op == op && (*s)->n_in == n_in &&
-            (!n_in || !memcmp((*s)->in, in, (size_t)n_in * sizeof *in)) && norni_attrs_equal(op, (*s)->attrs, attrs))
+            (!n_in || !memcmp((*s)->in, in, (size_t)n_in * sizeof *in)) &&
+            norni_attrs_equal(op, (*s)->attrs, attrs))
             return s;
     }
 }
@@ -41,7 +42,8 @@ static bool cse_grow(norni_cse *c) {
     for (size_t i = 0; i < c->cap; i++)
         if (c->slots[i]) {
             norn_node *x = c->slots[i];
-            *cse_slot(&bigger, node_hash(x->op, x->attrs, x->n_in, x->in), x->op, x->attrs, x->n_in, x->in) = x;
+            *cse_slot(&bigger, node_hash(x->op, x->attrs, x->n_in, x->in), x->op, x->attrs, x->n_in, x->in) =
+                x;
         }
     norni_free(c->slots);
     *c = bigger;
@@ -84,7 +86,8 @@ static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
             v = r->input ? r->input(r, old) : norni_value_input(to, old->name, &type);
     }
     if (v)
-        v->extra = (norni_extra){norni_arena_dup(to->arena, old->extra.data, old->extra.bytes), old->extra.bytes};
+        v->extra =
+            (norni_extra){norni_arena_dup(to->arena, old->extra.data, old->extra.bytes), old->extra.bytes};
     r->map[old->id] = v;
     return v ? NORN_OK : norn_graph_status(to);
 }
@@ -131,8 +134,8 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
             return norni_nomem();
         for (int i = 0; i < node->n_in; i++)
             plain[i] = in[i] == NORNI_NONE ? NULL : in[i];
-        slot = cse_slot(r->cse, node_hash(node->op, node->attrs, node->n_in, plain), node->op, node->attrs, node->n_in,
-                        plain);
+        slot = cse_slot(r->cse, node_hash(node->op, node->attrs, node->n_in, plain), node->op, node->attrs,
+                        node->n_in, plain);
         if (*slot) {
             for (int k = 0; k < node->n_out; k++)
                 if (node->out[k] && !(r->map[node->out[k]->id] = norni_want_output(*slot, k)))
@@ -147,14 +150,16 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     made->domain = node->domain ? norni_arena_strdup(r->to->arena, node->domain) : NULL;
     made->type = node->type ? norni_arena_strdup(r->to->arena, node->type) : NULL;
     made->stream = node->stream;
-    made->extra = (norni_extra){norni_arena_dup(r->to->arena, node->extra.data, node->extra.bytes), node->extra.bytes};
+    made->extra =
+        (norni_extra){norni_arena_dup(r->to->arena, node->extra.data, node->extra.bytes), node->extra.bytes};
     for (int k = 0; k < node->n_out; k++) {
         const norn_value *old = node->out[k];
         if (!old)
             continue;
         norn_value *v = r->map[old->id] = made->out[k];
         v->name = old->name ? norni_arena_strdup(r->to->arena, old->name) : NULL;
-        v->extra = (norni_extra){norni_arena_dup(r->to->arena, old->extra.data, old->extra.bytes), old->extra.bytes};
+        v->extra =
+            (norni_extra){norni_arena_dup(r->to->arena, old->extra.data, old->extra.bytes), old->extra.bytes};
         if (node->op == &norni_op_unknown) { /* only the file knows its type */
             v->type = old->type;
             for (int i = 0; i < v->type.rank; i++)
@@ -204,7 +209,8 @@ norn_status norni_rebuild_run(norni_rebuild *r) {
         s = copy_value(r, g->states.v[i].value);
     for (size_t i = 0; i < g->nodes.n && s == NORN_OK; i++) {
         const norn_node *node = g->nodes.v[i];
-        norn_value **in = need[i] ? norni_arena_array(r->to->arena, (size_t)node->n_in + 1, sizeof *in) : NULL;
+        norn_value **in =
+            need[i] ? norni_arena_array(r->to->arena, (size_t)node->n_in + 1, sizeof *in) : NULL;
         bool done = false;
         if (!need[i])
             continue;
@@ -229,7 +235,8 @@ norn_status norni_rebuild_run(norni_rebuild *r) {
         const norni_output *o = &g->outputs.v[i];
         if (!r->map[o->value->id])
             s = copy_value(r, o->value);
-        norni_output copy = {norni_arena_strdup(r->to->arena, o->name), r->map[o->value->id],
+        norni_output copy = {norni_arena_strdup(r->to->arena, o->name),
+                             r->map[o->value->id],
                              {norni_arena_dup(r->to->arena, o->extra.data, o->extra.bytes), o->extra.bytes}};
         if (s == NORN_OK && (!copy.name || !NORNI_PUSH(&r->to->outputs, copy)))
             s = norni_nomem();
@@ -338,8 +345,8 @@ norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *bi
                 if (name)
                     norni_str_addf(&names, "%s%s", names.n ? ", " : "", name);
             }
-        norn_status s = norni_fail(NORN_ARG, "size '%s': no input has a size of this name (there are: %s)", binds[i],
-                                   names.s ? names.s : "none");
+        norn_status s = norni_fail(NORN_ARG, "size '%s': no input has a size of this name (there are: %s)",
+                                   binds[i], names.s ? names.s : "none");
         norni_str_free(&names);
         return s;
     }

@@ -13,10 +13,10 @@
  *
  * Conventions. A function that can fail returns norn_status; norn_error() then holds one line
  * "where: what: got (wanted)". Results come through the last arguments and are NULL after a failure. What
- * new, open, load, parse and copy return is the caller's, to be given to free or close, which accept NULL. Accessors
- * are bare nouns and lend. Handles are opaque. A context, and all that was made from it, is used by one thread at
- * a time; several contexts at once are fine. Strings are UTF-8. Sizes are in bytes where the name says bytes, and
- * else in elements. */
+ * new, open, load, parse and copy return is the caller's, to be given to free or close, which accept NULL.
+ * Accessors are bare nouns and lend. Handles are opaque. A context, and all that was made from it, is used by
+ * one thread at a time; several contexts at once are fine. Strings are UTF-8. Sizes are in bytes where the
+ * name says bytes, and else in elements. */
 #ifndef NORN_H
 #define NORN_H
 
@@ -110,8 +110,8 @@ NORN_API size_t norn_dtype_bytes(norn_dtype t, int64_t elems);
 
 typedef struct norn_context norn_context;
 
-/* A tensor holds elements of one type in row-major order (last size fastest), in host memory or in a device's.
- * A view shares the memory of another tensor and keeps it alive. */
+/* A tensor holds elements of one type in row-major order (last size fastest), in host memory or in a
+ * device's. A view shares the memory of another tensor and keeps it alive. */
 typedef struct norn_tensor norn_tensor;
 
 /* A new tensor, in host memory when ctx is NULL; filled from `data` (packed, in host memory), with zeros when
@@ -137,12 +137,46 @@ NORN_API norn_status norn_tensor_copy(const norn_tensor *t, norn_context *ctx, n
 NORN_API norn_status norn_tensor_slice(const norn_tensor *t, int axis, int64_t start, int64_t stop,
                                        norn_tensor **out);
 NORN_API norn_status norn_tensor_transpose(const norn_tensor *t, const int *perm, norn_tensor **out);
-NORN_API norn_status norn_tensor_reshape(const norn_tensor *t, int rank, const int64_t *dims, norn_tensor **out);
+NORN_API norn_status norn_tensor_reshape(const norn_tensor *t, int rank, const int64_t *dims,
+                                         norn_tensor **out);
 /* Element i (in row-major order) of a host tensor, converted. */
 NORN_API double norn_tensor_get(const norn_tensor *t, int64_t i);
 NORN_API void norn_tensor_set(norn_tensor *t, int64_t i, double v);
 /* "float[2,3] {1, 2, ...}", at most `limit` elements written out (-1: all). Freed by norn_text_free. */
 NORN_API norn_status norn_tensor_print(const norn_tensor *t, int64_t limit, char **out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Tensor files: NumPy's .npy and .npz, .png */
+
+/* Loads a tensor into host memory. What a file holds shows in its extension, else in its first bytes.
+ *     a.npy         one array: bool, integers, float16, float, double; any byte order, row- or column-major
+ *     a.npz         the only array in it         a.npz:NAME   the one of that name
+ *     a.png         a picture: uint8 [H,W,C], C as stored (1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha)
+ * Errors: NORN_IO, NORN_PARSE (damaged, or the data do not fit the shape), NORN_UNSUPPORTED (a format, an
+ * element type), NORN_ARG (no such name, or none given where there are several), NORN_NOMEM. */
+NORN_API norn_status norn_tensor_load(const char *path, norn_tensor **out);
+/* Saves a tensor in host memory as .npy. The file appears whole or, after a failure, not at all. Errors:
+ * NORN_IO, NORN_UNSUPPORTED (another extension; bfloat16 and other types that NumPy lacks: convert them
+ * first), NORN_ARG (the tensor is on a device). */
+NORN_API norn_status norn_tensor_save(const norn_tensor *t, const char *path);
+
+/* A .npz file: named arrays. What is in it that is not .npy is passed over. An open archive is used by one
+ * thread at a time. */
+typedef struct norn_archive norn_archive;
+NORN_API norn_status norn_archive_open(const char *path, norn_archive **out);
+NORN_API void norn_archive_close(norn_archive *a);
+NORN_API size_t norn_archive_count(const norn_archive *a);
+/* The name of array i, in the file's order; NULL when there is none. */
+NORN_API const char *norn_archive_name(const norn_archive *a, size_t i);
+NORN_API bool norn_archive_has(const norn_archive *a, const char *name);
+/* Loads an array into host memory. Errors: NORN_ARG (no such array; the message lists what there is), else as
+ * norn_tensor_load. */
+NORN_API norn_status norn_archive_load(norn_archive *a, const char *name, norn_tensor **out);
+NORN_API norn_status norn_archive_load_at(norn_archive *a, size_t i, norn_tensor **out);
+/* Saves n tensors in host memory under their names, uncompressed. Equal tensors give equal bytes; the file
+ * appears whole or not at all. Errors as norn_tensor_save; NORN_ARG also for an empty or repeated name. */
+NORN_API norn_status norn_archive_save(const char *path, size_t n, const char *const *names,
+                                       norn_tensor *const *tensors);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 3. Devices and contexts */
@@ -158,7 +192,8 @@ typedef enum norn_device_type {
 typedef struct norn_device norn_device;
 typedef struct norn_devices norn_devices; /* all platforms and devices, as found at one moment */
 
-/* Lists every device of every platform, best first, the host reference last. Never fails for want of devices. */
+/* Lists every device of every platform, best first, the host reference last. Never fails for want of devices.
+ */
 NORN_API norn_status norn_devices_list(norn_devices **out);
 NORN_API void norn_devices_free(norn_devices *list);
 NORN_API size_t norn_devices_count(const norn_devices *list);
@@ -169,9 +204,9 @@ NORN_API const char *norn_devices_platform_version(const norn_devices *list, siz
 /* How many devices a platform offers; 0 is possible. */
 NORN_API size_t norn_devices_platform_devices(const norn_devices *list, size_t i);
 /* Picks by an index of the list, "cpu", "gpu", "host", a vendor or a part of a name (any case), "all", or a
- * comma-separated list of these. spec NULL or "": the environment's NORN_DEVICE, else the first device. Writes up to
- * `max` indices to `picked` and the number to *n. Errors: NORN_DEVICE, with what there is, or which package to
- * install when there is nothing. */
+ * comma-separated list of these. spec NULL or "": the environment's NORN_DEVICE, else the first device.
+ * Writes up to `max` indices to `picked` and the number to *n. Errors: NORN_DEVICE, with what there is, or
+ * which package to install when there is nothing. */
 NORN_API norn_status norn_devices_pick(const norn_devices *list, const char *spec, size_t max, size_t *picked,
                                        size_t *n);
 
@@ -187,8 +222,8 @@ NORN_API uint64_t norn_device_memory_bytes(const norn_device *d);
 NORN_API uint64_t norn_device_max_alloc_bytes(const norn_device *d);
 NORN_API uint64_t norn_device_local_bytes(const norn_device *d);
 NORN_API size_t norn_device_max_work_group(const norn_device *d);
-/* feature: "fp16", "fp64", "subgroups", "unified-memory", "images". Of a listed device, what its driver says; of a
- * context's device, fp16 and fp64 were tried out. */
+/* feature: "fp16", "fp64", "subgroups", "unified-memory", "images". Of a listed device, what its driver says;
+ * of a context's device, fp16 and fp64 were tried out. */
 NORN_API bool norn_device_has(const norn_device *d, const char *feature);
 /* All of it as "key: value" lines, and back: a plan for a device can be made where that device is not. */
 NORN_API norn_status norn_device_print(const norn_device *d, char **out);
@@ -196,11 +231,12 @@ NORN_API norn_status norn_device_parse(const char *text, norn_device **out);
 NORN_API void norn_device_free(norn_device *d); /* of a parsed device */
 
 /* Opens the first device that `spec` names (see norn_devices_pick). Compiled kernels are kept in the folder
- * NORN_CACHE_DIR, else XDG_CACHE_HOME/norn, else ~/.cache/norn, up to NORN_CACHE_MB (512) megabytes; NORN_CACHE=0 switches
- * that off. Errors: NORN_DEVICE, NORN_UNSUPPORTED (a device that cannot compile), NORN_NOMEM. */
+ * NORN_CACHE_DIR, else XDG_CACHE_HOME/norn, else ~/.cache/norn, up to NORN_CACHE_MB (512) megabytes;
+ * NORN_CACHE=0 switches that off. Errors: NORN_DEVICE, NORN_UNSUPPORTED (a device that cannot compile),
+ * NORN_NOMEM. */
 NORN_API norn_status norn_context_open(const char *spec, norn_context **out);
-/* Tensors and buffers that are left can only be freed afterwards. May take a while after a first run: some drivers
- * compile once more for the cache. */
+/* Tensors and buffers that are left can only be freed afterwards. Closing may take a while after a first run:
+ * some drivers compile once more for what is kept. */
 NORN_API void norn_context_close(norn_context *ctx);
 NORN_API const norn_device *norn_context_device(const norn_context *ctx);
 /* Waits until everything that was enqueued is done. */
@@ -216,18 +252,18 @@ NORN_API void norn_context_memory(const norn_context *ctx, norn_memory_stats *ou
 typedef struct norn_build_stats {
     unsigned built;  /* programs compiled from source */
     unsigned cached; /* programs loaded from the cache on disk */
-    double build_ms; /* time spent compiling, with what a driver leaves to first launches where that can be told */
+    double build_ms; /* time spent compiling, with what a driver leaves to first launches if that shows */
     double cache_ms; /* time spent loading */
 } norn_build_stats;
 NORN_API void norn_context_builds(const norn_context *ctx, norn_build_stats *out);
 
-/* Profiling: every launch, transfer and library call between on and off is recorded; on starts anew. Asking for entries
- * waits for what is queued; they stay until the next on. */
+/* Profiling: every launch, transfer and library call between on and off is recorded; on starts anew. Asking
+ * for entries waits for what is queued; they stay until the next on. */
 typedef struct norn_profile_entry {
-    const char *kernel; /* kernel name, or the kind of transfer */
-    const char *what;   /* the operator it ran for; "" if none */
+    const char *kernel;                   /* kernel name, or the kind of transfer */
+    const char *what;                     /* the operator it ran for; "" if none */
     uint64_t queued_ns, start_ns, end_ns; /* device clock */
-    double flops, bytes; /* as the operator's cost model says; 0 if unknown */
+    double flops, bytes;                  /* as the operator's cost model says; 0 if unknown */
 } norn_profile_entry;
 NORN_API norn_status norn_context_profile(norn_context *ctx, bool on);
 NORN_API size_t norn_context_profile_count(norn_context *ctx);
@@ -240,19 +276,21 @@ typedef struct norn_buffer norn_buffer;
 NORN_API norn_status norn_buffer_new(norn_context *ctx, size_t bytes, norn_buffer **out);
 NORN_API void norn_buffer_free(norn_buffer *b);
 NORN_API size_t norn_buffer_bytes(const norn_buffer *b);
-/* Transfers wait until they are done. Errors: NORN_ARG when offset + bytes is outside the buffer, NORN_DEVICE. */
+/* Transfers wait until they are done. Errors: NORN_ARG when offset + bytes is outside the buffer,
+ * NORN_DEVICE. */
 NORN_API norn_status norn_buffer_write(norn_buffer *b, size_t offset_bytes, const void *data, size_t bytes);
 NORN_API norn_status norn_buffer_read(const norn_buffer *b, size_t offset_bytes, void *data, size_t bytes);
-NORN_API norn_status norn_buffer_copy(const norn_buffer *from, size_t from_bytes, norn_buffer *to, size_t to_bytes,
-                                      size_t bytes);
+NORN_API norn_status norn_buffer_copy(const norn_buffer *from, size_t from_bytes, norn_buffer *to,
+                                      size_t to_bytes, size_t bytes);
 NORN_API norn_status norn_buffer_fill(norn_buffer *b, size_t offset_bytes, size_t bytes, uint8_t value);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 5. Graph: values and operators
  *
- * Operators are those of ONNX (newest definition, same names, attributes and input order). Builders are sticky: a
- * NULL input, or a graph that has failed, gives NULL and keeps the first error; norn_graph_status tells at the end.
- * Types are written as text: "float[N,3,32,32]", where a name stands for a size that is bound later. */
+ * Operators are those of ONNX (newest definition, same names, attributes and input order). Builders are
+ * sticky: a NULL input, or a graph that has failed, gives NULL and keeps the first error; norn_graph_status
+ * tells at the end. Types are written as text: "float[N,3,32,32]", where a name stands for a size that is
+ * bound later. */
 
 typedef struct norn_graph norn_graph;
 typedef struct norn_value norn_value; /* belongs to its graph */
@@ -267,16 +305,17 @@ NORN_API norn_value *norn_graph_input(norn_graph *g, const char *name, const cha
 /* A copy of a host tensor. */
 NORN_API norn_value *norn_graph_constant(norn_graph *g, const char *name, const norn_tensor *data);
 NORN_API norn_value *norn_graph_scalar(norn_graph *g, norn_dtype dtype, double value);
-/* A value that is kept on the device from run to run, with its first content. norn_graph_update says what it is after
- * a run; without an update it stays. Weights, moments and statistics are such state. */
+/* A value that is kept on the device from run to run, with its first content. norn_graph_update says what it
+ * is after a run; without an update it stays. Weights, moments and statistics are such state. */
 NORN_API norn_value *norn_graph_parameter(norn_graph *g, const char *name, const norn_tensor *initial);
 NORN_API norn_status norn_graph_update(norn_graph *g, norn_value *parameter, norn_value *next);
 NORN_API norn_status norn_graph_output(norn_graph *g, const char *name, norn_value *v);
 
-/* Adds an operator written as "Conv<pads=[1,1,1,1]>"; in[i] may be norn_none() where an optional input is absent.
- * Writes n_out outputs. Errors: NORN_UNSUPPORTED (no such operator), NORN_ARG, NORN_SHAPE, NORN_DTYPE. */
-NORN_API norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_value *const *in, size_t n_out,
-                                      norn_value **out);
+/* Adds an operator written as "Conv<pads=[1,1,1,1]>"; in[i] may be norn_none() where an optional input is
+ * absent. Writes n_out outputs. Errors: NORN_UNSUPPORTED (no such operator), NORN_ARG, NORN_SHAPE,
+ * NORN_DTYPE. */
+NORN_API norn_status norn_graph_apply(norn_graph *g, const char *op, size_t n_in, norn_value *const *in,
+                                      size_t n_out, norn_value **out);
 NORN_API norn_value *norn_none(void);
 
 /* Single operators by name. Arithmetic, comparison and where broadcast as in Numpy. */
@@ -307,7 +346,8 @@ NORN_API norn_value *norn_matmul(norn_graph *g, norn_value *a, norn_value *b);
 /* x w' + b: x [N,I], w [O,I], b [O] or NULL. */
 NORN_API norn_value *norn_linear(norn_graph *g, norn_value *x, norn_value *w, norn_value *b);
 /* attributes: "pads=[1,1,1,1], strides=[2,2]", "" or NULL for none; b may be NULL. */
-NORN_API norn_value *norn_conv(norn_graph *g, norn_value *x, norn_value *w, norn_value *b, const char *attributes);
+NORN_API norn_value *norn_conv(norn_graph *g, norn_value *x, norn_value *w, norn_value *b,
+                               const char *attributes);
 NORN_API norn_value *norn_max_pool(norn_graph *g, norn_value *x, const char *attributes);
 NORN_API norn_value *norn_average_pool(norn_graph *g, norn_value *x, const char *attributes);
 NORN_API norn_value *norn_global_average_pool(norn_graph *g, norn_value *x);
@@ -316,7 +356,8 @@ NORN_API norn_value *norn_reshape(norn_graph *g, norn_value *x, int rank, const 
 NORN_API norn_value *norn_transpose(norn_graph *g, norn_value *x, int rank, const int *perm);
 /* Sum and mean over the axes (n 0: all); keepdims keeps them as size 1. */
 NORN_API norn_value *norn_reduce_sum(norn_graph *g, norn_value *x, int n, const int64_t *axes, bool keepdims);
-NORN_API norn_value *norn_reduce_mean(norn_graph *g, norn_value *x, int n, const int64_t *axes, bool keepdims);
+NORN_API norn_value *norn_reduce_mean(norn_graph *g, norn_value *x, int n, const int64_t *axes,
+                                      bool keepdims);
 /* Mean over the batch of -log softmax(scores)[label]: scores [N,C,...], labels int64 [N,...]. */
 NORN_API norn_value *norn_cross_entropy(norn_graph *g, norn_value *scores, norn_value *labels);
 
@@ -333,11 +374,12 @@ NORN_API norn_value *norn_graph_constant_at(const norn_graph *g, size_t i);
 NORN_API norn_value *norn_graph_value(const norn_graph *g, const char *name); /* NULL if there is none */
 NORN_API const char *norn_value_name(const norn_value *v);
 NORN_API norn_dtype norn_value_dtype(const norn_value *v);
-NORN_API int norn_value_rank(const norn_value *v);              /* -1: unknown */
-NORN_API int64_t norn_value_dim(const norn_value *v, int i);    /* -1: named or unknown */
+NORN_API int norn_value_rank(const norn_value *v);           /* -1: unknown */
+NORN_API int64_t norn_value_dim(const norn_value *v, int i); /* -1: named or unknown */
 /* "float[N,3,32,32]"; freed by norn_text_free. */
 NORN_API norn_status norn_value_type_text(const norn_value *v, char **out);
-NORN_API const norn_tensor *norn_value_data(const norn_value *v); /* of constants and parameters; NULL if none */
+NORN_API const norn_tensor *
+norn_value_data(const norn_value *v); /* of constants and parameters; NULL if none */
 /* Nodes in order of execution. */
 NORN_API size_t norn_graph_node_count(const norn_graph *g);
 typedef struct norn_node_info {
@@ -351,24 +393,25 @@ typedef struct norn_node_info {
 /* Valid until the next call on this graph. */
 NORN_API norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out);
 
-/* ONNX's textual syntax for graphs, and back. Constants of more than `limit` elements are left out by print (-1: no
- * limit), and then the text cannot be parsed again. */
+/* ONNX's textual syntax for graphs, and back. Constants of more than `limit` elements are left out by print
+ * (-1: no limit), and then the text cannot be parsed again. */
 NORN_API norn_status norn_graph_print(const norn_graph *g, int64_t limit, char **out);
 NORN_API norn_status norn_graph_parse(const char *text, norn_graph **out);
 /* Checks the invariants: order, one producer, types, names. */
 NORN_API norn_status norn_graph_verify(const norn_graph *g);
 
 /* A copy with names of sizes bound and shapes worked out anew. binds: "N=8" each. */
-NORN_API norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds, norn_graph **out);
+NORN_API norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds,
+                                     norn_graph **out);
 /* A simplified copy: constants folded, common subexpressions merged, dead and identity nodes removed. */
 NORN_API norn_status norn_graph_simplify(const norn_graph *g, norn_graph **out);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 6. Gradient and optimizers */
 
-/* dx[i] = d(sum(y * dy)) / dx[i] as new values of the same graph. dy NULL: ones. A value that y does not depend on gets
- * zeros. Gradients are ordinary values: differentiate them again for higher orders. Errors: NORN_UNSUPPORTED, naming
- * the operator, when one on the path has no gradient. */
+/* dx[i] = d(sum(y * dy)) / dx[i] as new values of the same graph. dy NULL: ones. A value that y does not
+ * depend on gets zeros. Gradients are ordinary values: differentiate them again for higher orders. Errors:
+ * NORN_UNSUPPORTED, naming the operator, when one on the path has no gradient. */
 NORN_API norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, norn_value *const *x,
                                norn_value **dx);
 
@@ -388,10 +431,10 @@ typedef struct norn_optimizer {
 } norn_optimizer;
 /* The defaults of a kind. */
 NORN_API void norn_optimizer_init(norn_optimizer *o, norn_optimizer_kind kind);
-/* Adds to the graph one step that lowers the scalar `loss`: gradients and updates for the n parameters (n 0: all). The
- * learning rate becomes an input "lr" (float scalar) when lr_input is set, else it is o->lr. */
-NORN_API norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o, bool lr_input,
-                                         size_t n, norn_value *const *parameters);
+/* Adds to the graph one step that lowers the scalar `loss`: gradients and updates for the n parameters (n 0:
+ * all). The learning rate becomes an input "lr" (float scalar) when lr_input is set, else it is o->lr. */
+NORN_API norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o,
+                                         bool lr_input, size_t n, norn_value *const *parameters);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 7. Plan: what will run, as plain data */
@@ -405,23 +448,25 @@ typedef enum norn_numerics {
 typedef struct norn_plan_options {
     norn_numerics numerics;
     uint64_t memory_limit_bytes; /* 0: the device's memory */
-    /* Implementations that are wanted: "clblast", "Conv=im2col,Gemm=clblast"; NULL: the best that fits. One that does
-     * not fit is an error. */
+    /* Implementations that are wanted: "clblast", "Conv=im2col,Gemm=clblast"; NULL: the best that fits. One
+     * that does not fit is an error. */
     const char *implementations;
     bool no_fusion;
 } norn_plan_options;
 
 typedef struct norn_plan norn_plan;
-/* A plan for a graph with known shapes on a device, which need not be in this machine. options NULL: defaults. */
-NORN_API norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_plan_options *options,
-                                   norn_plan **out);
+/* A plan for a graph with known shapes on a device, which need not be in this machine. options NULL:
+ * defaults. */
+NORN_API norn_status norn_plan_new(const norn_graph *g, const norn_device *d,
+                                   const norn_plan_options *options, norn_plan **out);
 NORN_API void norn_plan_free(norn_plan *p);
 NORN_API norn_status norn_plan_print(const norn_plan *p, char **out);
 /* No two live buffers overlap, all are written before they are read, and all lie within their arena. */
 NORN_API norn_status norn_plan_verify(const norn_plan *p);
 NORN_API size_t norn_plan_step_count(const norn_plan *p);
-NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p);    /* reused memory */
-NORN_API uint64_t norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
+NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p); /* reused memory */
+NORN_API uint64_t
+norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
 /* Nodes that run on the host: shape arithmetic that could not be folded, and what the device lacks. */
 NORN_API size_t norn_plan_host_count(const norn_plan *p);
 NORN_API const char *norn_plan_host_at(const norn_plan *p, size_t i); /* one-line text */
@@ -438,8 +483,9 @@ NORN_API void norn_session_close(norn_session *s);
 NORN_API size_t norn_session_count(const norn_session *s);
 NORN_API norn_context *norn_session_context(const norn_session *s, size_t i);
 
-/* One operator at once: "Conv<pads=[1,1,1,1]>" on n_in tensors (NULL where an optional one is absent), which may be in
- * host or device memory; results are new tensors on the device. What it compiles is kept for the next call. */
+/* One operator at once: "Conv<pads=[1,1,1,1]>" on n_in tensors (NULL where an optional one is absent), which
+ * may be in host or device memory; results are new tensors on the device. What it compiles is kept for the
+ * next call. */
 NORN_API norn_status norn_session_apply(norn_session *s, const char *op, size_t n_in, norn_tensor *const *in,
                                         size_t n_out, norn_tensor **out);
 
@@ -453,11 +499,12 @@ NORN_API const char *norn_state_name(const norn_state *st, size_t i);
 NORN_API norn_status norn_state_get(const norn_state *st, const char *name, norn_tensor **out);
 NORN_API norn_status norn_state_set(norn_state *st, const char *name, const norn_tensor *t);
 
-/* A graph ready to run. Named sizes are bound by the inputs of each run; a plan is made for every new set of shapes
- * and kept (the last few). The graph is copied. state NULL: the executable has its own. */
+/* A graph ready to run. Named sizes are bound by the inputs of each run; a plan is made for every new set of
+ * shapes and kept (the last few). The graph is copied. state NULL: the executable has its own. */
 typedef struct norn_executable norn_executable;
-NORN_API norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn_plan_options *options,
-                                         norn_state *state, norn_executable **out);
+NORN_API norn_status norn_executable_new(norn_session *s, const norn_graph *g,
+                                         const norn_plan_options *options, norn_state *state,
+                                         norn_executable **out);
 NORN_API void norn_executable_free(norn_executable *e);
 typedef struct norn_feed {
     const char *name; /* of an input */
@@ -468,12 +515,291 @@ typedef struct norn_fetch {
     norn_tensor *tensor; /* set to a new host tensor */
 } norn_fetch;
 /* Runs once and waits once. Every input must be fed. Errors name the input or output. */
-NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_feed *feeds, size_t n_fetches,
-                                         norn_fetch *fetches);
+NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_feed *feeds,
+                                         size_t n_fetches, norn_fetch *fetches);
 /* The plan of the last run; NULL before the first. */
 NORN_API const norn_plan *norn_executable_plan(const norn_executable *e);
 /* Operators of the graph that cannot run, all at once: one line each, NULL when there are none. */
 NORN_API norn_status norn_graph_unsupported(const norn_graph *g, char **out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 9. Model files
+ *
+ * A model is a graph with what surrounds it in a file: who made it, opsets, documentation, metadata. ONNX files of opset
+ * 7 to 28 (IR version 3 to 14) are read and written, of opset 1 to 6 as far as their operators did not change later. A
+ * graph always has operators in their newest form: older ones are raised on the way in and lowered on the way out.
+ * What norn does not model (operators it lacks, their subgraphs, functions, documentation and metadata of nodes and
+ * values, fields it has never heard of) is kept and written back. docs/onnx.md says what happens to what. */
+
+typedef struct norn_model norn_model;
+
+typedef struct norn_load_options {
+    uint64_t memory_limit_bytes; /* for the structures of a file, without the data of its tensors; 0: 4 GiB */
+} norn_load_options;
+
+/* Loads an ONNX file. The file is mapped: weights are read from it when they are used, so it may be replaced (renamed
+ * over) but not shortened while the model lives. External data must lie in the file's directory or below it. options
+ * NULL: defaults. Errors begin with the path and say where in the file: NORN_IO, NORN_PARSE (damaged, or not what ONNX
+ * allows), NORN_UNSUPPORTED, NORN_ARG, NORN_SHAPE, NORN_DTYPE, NORN_NOMEM. */
+NORN_API norn_status norn_model_load(const char *path, const norn_load_options *options, norn_model **out);
+/* The same from bytes in memory, which are copied; external data are refused. `name` stands in messages for the path. */
+NORN_API norn_status norn_model_import(const void *data, size_t bytes, const char *name,
+                                       const norn_load_options *options, norn_model **out);
+/* A model of a graph that was built here, which it takes over. */
+NORN_API norn_status norn_model_new(norn_graph *g, norn_model **out);
+NORN_API void norn_model_free(norn_model *m);
+
+typedef struct norn_save_options {
+    int opset;          /* of the operators, 7 to 28; 0: the model's own, 17 for a graph that was built here */
+    bool external_data; /* large tensors into FILE.data; they always are when the file would exceed 2 GiB */
+    /* Content of parameters and named constants, in host memory, instead of that in the graph: after training. */
+    size_t n_updates;
+    const norn_feed *updates;
+} norn_save_options;
+
+/* Saves as ONNX; the file appears whole or, after a failure, not at all. Parameters become initialisers. options NULL:
+ * all 0. Errors: NORN_UNSUPPORTED when an operator cannot be said in that opset, naming it; NORN_IO, NORN_ARG,
+ * NORN_NOMEM. */
+NORN_API norn_status norn_model_save(const norn_model *m, const char *path, const norn_save_options *options);
+/* The same to memory, at most 2 GiB; freed by norn_text_free. */
+NORN_API norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
+                                       size_t *bytes);
+
+/* The graph, lent; it may be changed. Inputs and outputs are listed there. */
+NORN_API norn_graph *norn_model_graph(const norn_model *m);
+/* Puts another graph in its place, taking it over and freeing the old one. */
+NORN_API void norn_model_set_graph(norn_model *m, norn_graph *g);
+NORN_API int norn_model_opset(const norn_model *m); /* of the file; 0: built here, or it has no standard operator */
+NORN_API int norn_model_ir_version(const norn_model *m); /* 0: built here */
+NORN_API const char *norn_model_producer(const norn_model *m); /* "pytorch"; "" if unknown, as the next two */
+NORN_API const char *norn_model_producer_version(const norn_model *m);
+NORN_API const char *norn_model_doc(const norn_model *m);
+/* Metadata: keys with values, in the file's order. */
+NORN_API size_t norn_model_metadata_count(const norn_model *m);
+NORN_API const char *norn_model_metadata_key(const norn_model *m, size_t i);
+NORN_API const char *norn_model_metadata_value(const norn_model *m, size_t i);
+NORN_API const char *norn_model_metadata(const norn_model *m, const char *key); /* NULL if there is none */
+/* value NULL removes the key. */
+NORN_API norn_status norn_model_set_metadata(norn_model *m, const char *key, const char *value);
+/* What the file says that norn did not follow, one line each: a declared shape, say, that the operators contradict. */
+NORN_API size_t norn_model_warning_count(const norn_model *m);
+NORN_API const char *norn_model_warning_at(const norn_model *m, size_t i);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 10. Data sets and training */
+
+/* Samples x and their labels y, in host memory, kept in the element type of their files. Where they come from:
+ *
+ *   FILE.npz          members x and y, or images and target, or x_train and y_train
+ *   FILE.npz:SPLIT    members x_SPLIT and y_SPLIT; or x and y (images and target) and a member SPLIT_idx that lists
+ *                     the numbers of the samples
+ *   FILE              IDX, as MNIST is published: the images; the labels lie beside it under the same name with
+ *                     "labels" for "images" and "idx1" for "idx3" (.gz or not)
+ *   PREFIX            the same by the part before "-images-idx3-ubyte"
+ *   DIR, DIR:SPLIT    a folder with SPLIT-images-idx3-ubyte (SPLIT is train unless given; test also finds t10k); or a
+ *                     folder CLASS/NAME.png for each class, then SPLIT is a folder in between. The classes are
+ *                     numbered in natural order of their names (2 before 10), and so are the files in them
+ *
+ * What a batch holds. x by its type in the file, which also is the rule for scaling:
+ *
+ *   uint8                  float, v / 255; with a scale v * scale
+ *   float16, float, double float as it is; with a scale v * scale
+ *   bool                   float, 0 or 1
+ *   other integers         int64 as it is (they are indices, of words say); with a scale float, v * scale
+ *
+ * The scale is that of the options, else a scalar member `scale` of the .npz. Pictures are [C,H,W] when they
+ * come from PNG and as in the file otherwise. y: integers and bool become int64, floats float; [count,1]
+ * integers are [count]. */
+typedef struct norn_dataset norn_dataset;
+
+typedef struct norn_dataset_options {
+    double scale; /* 0: the rule above */
+    int channels; /* of PNG pictures: 1, 3 or 4 converts to grey, RGB, RGB and alpha; 0: as stored */
+} norn_dataset_options;
+
+/* options NULL: all 0. Errors: NORN_IO, NORN_PARSE, NORN_UNSUPPORTED as for tensor files; NORN_SHAPE (x and y
+ * differ in count, pictures in size; no samples), NORN_ARG (no such split or member, a bad option). */
+NORN_API norn_status norn_dataset_open(const char *spec, const norn_dataset_options *options,
+                                       norn_dataset **out);
+/* The same over tensors [count,...] in host memory; the data set keeps them alive. */
+NORN_API norn_status norn_dataset_open_tensors(const norn_tensor *x, const norn_tensor *y,
+                                               const norn_dataset_options *options, norn_dataset **out);
+NORN_API void norn_dataset_close(norn_dataset *ds);
+
+NORN_API int64_t norn_dataset_count(const norn_dataset *ds);
+/* Of one sample of x, as batches hold it, without the batch axis. */
+NORN_API norn_dtype norn_dataset_dtype(const norn_dataset *ds);
+NORN_API int norn_dataset_rank(const norn_dataset *ds);
+NORN_API const int64_t *norn_dataset_dims(const norn_dataset *ds);
+/* Of one label. */
+NORN_API norn_dtype norn_dataset_label_dtype(const norn_dataset *ds);
+NORN_API int norn_dataset_label_rank(const norn_dataset *ds);
+NORN_API const int64_t *norn_dataset_label_dims(const norn_dataset *ds);
+/* Largest label + 1, counted over the whole of y also where a split was picked; 0 when y is no class number
+ * (float, negative, or above 2^31). */
+NORN_API int64_t norn_dataset_classes(const norn_dataset *ds);
+/* The folder that a class came from; NULL for data without class names. */
+NORN_API const char *norn_dataset_class_name(const norn_dataset *ds, int64_t c);
+/* "digits.npz:train: 1437 samples, x float[8,8] (uint8 / 255), y int64[], 10 classes". Freed by
+ * norn_text_free. */
+NORN_API norn_status norn_dataset_print(const norn_dataset *ds, char **out);
+
+/* From now on every sample has this shape (rank 0: a scalar), as a model's input wants it: [8,8] as [1,8,8]
+ * or [64]. Errors: NORN_SHAPE when the number of elements differs, or when the sizes are the same in another
+ * order, as [H,W,C] and [C,H,W] are: that would need a transposition. */
+NORN_API norn_status norn_dataset_shape(norn_dataset *ds, int rank, const int64_t *dims);
+
+/* Copies n samples and their labels into new host tensors [n,...]. x or y may be NULL when it is not wanted.
+ * Errors: NORN_ARG (an index outside 0 .. count - 1), NORN_NOMEM. */
+NORN_API norn_status norn_dataset_batch(const norn_dataset *ds, const int64_t *indices, int64_t n,
+                                        norn_tensor **x, norn_tensor **y);
+/* Fills order[count] with 0 .. count - 1, shuffled: the same for the same (count, seed, epoch) on every
+ * machine. Fisher-Yates, drawing from Philox4x32-10. */
+NORN_API void norn_dataset_shuffle(const norn_dataset *ds, uint64_t seed, uint32_t epoch, int64_t *order);
+/* A data set of some of the samples, in this order; it shares the memory and outlives the first. */
+NORN_API norn_status norn_dataset_subset(const norn_dataset *ds, const int64_t *indices, int64_t n,
+                                         norn_dataset **out);
+/* Two parts drawn at random, `first` with n samples and `rest` with the others; neither may be empty
+ * (NORN_ARG). */
+NORN_API norn_status norn_dataset_split(const norn_dataset *ds, int64_t n, uint64_t seed,
+                                        norn_dataset **first, norn_dataset **rest);
+
+/* Training. A trainer makes a training graph of a model: float initialisers that reach the weight or bias inputs of
+ * Conv, ConvTranspose, Gemm, MatMul, normalisations, PRelu and recurrent operators, embedding tables, or an operand of
+ * Add or Mul that is not a scalar, become parameters; BatchNormalization and Dropout work as in training (with PyTorch's
+ * momentum and unbiased running variance); a final Softmax or LogSoftmax is absorbed into the cross entropy. */
+
+typedef enum norn_loss {
+    NORN_CROSS_ENTROPY, /* of scores [N,C,...] and labels int64 [N,...]: mean over the labels */
+    NORN_MSE            /* mean of the squared differences between output and y */
+} norn_loss;
+
+typedef struct norn_train_options {
+    norn_loss loss;
+    norn_optimizer optimizer;
+    uint64_t seed;             /* of the dropout masks */
+    const char *freeze, *train; /* comma-separated patterns (* and ?) of names that are not trained, that are trained after
+                                   all; NULL: the rule above. Matching running statistics are frozen too. */
+    norn_plan_options plan;
+} norn_train_options;
+/* Cross entropy, Adam with its defaults, seed 0. */
+NORN_API void norn_train_options_init(norn_train_options *o);
+
+typedef struct norn_trainer norn_trainer;
+/* The model is brought into inference form first (a loss at its end removed, BatchNormalization and Dropout in inference
+ * mode, initialisers that exporters merged because they were equal separated again) and stays the caller's; it must live
+ * as long as the trainer. options NULL: defaults. Errors: NORN_UNSUPPORTED, with all operators that norn lacks or that
+ * have no gradient; NORN_SHAPE when the output does not suit the loss; NORN_ARG when nothing would be trained or a
+ * pattern matches nothing. */
+NORN_API norn_status norn_trainer_new(norn_session *s, norn_model *m, const norn_train_options *options,
+                                      norn_trainer **out);
+NORN_API void norn_trainer_free(norn_trainer *t);
+
+/* What is trained, and what is not. */
+typedef struct norn_parameter_info {
+    const char *name, *type; /* type: "float[6,1,5,5]" */
+    const char *role;        /* "weight", "bias", "scale", "statistics", "operand" */
+    int64_t elems;
+    bool trained;            /* changes by the optimizer; statistics change by themselves unless frozen */
+    bool frozen;             /* by a pattern */
+} norn_parameter_info;
+NORN_API size_t norn_trainer_parameter_count(const norn_trainer *t);
+NORN_API void norn_trainer_parameter_at(const norn_trainer *t, size_t i, norn_parameter_info *out);
+/* What was done to the model, one line each: "the final Softmax is part of the cross entropy". */
+NORN_API size_t norn_trainer_note_count(const norn_trainer *t);
+NORN_API const char *norn_trainer_note_at(const norn_trainer *t, size_t i);
+
+typedef struct norn_train_result {
+    double loss;     /* mean over the samples; of a step: before its update */
+    int64_t correct; /* labels that had the highest score; -1 without class labels */
+    int64_t count;   /* labels */
+} norn_train_result;
+/* One step on a batch x [n,...], y [n,...]. */
+NORN_API norn_status norn_trainer_step(norn_trainer *t, const norn_tensor *x, const norn_tensor *y,
+                                       norn_train_result *out);
+/* The loss over a data set in inference mode; nothing changes. */
+NORN_API norn_status norn_trainer_evaluate(norn_trainer *t, const norn_dataset *ds, int64_t batch,
+                                           norn_train_result *out);
+NORN_API norn_status norn_trainer_set_lr(norn_trainer *t, double lr);
+/* Gradients of the loss of a batch with respect to the trained parameters, as host tensors by name; nothing changes.
+ * Both arrays have norn_trainer_parameter_count places; entries of what is not trained are NULL. */
+NORN_API norn_status norn_trainer_gradients(norn_trainer *t, const norn_tensor *x, const norn_tensor *y,
+                                            norn_tensor **out);
+/* Copies the present parameters and statistics into the model, which can then be saved or run. */
+NORN_API norn_status norn_trainer_store(norn_trainer *t);
+/* The parameters on the device, by name; with those of the optimizer ("w/exp_avg"). */
+NORN_API norn_state *norn_trainer_state(const norn_trainer *t);
+/* The text of the training graph for a batch size. Freed by norn_text_free. */
+NORN_API norn_status norn_trainer_print(norn_trainer *t, int64_t batch, char **out);
+/* The plan of the last step; NULL before the first. */
+NORN_API const norn_plan *norn_trainer_plan(const norn_trainer *t);
+
+typedef struct norn_progress {
+    int64_t step, steps;   /* done, and in all */
+    int64_t epoch, epochs; /* from 1 */
+    int64_t samples;       /* seen in this epoch */
+    double loss;           /* of the last step */
+    double epoch_loss;     /* mean over the epoch so far */
+    double accuracy;       /* over the epoch so far; NaN without class labels */
+    double seconds;        /* since the start */
+    bool epoch_end;
+    bool validated;        /* at an epoch's end, when there is validation data: */
+    double val_loss, val_accuracy;
+} norn_progress;
+
+typedef struct norn_fit_options {
+    int64_t batch;   /* 0: 32 */
+    int64_t epochs;  /* 0: 10, unless steps are given */
+    int64_t steps;   /* 0: as many as the epochs have; else training ends after so many */
+    uint64_t seed;   /* of the order of samples */
+    bool no_shuffle; /* file order; the last batch of an epoch may be smaller either way */
+    const norn_dataset *validation; /* NULL: none */
+    /* Called after every step; returning false ends training, which is no error. NULL: none. */
+    bool (*progress)(void *user, const norn_progress *p);
+    void *user;
+} norn_fit_options;
+NORN_API norn_status norn_trainer_fit(norn_trainer *t, norn_dataset *ds, const norn_fit_options *options);
+
+/* A network of a known kind with fresh weights (PyTorch's initialisation, drawn from the seed): "mlp", "lenet",
+ * "resnet18". dims: of one sample, [C,H,W] for the latter two ([H,W] counts as [1,H,W]); classes: outputs. The input is
+ * called "x", the output "scores". Errors: NORN_ARG for an unknown name, with those there are; NORN_SHAPE. */
+NORN_API norn_status norn_model_builtin(const char *name, int rank, const int64_t *dims, int64_t classes, uint64_t seed,
+                                        norn_model **out);
+NORN_API size_t norn_builtin_count(void);
+NORN_API const char *norn_builtin_name(size_t i);
+NORN_API const char *norn_builtin_doc(size_t i);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 11. Benchmarks. Every result is checked against the host reference (unless told otherwise): `correct`. */
+
+typedef struct norn_bench_options {
+    int64_t repeat;   /* timed runs; 0: as many as fit into `seconds` */
+    double seconds;   /* 0: 1 s */
+    int64_t warmup;   /* 0: 2 runs */
+    bool no_check;    /* the host reference takes long on large networks */
+    norn_plan_options plan;
+} norn_bench_options;
+
+typedef struct norn_bench_result {
+    char name[512], device[128], implementation[256]; /* implementation: kernels that ran, the slowest first */
+    double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
+    double first_ms;                      /* plan, build and first run */
+    int64_t runs;
+    double gflops, gbytes_s;              /* by the cost model, at the median; 0 if unknown */
+    uint64_t memory_bytes;                /* on the device */
+    bool checked, correct;
+    double max_error;                     /* largest relative difference from the host reference */
+} norn_bench_result;
+
+/* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
+NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
+                                   norn_bench_result *out);
+/* A model; inputs that are not fed are filled with random numbers, named sizes are 1. */
+NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size_t n_feeds, const norn_feed *feeds,
+                                      const norn_bench_options *options, norn_bench_result *out);
+/* Training steps on random data of the model's input shape; `correct`: the gradients of the first step agree. */
+NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn_train_options *train, int64_t batch,
+                                      const norn_bench_options *options, norn_bench_result *out);
 
 #ifdef __cplusplus
 }

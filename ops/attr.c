@@ -5,12 +5,12 @@
 #include <math.h>
 #include <string.h>
 
-#define FIELD(T, a, attrs) (*(T *)((char *)(attrs) + (a)->offset))
+#define FIELD(T, a, attrs)       (*(T *)((char *)(attrs) + (a)->offset))
 #define FIELD_CONST(T, a, attrs) (*(T const *)((const char *)(attrs) + (a)->offset))
 
 static const char *kind_name(norni_attr_kind k) {
-    static const char *const names[] = {"an integer", "a number",  "a string",  "a tensor",
-                                        "integers",   "numbers",   "strings",   "a word", "an element type"};
+    static const char *const names[] = {"an integer", "a number", "a string", "a tensor",       "integers",
+                                        "numbers",    "strings",  "a word",   "an element type"};
     return names[k];
 }
 
@@ -21,39 +21,48 @@ const norni_attr *norni_attr_find(const norn_op *op, const char *name) {
     return NULL;
 }
 
-void norni_attrs_default(const norn_op *op, void *attrs) {
-    for (const norni_attr *a = op->attrs; a && a->name; a++) {
-        bool absent = a->flags & (NORNI_ATTR_OPTIONAL | NORNI_ATTR_OLD);
-        switch (a->kind) {
-        case NORNI_ATTR_INT:
-            FIELD(int64_t, a, attrs) = absent ? NORNI_NO_INT : a->def_int;
-            break;
-        case NORNI_ATTR_FLOAT:
-            FIELD(float, a, attrs) = absent ? NORNI_NO_FLOAT : a->def_float;
-            break;
-        case NORNI_ATTR_ENUM:
-            FIELD(int, a, attrs) = (int)a->def_int;
-            break;
-        case NORNI_ATTR_DTYPE:
-            FIELD(norn_dtype, a, attrs) = (norn_dtype)a->def_int;
-            break;
-        case NORNI_ATTR_STRING:
-            FIELD(const char *, a, attrs) = absent || !a->words ? NULL : a->words[0];
-            break;
-        case NORNI_ATTR_TENSOR:
-            FIELD(norn_tensor *, a, attrs) = NULL;
-            break;
-        case NORNI_ATTR_INTS:
-            FIELD(norni_ints, a, attrs) = (norni_ints){-1, NULL};
-            break;
-        case NORNI_ATTR_FLOATS:
-            FIELD(norni_floats, a, attrs) = (norni_floats){-1, NULL};
-            break;
-        case NORNI_ATTR_STRINGS:
-            FIELD(norni_strings, a, attrs) = (norni_strings){-1, NULL};
-            break;
-        }
+static void set_default(const norni_attr *a, void *attrs) {
+    bool absent = a->flags & (NORNI_ATTR_OPTIONAL | NORNI_ATTR_OLD);
+    switch (a->kind) {
+    case NORNI_ATTR_INT:
+        FIELD(int64_t, a, attrs) = absent ? NORNI_NO_INT : a->def_int;
+        break;
+    case NORNI_ATTR_FLOAT:
+        FIELD(float, a, attrs) = absent ? NORNI_NO_FLOAT : a->def_float;
+        break;
+    case NORNI_ATTR_ENUM:
+        FIELD(int, a, attrs) = (int)a->def_int;
+        break;
+    case NORNI_ATTR_DTYPE:
+        FIELD(norn_dtype, a, attrs) = (norn_dtype)a->def_int;
+        break;
+    case NORNI_ATTR_STRING:
+        FIELD(const char *, a, attrs) = absent || !a->words ? NULL : a->words[0];
+        break;
+    case NORNI_ATTR_TENSOR:
+        FIELD(norn_tensor *, a, attrs) = NULL;
+        break;
+    case NORNI_ATTR_INTS:
+        FIELD(norni_ints, a, attrs) = (norni_ints){-1, NULL};
+        break;
+    case NORNI_ATTR_FLOATS:
+        FIELD(norni_floats, a, attrs) = (norni_floats){-1, NULL};
+        break;
+    case NORNI_ATTR_STRINGS:
+        FIELD(norni_strings, a, attrs) = (norni_strings){-1, NULL};
+        break;
     }
+}
+
+void norni_attrs_default(const norn_op *op, void *attrs) {
+    for (const norni_attr *a = op->attrs; a && a->name; a++)
+        set_default(a, attrs);
+}
+
+void norni_attr_reset(const norni_attr *a, void *attrs) {
+    if (a->kind == NORNI_ATTR_TENSOR)
+        norn_tensor_free(FIELD(norn_tensor *, a, attrs));
+    set_default(a, attrs);
 }
 
 static norn_status bad(const norn_op *op, const char *name, const char *got, const char *wanted) {
@@ -63,8 +72,8 @@ static norn_status bad(const norn_op *op, const char *name, const char *got, con
 static norn_status in_range(const norn_op *op, const norni_attr *a, int64_t v) {
     if (a->lo < a->hi && (v < a->lo || v > a->hi)) {
         if (a->hi == INT64_MAX)
-            return norni_fail(NORN_ARG, "%s: attribute '%s': got %lld (wanted at least %lld)", op->name, a->name,
-                              (long long)v, (long long)a->lo);
+            return norni_fail(NORN_ARG, "%s: attribute '%s': got %lld (wanted at least %lld)", op->name,
+                              a->name, (long long)v, (long long)a->lo);
         return norni_fail(NORN_ARG, "%s: attribute '%s': got %lld (wanted %lld to %lld)", op->name, a->name,
                           (long long)v, (long long)a->lo, (long long)a->hi);
     }
@@ -80,8 +89,8 @@ static norn_status set_word(const norn_op *op, const norni_attr *a, void *attrs,
     norni_str want = {0};
     for (int i = 0; a->words[i]; i++)
         norni_str_addf(&want, "%s%s", i ? ", " : "", a->words[i]);
-    norn_status st = norni_fail(NORN_ARG, "%s: attribute '%s': got '%s' (wanted one of %s)", op->name, a->name, s,
-                                want.s ? want.s : "");
+    norn_status st = norni_fail(NORN_ARG, "%s: attribute '%s': got '%s' (wanted one of %s)", op->name,
+                                a->name, s, want.s ? want.s : "");
     norni_str_free(&want);
     return st;
 }
@@ -113,7 +122,8 @@ norn_status norni_attrs_set(const norn_op *op, void *attrs, norni_arena *arena, 
     norni_attr_kind k = v->kind;
     /* An empty list in text or in a file has no kind of its own. */
     norni_attr_value empty;
-    if (k == NORNI_ATTR_INTS && v->ints.n == 0 && (a->kind == NORNI_ATTR_FLOATS || a->kind == NORNI_ATTR_STRINGS)) {
+    if (k == NORNI_ATTR_INTS && v->ints.n == 0 &&
+        (a->kind == NORNI_ATTR_FLOATS || a->kind == NORNI_ATTR_STRINGS)) {
         empty = (norni_attr_value){.kind = a->kind};
         v = &empty;
         k = a->kind;
@@ -135,13 +145,14 @@ norn_status norni_attrs_set(const norn_op *op, void *attrs, norni_arena *arena, 
                        : k == NORNI_ATTR_STRING ? norni_dtype_parse(v->s, strlen(v->s))
                                                 : NORN_UNDEFINED;
         if (t == NORN_UNDEFINED)
-            return norni_fail(NORN_ARG, "%s: attribute '%s': got %lld (wanted the number of an element type)", op->name,
-                              name, k == NORNI_ATTR_INT ? (long long)v->i : -1LL);
+            return norni_fail(NORN_ARG, "%s: attribute '%s': got %lld (wanted the number of an element type)",
+                              op->name, name, k == NORNI_ATTR_INT ? (long long)v->i : -1LL);
         FIELD(norn_dtype, a, attrs) = t;
         return NORN_OK;
     }
     case NORNI_ATTR_ENUM:
-        return k == NORNI_ATTR_STRING ? set_word(op, a, attrs, v->s) : bad(op, name, kind_name(k), "a string");
+        return k == NORNI_ATTR_STRING ? set_word(op, a, attrs, v->s)
+                                      : bad(op, name, kind_name(k), "a string");
     case NORNI_ATTR_STRING: {
         if (k != NORNI_ATTR_STRING)
             return bad(op, name, kind_name(k), kind_name(a->kind));
@@ -171,13 +182,15 @@ norn_status norni_attrs_complete(const norn_op *op, uint64_t seen) {
     int i = 0;
     for (const norni_attr *a = op->attrs; a && a->name; a++, i++)
         if (a->flags & NORNI_ATTR_REQUIRED && !(seen >> i & 1))
-            return norni_fail(NORN_ARG, "%s: attribute '%s' is missing (it has no default)", op->name, a->name);
+            return norni_fail(NORN_ARG, "%s: attribute '%s' is missing (it has no default)", op->name,
+                              a->name);
     return NORN_OK;
 }
 
 bool norni_attr_get(const norni_attr *a, const void *attrs, norni_attr_value *v) {
     *v = (norni_attr_value){.kind = a->kind};
-    bool optional = a->flags & (NORNI_ATTR_OPTIONAL | NORNI_ATTR_OLD), required = a->flags & NORNI_ATTR_REQUIRED;
+    bool optional = a->flags & (NORNI_ATTR_OPTIONAL | NORNI_ATTR_OLD),
+         required = a->flags & NORNI_ATTR_REQUIRED;
     switch (a->kind) {
     case NORNI_ATTR_INT:
         v->i = FIELD_CONST(int64_t, a, attrs);
@@ -232,7 +245,8 @@ norn_status norni_attrs_copy(const norn_op *op, void *to, const void *from, norn
             FIELD(norn_tensor *, a, to) = t;
             if (!t)
                 return norni_nomem();
-        } else if (has && (a->kind == NORNI_ATTR_INTS || a->kind == NORNI_ATTR_FLOATS || a->kind == NORNI_ATTR_STRINGS))
+        } else if (has && (a->kind == NORNI_ATTR_INTS || a->kind == NORNI_ATTR_FLOATS ||
+                           a->kind == NORNI_ATTR_STRINGS))
             NORNI_TRY(set_list(a, to, arena, &v));
     }
     return NORN_OK;
@@ -345,7 +359,9 @@ static void print_number(norni_str *out, float f) {
 }
 
 static void print_value(norni_str *out, const norni_attr_value *v) {
-    int n = v->kind == NORNI_ATTR_INTS ? v->ints.n : v->kind == NORNI_ATTR_FLOATS ? v->floats.n : v->strings.n;
+    int n = v->kind == NORNI_ATTR_INTS     ? v->ints.n
+            : v->kind == NORNI_ATTR_FLOATS ? v->floats.n
+                                           : v->strings.n;
     switch (v->kind) {
     case NORNI_ATTR_FLOAT:
         print_number(out, v->f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The attribute engine. An operator keeps its attributes in a plain struct and describes it by a table; import,
- * export, text, hashing, defaults and range checks all read that table, so that no operator parses anything. */
+/* The attribute engine. An operator keeps its attributes in a plain struct and describes it by a table;
+ * import, export, text, hashing, defaults and range checks all read that table, so that no operator parses
+ * anything. */
 #ifndef NORNI_ATTR_H
 #define NORNI_ATTR_H
 #include "ops/ir.h"
@@ -32,13 +33,13 @@ typedef struct {
 } norni_strings;
 
 /* Absent optional scalars. */
-#define NORNI_NO_INT INT64_MIN
+#define NORNI_NO_INT   INT64_MIN
 #define NORNI_NO_FLOAT ((float)NAN)
 
 typedef enum {
     NORNI_ATTR_REQUIRED = 1,
     NORNI_ATTR_OPTIONAL = 2, /* has no default: an absent one stays absent */
-    NORNI_ATTR_OLD = 4       /* only in opsets before the current form; never set in a graph (see norni_moved) */
+    NORNI_ATTR_OLD = 4 /* only in opsets before the current form; never set in a graph (see norni_moved) */
 } norni_attr_flags;
 
 typedef struct {
@@ -50,18 +51,21 @@ typedef struct {
     float def_float;
     const char *const *words; /* ENUM: the legal strings, NULL-terminated */
     int64_t lo, hi;           /* INT, INTS: legal range when lo < hi */
+    int since;                /* first opset version that has it; 0: as old as the operator */
 } norni_attr;
 
 /* Tables are written with these; `s` is the struct, `f` the field, which bears the attribute's name. */
-#define NORNI_A(s, f, k, ...) {.name = #f, .kind = NORNI_ATTR_##k, .offset = offsetof(s, f), __VA_ARGS__}
-#define NORNI_A_INT(s, f, def, ...) NORNI_A(s, f, INT, .def_int = (def), __VA_ARGS__)
-#define NORNI_A_FLOAT(s, f, def, ...) NORNI_A(s, f, FLOAT, .def_float = (def), __VA_ARGS__)
-#define NORNI_A_INTS(s, f, ...) NORNI_A(s, f, INTS, .flags = NORNI_ATTR_OPTIONAL, __VA_ARGS__)
+#define NORNI_A(s, f, k, ...)                                                                                \
+    { .name = #f, .kind = NORNI_ATTR_##k, .offset = offsetof(s, f), __VA_ARGS__ }
+#define NORNI_A_INT(s, f, def, ...)        NORNI_A(s, f, INT, .def_int = (def), __VA_ARGS__)
+#define NORNI_A_FLOAT(s, f, def, ...)      NORNI_A(s, f, FLOAT, .def_float = (def), __VA_ARGS__)
+#define NORNI_A_INTS(s, f, ...)            NORNI_A(s, f, INTS, .flags = NORNI_ATTR_OPTIONAL, __VA_ARGS__)
 #define NORNI_A_ENUM(s, f, list, def, ...) NORNI_A(s, f, ENUM, .words = (list), .def_int = (def), __VA_ARGS__)
-#define NORNI_A_END {.name = NULL}
+#define NORNI_A_END                                                                                          \
+    { .name = NULL }
 
-/* Old attributes that became inputs: one table serves import (the attribute becomes a constant input) and export to
- * older opsets (a constant input becomes the attribute again). */
+/* Old attributes that became inputs: one table serves import (the attribute becomes a constant input) and
+ * export to older opsets (a constant input becomes the attribute again). */
 typedef struct {
     const char *attr; /* an attribute with NORNI_ATTR_OLD */
     int input;        /* its input now; NULL-terminated by attr */
@@ -83,7 +87,10 @@ typedef struct {
 
 /* Defaults for every attribute into zeroed memory of op->attrs_bytes. */
 void norni_attrs_default(const norn_op *op, void *attrs);
-/* Sets one attribute; pointers are copied into the arena. Errors name the attribute, what it got and what it wanted. */
+/* The default of one attribute (absent, where it has none), in place of its value. */
+void norni_attr_reset(const norni_attr *a, void *attrs);
+/* Sets one attribute; pointers are copied into the arena. Errors name the attribute, what it got and what it
+ * wanted. */
 norn_status norni_attrs_set(const norn_op *op, void *attrs, norni_arena *arena, const char *name,
                             const norni_attr_value *v);
 /* Required attributes are there. `seen`: a bit for each attribute that was set. */

@@ -15,7 +15,7 @@ typedef struct {
     const norn_value *value; /* VALUE; PACKED: the input it was made from */
     const char *key;         /* PACKED */
     size_t bytes;
-    norni_ref alias;         /* VALUE: shares the memory of this buffer; -1: has its own */
+    norni_ref alias; /* VALUE: shares the memory of this buffer; -1: has its own */
 } norni_buf;
 
 typedef struct norni_plan_builder {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sizes as expressions over named sizes. An expression is a polynomial with integer coefficients over atoms; an atom is
- * a name, an unknown, or the floor of a quotient of two expressions. Polynomials are kept in one normal form and
- * interned, so that two sizes are known to be equal exactly when their numbers are. What grows past the limits below
- * becomes an unknown: less precise, never wrong. */
+/* Sizes as expressions over named sizes. An expression is a polynomial with integer coefficients over atoms;
+ * an atom is a name, an unknown, or the floor of a quotient of two expressions. Polynomials are kept in one
+ * normal form and interned, so that two sizes are known to be equal exactly when their numbers are. What
+ * grows past the limits below becomes an unknown: less precise, never wrong. */
 #include "base/alloc.h"
 #include "ops/ir.h"
 #include <stdio.h>
@@ -22,8 +22,8 @@ typedef struct {
 
 typedef struct {
     enum { ATOM_NAME, ATOM_UNKNOWN, ATOM_QUOTIENT } kind;
-    const char *name;      /* ATOM_NAME */
-    norni_dim num, den;    /* ATOM_QUOTIENT */
+    const char *name;   /* ATOM_NAME */
+    norni_dim num, den; /* ATOM_QUOTIENT */
     int depth;
 } atom;
 
@@ -48,7 +48,9 @@ static norni_dim_table *table(norn_graph *g) {
     return g->dims;
 }
 
-static const poly *poly_of(const norn_graph *g, norni_dim d) { return g->dims->polys.v[-d - 1]; }
+static const poly *poly_of(const norn_graph *g, norni_dim d) {
+    return g->dims->polys.v[-d - 1];
+}
 
 static void load(const norn_graph *g, norni_dim d, poly *p) {
     if (d >= 0) {
@@ -133,7 +135,8 @@ static norni_dim intern_atom(norn_graph *g, atom a) {
     if (t && a.kind != ATOM_UNKNOWN)
         for (; i < t->atoms.n; i++) {
             const atom *b = &t->atoms.v[i];
-            if (b->kind == a.kind && (a.kind == ATOM_NAME ? !strcmp(a.name, b->name) : a.num == b->num && a.den == b->den))
+            if (b->kind == a.kind &&
+                (a.kind == ATOM_NAME ? !strcmp(a.name, b->name) : a.num == b->num && a.den == b->den))
                 break;
         }
     else
@@ -151,7 +154,9 @@ norni_dim norni_dim_named(norn_graph *g, const char *name) {
     return copy ? intern_atom(g, (atom){.kind = ATOM_NAME, .name = copy}) : norni_dim_fresh(g);
 }
 
-norni_dim norni_dim_fresh(norn_graph *g) { return intern_atom(g, (atom){.kind = ATOM_UNKNOWN}); }
+norni_dim norni_dim_fresh(norn_graph *g) {
+    return intern_atom(g, (atom){.kind = ATOM_UNKNOWN});
+}
 
 static norni_dim add_scaled(norn_graph *g, norni_dim a, norni_dim b, int64_t scale) {
     poly p, q;
@@ -164,8 +169,12 @@ static norni_dim add_scaled(norn_graph *g, norni_dim a, norni_dim b, int64_t sca
     return intern(g, &p);
 }
 
-norni_dim norni_dim_add(norn_graph *g, norni_dim a, norni_dim b) { return add_scaled(g, a, b, 1); }
-norni_dim norni_dim_sub(norn_graph *g, norni_dim a, norni_dim b) { return add_scaled(g, a, b, -1); }
+norni_dim norni_dim_add(norn_graph *g, norni_dim a, norni_dim b) {
+    return add_scaled(g, a, b, 1);
+}
+norni_dim norni_dim_sub(norn_graph *g, norni_dim a, norni_dim b) {
+    return add_scaled(g, a, b, -1);
+}
 
 static bool mul_terms(const term *a, const term *b, term *out) {
     *out = (term){0};
@@ -254,7 +263,8 @@ norni_dim norni_dim_div(norn_graph *g, norni_dim a, norni_dim b) {
     int depth = depth_of(g, num) > depth_of(g, b) ? depth_of(g, num) : depth_of(g, b);
     if (depth >= MAX_DEPTH)
         return norni_dim_fresh(g);
-    norni_dim quotient = intern_atom(g, (atom){.kind = ATOM_QUOTIENT, .num = num, .den = b, .depth = depth + 1});
+    norni_dim quotient =
+        intern_atom(g, (atom){.kind = ATOM_QUOTIENT, .num = num, .den = b, .depth = depth + 1});
     return norni_dim_add(g, intern(g, &whole), quotient);
 }
 
@@ -274,6 +284,24 @@ const char *norni_dim_name(const norn_graph *g, norni_dim d) {
     if (p->n != 1 || p->t[0].n != 1 || p->t[0].coef != 1)
         return NULL;
     return g->dims->atoms.v[p->t[0].atoms[0]].name;
+}
+
+bool norni_dim_unknown(const norn_graph *g, norni_dim d) {
+    const poly *p = d < 0 ? poly_of(g, d) : NULL;
+    return p && p->n == 1 && p->t[0].n == 1 && p->t[0].coef == 1 &&
+           g->dims->atoms.v[p->t[0].atoms[0]].kind == ATOM_UNKNOWN;
+}
+
+bool norni_dim_has_unknown(const norn_graph *g, norni_dim d) {
+    const poly *p = d < 0 ? poly_of(g, d) : NULL;
+    for (int i = 0; p && i < p->n; i++)
+        for (int k = 0; k < p->t[i].n; k++) {
+            const atom *a = &g->dims->atoms.v[p->t[i].atoms[k]];
+            if (a->kind == ATOM_UNKNOWN || (a->kind == ATOM_QUOTIENT && (norni_dim_has_unknown(g, a->num) ||
+                                                                         norni_dim_has_unknown(g, a->den))))
+                return true;
+        }
+    return false;
 }
 
 static void print_atom(norni_str *out, const norn_graph *g, int i) {

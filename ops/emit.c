@@ -18,7 +18,8 @@ static void *failed(norni_emit *e, norn_status s) {
 norni_ref norni_builder_value(norni_plan_builder *b, const norn_value *v) {
     if (b->of_value[v->id] < 0)
         b->of_value[v->id] = add_buf(
-            b, (norni_buf){.kind = NORNI_BUF_VALUE, .value = v, .bytes = norni_type_bytes(&v->type), .alias = -1});
+            b, (norni_buf){
+                   .kind = NORNI_BUF_VALUE, .value = v, .bytes = norni_type_bytes(&v->type), .alias = -1});
     return b->of_value[v->id];
 }
 
@@ -61,7 +62,8 @@ norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key,
     if (!norni_value_steady(v))
         return norni_emit_scratch(e, bytes);
     for (size_t k = 0; k < b->bufs.n; k++)
-        if (b->bufs.v[k].kind == NORNI_BUF_PACKED && b->bufs.v[k].value == v && !strcmp(b->bufs.v[k].key, key)) {
+        if (b->bufs.v[k].kind == NORNI_BUF_PACKED && b->bufs.v[k].value == v &&
+            !strcmp(b->bufs.v[k].key, key)) {
             *fresh = false;
             return (norni_ref)k;
         }
@@ -71,7 +73,9 @@ norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key,
     return r;
 }
 
-void norni_emit_packed_end(norni_emit *e) { e->plan->loading = false; }
+void norni_emit_packed_end(norni_emit *e) {
+    e->plan->loading = false;
+}
 
 static norni_step *add_step(norni_emit *e, norni_step_kind kind) {
     norni_step *s = norni_arena_alloc(e->arena, sizeof *s);
@@ -178,7 +182,8 @@ norni_step *norni_emit_fill(norni_emit *e, norni_ref to, uint8_t byte) {
 void norni_step_define_text(norni_emit *e, norni_step *s, const char *name, const char *value) {
     if (!s)
         return;
-    const char *o = norni_arena_printf(e->arena, "%s%s-D%s=%s", s->options, *s->options ? " " : "", name, value);
+    const char *o =
+        norni_arena_printf(e->arena, "%s%s-D%s=%s", s->options, *s->options ? " " : "", name, value);
     if (o)
         s->options = o;
     else
@@ -202,14 +207,15 @@ static void add_arg(norni_emit *e, norni_step *s, norni_arg a) {
 
 void norni_step_buffer(norni_emit *e, norni_step *s, norni_ref ref, norni_access access) {
     if (s && ref < 0 && e->status == NORN_OK)
-        failed(e, norni_fail(NORN_INTERNAL, "kernel %s: argument %d is an absent buffer", s->kernel, s->n_args));
+        failed(e,
+               norni_fail(NORN_INTERNAL, "kernel %s: argument %d is an absent buffer", s->kernel, s->n_args));
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_BUFFER, .access = access, .ref = ref});
 }
 
 void norni_step_i32(norni_emit *e, norni_step *s, int64_t v) {
     if (v < INT32_MIN || v > INT32_MAX)
-        failed(e, norni_fail(NORN_UNSUPPORTED, "kernel %s: the size %lld is beyond 32 bits", s ? s->kernel : "?",
-                             (long long)v));
+        failed(e, norni_fail(NORN_UNSUPPORTED, "kernel %s: the size %lld is beyond 32 bits",
+                             s ? s->kernel : "?", (long long)v));
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_I32, .i = v});
 }
 
@@ -229,9 +235,12 @@ void norni_step_local(norni_emit *e, norni_step *s, size_t bytes) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_LOCAL, .i = (int64_t)bytes});
 }
 
-static size_t round_up(size_t g, size_t l) { return l ? (g + l - 1) / l * l : g; }
+static size_t round_up(size_t g, size_t l) {
+    return l ? (g + l - 1) / l * l : g;
+}
 
-void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, size_t l0, size_t l1, size_t l2) {
+void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, size_t l0, size_t l1,
+                      size_t l2) {
     if (!s)
         return;
     s->dims = dims;
@@ -241,6 +250,11 @@ void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, 
     s->local[0] = l0;
     s->local[1] = l1;
     s->local[2] = l2;
+}
+
+void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_t g1, int64_t g2) {
+    size_t local = norni_device_is_cpu(e->device) || g0 < 32 ? 1 : 64;
+    norni_step_range(s, dims, (size_t)g0, (size_t)g1, (size_t)g2, local, 1, 1);
 }
 
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {

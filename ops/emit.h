@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a plan is made of: steps over planned buffers, as plain data. Implementations of operators write steps with the
- * functions below; nothing here calls OpenCL. */
+/* What a plan is made of: steps over planned buffers, as plain data. Implementations of operators write steps
+ * with the functions below; nothing here calls OpenCL. */
 #ifndef NORNI_EMIT_H
 #define NORNI_EMIT_H
 #include "backend/blas.h"
@@ -12,11 +12,21 @@
 typedef int norni_ref;
 
 typedef enum { NORNI_READ = 1, NORNI_WRITE = 2, NORNI_READ_WRITE = 3 } norni_access;
-typedef enum { NORNI_ARG_BUFFER, NORNI_ARG_I32, NORNI_ARG_I64, NORNI_ARG_F32, NORNI_ARG_F64, NORNI_ARG_LOCAL } norni_arg_kind;
+typedef enum {
+    NORNI_ARG_BUFFER,
+    NORNI_ARG_I32,
+    NORNI_ARG_I64,
+    NORNI_ARG_F32,
+    NORNI_ARG_F64,
+    NORNI_ARG_LOCAL
+} norni_arg_kind;
 
 typedef struct {
     norni_arg_kind kind;
     norni_access access; /* BUFFER */
+    bool elementwise;    /* BUFFER, read: each work-item reads element i before it writes element i of the
+                            outputs, and    no other, so that an output may take this buffer's memory when it is
+                            not    needed later */
     norni_ref ref;       /* BUFFER */
     int64_t i;           /* I32, I64, LOCAL (bytes) */
     double f;            /* F32, F64 */
@@ -34,27 +44,27 @@ enum { NORNI_MAX_ARGS = 64 };
 
 typedef struct {
     norni_step_kind kind;
-    const char *file;    /* kernel file, or a made-up name for generated source */
-    const char *source;  /* generated source: alone, or put before the file's */
+    const char *file;   /* kernel file, or a made-up name for generated source */
+    const char *source; /* generated source: alone, or put before the file's */
     const char *options;
     const char *kernel;
     int n_args, dims;
     norni_arg *args;
     size_t global[3], local[3];
-    bool load;           /* runs when the plan is loaded (weights prepacked), not at each run */
-    bool in_place;       /* output may share memory with a dying input of the same size: each work-item reads what it
-                            needs at an index before it writes there */
-    norni_gemm gemm;     /* STEP_GEMM: buffers are args[0..2] = a, b, c */
+    bool load;       /* runs when the plan is loaded (weights prepacked), not at each run */
+    norni_gemm gemm; /* STEP_GEMM: buffers are args[0..2] = a, b, c */
     const norn_node *node;
-    const char *what;    /* one-line text of the node */
+    const char *what; /* one-line text of the node */
     double flops, bytes;
 } norni_step;
 
-/* How a kernel's result maps to elements: the epilogue sees vectors of results that lie side by side in the output
- * (flat index i .. i + width - 1), either all of one channel (PIXELS) or of consecutive channels c .. (CHANNELS). */
+/* How a kernel's result maps to elements: the epilogue sees vectors of results that lie side by side in the
+ * output (flat index i .. i + width - 1), either all of one channel (PIXELS) or of consecutive channels c ..
+ * (CHANNELS). */
 typedef enum { NORNI_LANES_PIXELS, NORNI_LANES_CHANNELS } norni_lanes;
 
-/* The pointwise nodes that follow a node and are computed where its result is stored. Made by graph/codegen. */
+/* The pointwise nodes that follow a node and are computed where its result is stored. Made by graph/codegen.
+ */
 struct norni_emit;
 typedef struct norni_epilogue {
     void (*attach)(struct norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
@@ -66,7 +76,7 @@ typedef struct norni_emit {
     const norn_node *node;
     const norn_device *device;
     norn_numerics numerics;
-    norni_arena *arena; /* texts and argument lists */
+    norni_arena *arena;       /* texts and argument lists */
     norni_epilogue *epilogue; /* NULL: none */
     struct norni_plan_builder *plan;
     norn_status status;
@@ -77,13 +87,14 @@ norni_ref norni_emit_in(norni_emit *e, int i);
 norni_ref norni_emit_out(norni_emit *e, int i);
 /* Memory that lives only within this node's steps. */
 norni_ref norni_emit_scratch(norni_emit *e, size_t bytes);
-/* Memory for a transformed form of input i, named by `key`. When *fresh is set the caller emits the steps that fill it,
- * then calls norni_emit_packed_end; else an equal transform was made before. The steps run once, when the plan is
- * loaded, if the input is a constant or a state that the graph does not change. */
+/* Memory for a transformed form of input i, named by `key`. When *fresh is set the caller emits the steps
+ * that fill it, then calls norni_emit_packed_end; else an equal transform was made before. The steps run
+ * once, when the plan is loaded, if the input is a constant or a state that the graph does not change. */
 norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key, bool *fresh);
 void norni_emit_packed_end(norni_emit *e);
 
-/* A step that launches `kernel` of the file ops/FILE. dtype sets -DT_... (see ops/prelude.cl); NORN_UNDEFINED: none. */
+/* A step that launches `kernel` of the file ops/FILE. dtype sets -DT_... (see ops/prelude.cl);
+ * NORN_UNDEFINED: none. */
 norni_step *norni_emit_kernel(norni_emit *e, const char *file, const char *kernel, norn_dtype dtype);
 /* A step for generated source (which includes the prelude's text by itself: norni_kernel_text). */
 norni_step *norni_emit_source(norni_emit *e, const char *name, const char *source, const char *kernel);
@@ -101,13 +112,16 @@ void norni_step_f32(norni_emit *e, norni_step *s, double v);
 void norni_step_real(norni_emit *e, norni_step *s, norn_dtype dtype, double v);
 void norni_step_local(norni_emit *e, norni_step *s, size_t bytes);
 /* Global sizes are rounded up to the local ones; local 0: the driver's choice. */
-void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, size_t l0, size_t l1, size_t l2);
+void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, size_t l0, size_t l1,
+                      size_t l2);
 
-/* Adds the epilogue's source and arguments (after those already there) to a step; nothing without an epilogue. The
- * source then has, before the file's text, for each width in `widths` (the sum of 1, 2, 4, 8, 16):
- *     NORNI_EPI_ARGS               parameters to append to the kernel's list, with a leading comma
- *     NORNI_EPI(width, acc, i, c)  acc after the epilogue; i: flat output index, c: channel index, both size_t
- * Without an epilogue they are empty and acc (ops/prelude.cl). */
+/* Work-items that check their own bounds: one a work-group on CPUs, 64 along dimension 0 elsewhere. */
+void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_t g1, int64_t g2);
+/* Adds the epilogue's source and arguments (after those already there) to a step; nothing without an
+ * epilogue. The source then has, before the file's text, for each width in `widths` (the sum of 1, 2, 4, 8,
+ * 16): NORNI_EPI_ARGS               parameters to append to the kernel's list, with a leading comma
+ *     NORNI_EPI(width, acc, i, c)  acc after the epilogue; i: flat output index, c: channel index, both
+ * size_t Without an epilogue they are empty and acc (ops/prelude.cl). */
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
 
 #endif

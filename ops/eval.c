@@ -94,7 +94,8 @@ norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_
     for (int k = 0; k < node->n_out; k++)
         out[k] = NULL;
     if (!op->eval && !op->expr)
-        return norni_fail(NORN_UNSUPPORTED, "%s has no host reference", op == &norni_op_unknown ? node->type : op->name);
+        return norni_fail(NORN_UNSUPPORTED, "%s has no host reference",
+                          op == &norni_op_unknown ? node->type : op->name);
     for (int k = 0; k < node->n_out && s == NORN_OK; k++) {
         const norn_value *v = node->out[k];
         if (!v)

@@ -7,7 +7,9 @@ const norni_type *norni_in_type(const norni_infer *c, int i) {
     return i < c->node->n_in && c->node->in[i] ? &c->node->in[i]->type : NULL;
 }
 
-bool norni_in_has(const norni_infer *c, int i) { return norni_in_type(c, i) != NULL; }
+bool norni_in_has(const norni_infer *c, int i) {
+    return norni_in_type(c, i) != NULL;
+}
 
 bool norni_in_ranked(const norni_infer *c, int n) {
     for (int i = 0; i < n; i++) {
@@ -28,7 +30,8 @@ int norni_in_ints(const norni_infer *c, int i, int64_t *v, int max, int *n) {
 norn_status norni_axis(int64_t axis, int rank, int *out) {
     *out = 0;
     if (axis < -rank || axis >= rank)
-        return norni_fail(NORN_SHAPE, "axis %lld (wanted %d to %d for rank %d)", (long long)axis, -rank, rank - 1, rank);
+        return norni_fail(NORN_SHAPE, "axis %lld (wanted %d to %d for rank %d)", (long long)axis, -rank,
+                          rank - 1, rank);
     *out = (int)(axis < 0 ? axis + rank : axis);
     return NORN_OK;
 }
@@ -48,8 +51,9 @@ norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b) {
         else if (x == 1)
             r.dims[i] = y;
         else if (x >= 0 && y >= 0)
-            return norni_fail(NORN_SHAPE, "shapes do not broadcast: %lld against %lld in dimension %d (wanted equal or 1)",
-                              (long long)x, (long long)y, i);
+            return norni_fail(
+                NORN_SHAPE, "shapes do not broadcast: %lld against %lld in dimension %d (wanted equal or 1)",
+                (long long)x, (long long)y, i);
         else if (x >= 0 || y >= 0) /* a number above 1 wins: the named one must be equal or 1 */
             r.dims[i] = x >= 0 ? x : y;
         else
@@ -86,8 +90,8 @@ static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
             continue;
         if (!(p->types & NORNI_T(t))) {
             norni_str list = {0};
-            norn_status s = norni_fail(NORN_DTYPE, "input '%s' has type %s (wanted %s)", p->name, norni_dtype_name(t),
-                                       types_text(p->types, &list));
+            norn_status s = norni_fail(NORN_DTYPE, "input '%s' has type %s (wanted %s)", p->name,
+                                       norni_dtype_name(t), types_text(p->types, &list));
             norni_str_free(&list);
             return s;
         }
@@ -101,12 +105,13 @@ static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
     return NORN_OK;
 }
 
-/* Shape arithmetic: a small integer result whose inputs are all known is known too. Constants are folded by a pass;
- * this serves the reading of shapes while the graph is still being built. */
+/* Shape arithmetic: a small integer result whose inputs are all known is known too. Constants are folded by a
+ * pass; this serves the reading of shapes while the graph is still being built. */
 static void fold_known(norn_node *node, int k) {
     norn_value *out = node->out[k];
-    if (out->known || !norni_dtype_is_int(out->type.dtype) || out->type.rank > 1 || !norni_type_static(&out->type) ||
-        norni_type_elems(&out->type) > 64 || node->n_in > 16 || node->op->random || !node->n_in)
+    if (out->known || !norni_dtype_is_int(out->type.dtype) || out->type.rank > 1 ||
+        !norni_type_static(&out->type) || norni_type_elems(&out->type) > 64 || node->n_in > 16 ||
+        node->op->random || !node->n_in)
         return;
     norn_tensor *in[16] = {0}, *res[32] = {0};
     bool known = node->n_out <= 32;
@@ -168,7 +173,8 @@ norn_status norni_infer_node(norn_node *node) {
         for (int i = 0; i < c.out[k].rank; i++) {
             int64_t number;
             if (norni_dim_number(node->graph, c.out[k].dims[i], &number) && number < 0)
-                return norni_fail(NORN_SHAPE, "output '%s' would have size %lld in dimension %d (wanted at least 0)",
+                return norni_fail(NORN_SHAPE,
+                                  "output '%s' would have size %lld in dimension %d (wanted at least 0)",
                                   norni_op_output(op, k)->name, (long long)number, i);
         }
         if (norni_type_static(&c.out[k]) && norni_type_elems(&c.out[k]) < 0)

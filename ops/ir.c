@@ -23,9 +23,13 @@ bool norni_type_equal(const norni_type *a, const norni_type *b) {
            (a->rank <= 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
 }
 
-int64_t norni_type_elems(const norni_type *t) { return norni_elems(t->rank, t->dims); }
+int64_t norni_type_elems(const norni_type *t) {
+    return norni_elems(t->rank, t->dims);
+}
 
-size_t norni_type_bytes(const norni_type *t) { return norni_dtype_bytes(t->dtype, norni_type_elems(t)); }
+size_t norni_type_bytes(const norni_type *t) {
+    return norni_dtype_bytes(t->dtype, norni_type_elems(t));
+}
 
 void norni_type_print(norni_str *out, const norn_graph *g, const norni_type *t) {
     norni_str_add(out, norni_dtype_name(t->dtype));
@@ -93,7 +97,8 @@ norn_value *norni_value_input(norn_graph *g, const char *name, const norni_type 
     return v;
 }
 
-static norn_value *with_data(norn_graph *g, norni_kind kind, const char *name, const norni_type *type, norn_tensor *data) {
+static norn_value *with_data(norn_graph *g, norni_kind kind, const char *name, const norni_type *type,
+                             norn_tensor *data) {
     norn_value *v = new_value(g, kind, name, type);
     if (v)
         v->data = data;
@@ -147,7 +152,9 @@ norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v) {
     return norni_value_const(g, NULL, t);
 }
 
-bool norni_is_const(const norn_value *v) { return v && v->kind == NORNI_CONST; }
+bool norni_is_const(const norn_value *v) {
+    return v && v->kind == NORNI_CONST;
+}
 
 bool norni_is_const_value(const norn_value *v, double x) {
     if (!norni_is_const(v))
@@ -270,7 +277,8 @@ norn_value *norni_want_output(norn_node *node, int i) {
     return s == NORN_OK ? node->out[i] : norni_graph_failed(node->graph, describe(s, node));
 }
 
-static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt, va_list ap) {
+static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt,
+                             va_list ap) {
     if (g->status != NORN_OK)
         return NULL;
     char text[512];
@@ -279,15 +287,17 @@ static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_valu
     const char *end;
     int n = vsnprintf(text, sizeof text, fmt, ap);
     if (n < 0 || n >= (int)sizeof text)
-        return norni_graph_failed(g, norni_fail(NORN_ARG, "operator text '%.40s...': longer than %d characters", text,
-                                                (int)sizeof text - 1));
+        return norni_graph_failed(g,
+                                  norni_fail(NORN_ARG, "operator text '%.40s...': longer than %d characters",
+                                             text, (int)sizeof text - 1));
     norn_status s = norni_op_parse(text, g->arena, &op, &attrs, &end);
     if (s == NORN_OK && *end)
         s = norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)", text, end);
     return s == NORN_OK ? norni_apply(g, op, attrs, n_in, in, wanted) : norni_graph_failed(g, s);
 }
 
-norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt, ...) {
+norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt,
+                          ...) {
     va_list ap;
     va_start(ap, fmt);
     norn_node *node = apply_text(g, wanted, n_in, in, fmt, ap);
@@ -303,6 +313,26 @@ norn_value *norni_opf(norn_graph *g, int n_in, norn_value *const *in, const char
     return node ? node->out[0] : NULL;
 }
 
+norn_value *norni_swap_last(norn_graph *g, norn_value *x) {
+    if (!x)
+        return NULL;
+    norni_str perm = {0};
+    int r = x->type.rank;
+    for (int i = 0; i < r; i++)
+        norni_str_addf(&perm, "%s%d", i ? "," : "", i == r - 2 ? r - 1 : i == r - 1 ? r - 2 : i);
+    norn_value *v = NORNI_OP1(g, x, "Transpose<perm=[%s]>", perm.s ? perm.s : "");
+    norni_str_free(&perm);
+    return v;
+}
+
+norn_value *norni_matmul_t(norn_graph *g, norn_value *a, bool trans_a, norn_value *b, bool trans_b) {
+    if (!a || !b)
+        return NULL;
+    if (a->type.rank == 2 && b->type.rank == 2)
+        return NORNI_OP2(g, a, b, "Gemm<transA=%d, transB=%d>", trans_a, trans_b);
+    return NORNI_OP2(g, trans_a ? norni_swap_last(g, a) : a, trans_b ? norni_swap_last(g, b) : b, "MatMul");
+}
+
 /* ---- Formulas as nodes. */
 typedef struct {
     norn_graph *g;
@@ -312,20 +342,27 @@ typedef struct {
 
 static norn_value *build(const formula *f, const norni_expr *e) {
     static const char *const names[NORNI_E_COUNT] = {
-        [NORNI_E_NEG] = "Neg",       [NORNI_E_NOT] = "Not",         [NORNI_E_ADD] = "Add",
-        [NORNI_E_SUB] = "Sub",       [NORNI_E_MUL] = "Mul",         [NORNI_E_DIV] = "Div",
-        [NORNI_E_POW] = "Pow",       [NORNI_E_LT] = "Less",         [NORNI_E_LE] = "LessOrEqual",
-        [NORNI_E_GT] = "Greater",    [NORNI_E_GE] = "GreaterOrEqual", [NORNI_E_EQ] = "Equal",
-        [NORNI_E_AND] = "And",       [NORNI_E_OR] = "Or",           [NORNI_E_WHERE] = "Where",
-        [NORNI_E_MAX] = "Max",       [NORNI_E_MIN] = "Min",         [NORNI_E_MOD] = "Mod<fmod=0>",
-        [NORNI_E_FMOD] = "Mod<fmod=1>", [NORNI_E_ABS] = "Abs",      [NORNI_E_SIGN] = "Sign",
-        [NORNI_E_FLOOR] = "Floor",   [NORNI_E_CEIL] = "Ceil",       [NORNI_E_ROUND] = "Round",
-        [NORNI_E_SQRT] = "Sqrt",     [NORNI_E_EXP] = "Exp",         [NORNI_E_LOG] = "Log",
-        [NORNI_E_SIN] = "Sin",       [NORNI_E_COS] = "Cos",         [NORNI_E_TAN] = "Tan",
-        [NORNI_E_ASIN] = "Asin",     [NORNI_E_ACOS] = "Acos",       [NORNI_E_ATAN] = "Atan",
-        [NORNI_E_SINH] = "Sinh",     [NORNI_E_COSH] = "Cosh",       [NORNI_E_TANH] = "Tanh",
-        [NORNI_E_ASINH] = "Asinh",   [NORNI_E_ACOSH] = "Acosh",     [NORNI_E_ATANH] = "Atanh",
-        [NORNI_E_ERF] = "Erf",       [NORNI_E_SIGMOID] = "Sigmoid", [NORNI_E_ISNAN] = "IsNaN",
+        [NORNI_E_NEG] = "Neg",           [NORNI_E_NOT] = "Not",
+        [NORNI_E_ADD] = "Add",           [NORNI_E_SUB] = "Sub",
+        [NORNI_E_MUL] = "Mul",           [NORNI_E_DIV] = "Div",
+        [NORNI_E_POW] = "Pow",           [NORNI_E_LT] = "Less",
+        [NORNI_E_LE] = "LessOrEqual",    [NORNI_E_GT] = "Greater",
+        [NORNI_E_GE] = "GreaterOrEqual", [NORNI_E_EQ] = "Equal",
+        [NORNI_E_AND] = "And",           [NORNI_E_OR] = "Or",
+        [NORNI_E_WHERE] = "Where",       [NORNI_E_MAX] = "Max",
+        [NORNI_E_MIN] = "Min",           [NORNI_E_MOD] = "Mod<fmod=0>",
+        [NORNI_E_FMOD] = "Mod<fmod=1>",  [NORNI_E_ABS] = "Abs",
+        [NORNI_E_SIGN] = "Sign",         [NORNI_E_FLOOR] = "Floor",
+        [NORNI_E_CEIL] = "Ceil",         [NORNI_E_ROUND] = "Round",
+        [NORNI_E_SQRT] = "Sqrt",         [NORNI_E_EXP] = "Exp",
+        [NORNI_E_LOG] = "Log",           [NORNI_E_SIN] = "Sin",
+        [NORNI_E_COS] = "Cos",           [NORNI_E_TAN] = "Tan",
+        [NORNI_E_ASIN] = "Asin",         [NORNI_E_ACOS] = "Acos",
+        [NORNI_E_ATAN] = "Atan",         [NORNI_E_SINH] = "Sinh",
+        [NORNI_E_COSH] = "Cosh",         [NORNI_E_TANH] = "Tanh",
+        [NORNI_E_ASINH] = "Asinh",       [NORNI_E_ACOSH] = "Acosh",
+        [NORNI_E_ATANH] = "Atanh",       [NORNI_E_ERF] = "Erf",
+        [NORNI_E_SIGMOID] = "Sigmoid",   [NORNI_E_ISNAN] = "IsNaN",
         [NORNI_E_ISINF] = "IsInf",
     };
     norn_graph *g = f->g;
@@ -337,9 +374,11 @@ static norn_value *build(const formula *f, const norni_expr *e) {
     case NORNI_E_RSQRT:
         return NORNI_OP1(g, NORNI_OP1(g, build(f, e->a[0]), "Sqrt"), "Reciprocal");
     case NORNI_E_EXPM1:
-        return NORNI_OP2(g, NORNI_OP1(g, build(f, e->a[0]), "Exp"), norni_scalar_const(g, f->dtype, 1), "Sub");
+        return NORNI_OP2(g, NORNI_OP1(g, build(f, e->a[0]), "Exp"), norni_scalar_const(g, f->dtype, 1),
+                         "Sub");
     case NORNI_E_LOG1P:
-        return NORNI_OP1(g, NORNI_OP2(g, build(f, e->a[0]), norni_scalar_const(g, f->dtype, 1), "Add"), "Log");
+        return NORNI_OP1(g, NORNI_OP2(g, build(f, e->a[0]), norni_scalar_const(g, f->dtype, 1), "Add"),
+                         "Log");
     case NORNI_E_NE:
         return NORNI_OP1(g, NORNI_OP2(g, build(f, e->a[0]), build(f, e->a[1]), "Equal"), "Not");
     default:
@@ -354,7 +393,8 @@ static norn_value *build(const formula *f, const norni_expr *e) {
     return norni_opf(g, norni_expr_arity(e->op), a, "%s", names[e->op]);
 }
 
-norn_value *norni_formula(norn_graph *g, const char *text, int n, const char *const *names, norn_value *const *vars) {
+norn_value *norni_formula(norn_graph *g, const char *text, int n, const char *const *names,
+                          norn_value *const *vars) {
     if (g->status != NORN_OK)
         return NULL;
     const norni_expr *e;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The graph: types, values, nodes, state pairs. SSA: a value has one producer, and nodes are in topological order.
- * Everything a graph points to lives in its arena, but for the elements of constant tensors, which are counted. */
+/* The graph: types, values, nodes, state pairs. SSA: a value has one producer, and nodes are in topological
+ * order. Everything a graph points to lives in its arena, but for the elements of constant tensors, which are
+ * counted. */
 #ifndef NORNI_IR_H
 #define NORNI_IR_H
 #include "base/arena.h"
@@ -14,8 +15,8 @@ typedef struct norn_graph norn_graph;
 typedef struct norn_value norn_value;
 typedef struct norn_node norn_node;
 
-/* ---- Sizes. A norni_dim >= 0 is a size; one below 0 stands for an expression over named sizes, interned in the
- * graph: the same expression is the same number, so == decides what is known to be equal. */
+/* ---- Sizes. A norni_dim >= 0 is a size; one below 0 stands for an expression over named sizes, interned in
+ * the graph: the same expression is the same number, so == decides what is known to be equal. */
 typedef int64_t norni_dim;
 typedef struct norni_dim_table norni_dim_table;
 
@@ -30,11 +31,15 @@ norni_dim norni_dim_div(norn_graph *g, norni_dim a, norni_dim b);
 norni_dim norni_dim_product(norn_graph *g, int n, const norni_dim *dims);
 /* "N", "2*N + 1", "(N + 3)/2", "?3"; numbers as such. */
 void norni_dim_print(norni_str *out, const norn_graph *g, norni_dim d);
-/* The size under a binding of names: value(ctx, name) gives a name's size, or -1. Result -1: not all bound. */
+/* The size under a binding of names: value(ctx, name) gives a name's size, or -1. Result -1: not all bound.
+ */
 typedef int64_t norni_dim_lookup(const void *ctx, const char *name);
 int64_t norni_dim_eval(const norn_graph *g, norni_dim d, norni_dim_lookup *lookup, const void *ctx);
 /* True when d is a number, also a negative one (which is no size, but arithmetic may lead there). */
 bool norni_dim_number(const norn_graph *g, norni_dim d, int64_t *out);
+/* True for a size about which nothing is known; has_unknown: for one in whose expression such a size is. */
+bool norni_dim_unknown(const norn_graph *g, norni_dim d);
+bool norni_dim_has_unknown(const norn_graph *g, norni_dim d);
 /* The name when d is a plain named size, else NULL. */
 const char *norni_dim_name(const norn_graph *g, norni_dim d);
 /* The expression d of graph `from` as one of graph g. */
@@ -48,10 +53,10 @@ typedef struct {
     norni_dim dims[NORN_MAX_RANK];
 } norni_type;
 
-bool norni_type_static(const norni_type *t);           /* type and all sizes are known numbers */
+bool norni_type_static(const norni_type *t); /* type and all sizes are known numbers */
 bool norni_type_equal(const norni_type *a, const norni_type *b);
-int64_t norni_type_elems(const norni_type *t);         /* of a static type */
-size_t norni_type_bytes(const norni_type *t);          /* of a static type */
+int64_t norni_type_elems(const norni_type *t);                                   /* of a static type */
+size_t norni_type_bytes(const norni_type *t);                                    /* of a static type */
 void norni_type_print(norni_str *out, const norn_graph *g, const norni_type *t); /* "float[N,3,224,224]" */
 
 /* ---- Values. */
@@ -62,7 +67,8 @@ typedef enum {
     NORNI_RESULT /* an output of a node */
 } norni_kind;
 
-/* Bytes of a file's message that norn does not model (documentation, metadata, unknown fields), kept for export. */
+/* Bytes of a file's message that norn does not model (documentation, metadata, unknown fields), kept for
+ * export. */
 typedef struct {
     const void *data;
     size_t bytes;
@@ -77,7 +83,8 @@ struct norn_value {
     norn_node *producer; /* NORNI_RESULT */
     int index;           /* which output of the producer */
     norn_tensor *data;   /* NORNI_CONST: the elements; NORNI_STATE: the initial ones, may be NULL */
-    const norni_dim *known; /* elements of a small integer tensor as sizes, for shape arithmetic; NULL: unknown */
+    const norni_dim
+        *known; /* elements of a small integer tensor as sizes, for shape arithmetic; NULL: unknown */
     int n_known;
     norni_extra extra;
 };
@@ -86,13 +93,13 @@ struct norn_node {
     norn_graph *graph;
     int id; /* index into graph->nodes; changes when nodes are removed */
     const norn_op *op;
-    const char *name;   /* NULL: unnamed */
+    const char *name;          /* NULL: unnamed */
     const char *domain, *type; /* of an unknown operator, as the file has them */
-    int n_in, n_out;    /* n_out counts the operator's hidden outputs too */
-    norn_value **in;    /* NULL where an optional input is absent */
-    norn_value **out;   /* NULL where an output is not wanted */
-    void *attrs;        /* the operator's plain struct */
-    uint64_t stream;    /* names the node's random numbers; stable under passes */
+    int n_in, n_out;           /* n_out counts the operator's hidden outputs too */
+    norn_value **in;           /* NULL where an optional input is absent */
+    norn_value **out;          /* NULL where an output is not wanted */
+    void *attrs;               /* the operator's plain struct */
+    uint64_t stream;           /* names the node's random numbers; stable under passes */
     norni_extra extra;
 };
 
@@ -131,30 +138,38 @@ norn_value *norni_value_input(norn_graph *g, const char *name, const norni_type 
 norn_value *norni_value_const(norn_graph *g, const char *name, norn_tensor *data);
 norn_value *norni_value_state(norn_graph *g, const char *name, const norni_type *type, norn_tensor *initial);
 norn_value *norni_scalar_const(norn_graph *g, norn_dtype dtype, double v);
-norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v);  /* int64[n] */
+norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v);           /* int64[n] */
 norn_value *norni_fill_const(norn_graph *g, const norni_type *type, double v); /* static types */
 
-/* Adds a node: attrs is copied (NULL: defaults), types are inferred. `wanted`: a bit for each output. The node's
- * outputs are node->out. NULL on failure. */
+/* Adds a node: attrs is copied (NULL: defaults), types are inferred. `wanted`: a bit for each output. The
+ * node's outputs are node->out. NULL on failure. */
 norn_node *norni_apply(norn_graph *g, const norn_op *op, const void *attrs, int n_in, norn_value *const *in,
                        unsigned wanted);
 /* The first output of an operator written as "Name<attr=value, ...>" with printf-style values. */
-norn_value *norni_opf(norn_graph *g, int n_in, norn_value *const *in, const char *fmt, ...) NORNI_PRINTF(4, 5);
-#define NORNI_OP1(g, a, ...) norni_opf(g, 1, (norn_value *[]){a}, __VA_ARGS__)
-#define NORNI_OP2(g, a, b, ...) norni_opf(g, 2, (norn_value *[]){a, b}, __VA_ARGS__)
+norn_value *norni_opf(norn_graph *g, int n_in, norn_value *const *in, const char *fmt, ...)
+    NORNI_PRINTF(4, 5);
+#define NORNI_OP1(g, a, ...)       norni_opf(g, 1, (norn_value *[]){a}, __VA_ARGS__)
+#define NORNI_OP2(g, a, b, ...)    norni_opf(g, 2, (norn_value *[]){a, b}, __VA_ARGS__)
 #define NORNI_OP3(g, a, b, c, ...) norni_opf(g, 3, (norn_value *[]){a, b, c}, __VA_ARGS__)
 /* The node behind norni_opf, for operators with several outputs. */
-norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt, ...)
-    NORNI_PRINTF(5, 6);
+norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt,
+                          ...) NORNI_PRINTF(5, 6);
 /* A formula over values as ordinary nodes. */
-norn_value *norni_formula(norn_graph *g, const char *text, int n, const char *const *names, norn_value *const *vars);
+norn_value *norni_formula(norn_graph *g, const char *text, int n, const char *const *names,
+                          norn_value *const *vars);
+/* op(a) op(b) over the last two axes, where op transposes them on request: one Gemm for matrices without a
+ * batch. */
+norn_value *norni_matmul_t(norn_graph *g, norn_value *a, bool trans_a, norn_value *b, bool trans_b);
+/* The last two axes exchanged. */
+norn_value *norni_swap_last(norn_graph *g, norn_value *x);
 /* Makes an output that the node was built without (a stash, an optional output) and returns it. */
 norn_value *norni_want_output(norn_node *node, int index);
 
 /* Records the current error as the graph's, unless there is one; returns NULL for convenience. */
 void *norni_graph_failed(norn_graph *g, norn_status s);
 
-/* The elements of an integer value as sizes, when they are known (a constant, or shape arithmetic); NULL if not. */
+/* The elements of an integer value as sizes, when they are known (a constant, or shape arithmetic); NULL if
+ * not. */
 const norni_dim *norni_value_known(norn_value *v, int *n);
 /* The same, all of them numbers. */
 bool norni_value_ints(norn_value *v, int64_t *out, int max, int *n);

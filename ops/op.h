@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operator descriptor: everything norn knows about an operator, in one constant. See docs/adding-an-op.md. */
+/* The operator descriptor: everything norn knows about an operator, in one constant. See
+ * docs/adding-an-op.md. */
 #ifndef NORNI_OP_H
 #define NORNI_OP_H
 #include "ops/attr.h"
@@ -15,6 +16,10 @@ typedef enum {
     NORNI_STASH = 16    /* a hidden output, made only for the gradient; not in the file format */
 } norni_param_flags;
 
+/* An optional input that came with an opset version; part of its flags. Inputs of a `moved` table need not say it. */
+#define NORNI_SINCE(opset) ((unsigned)(opset) << 8)
+#define NORNI_SINCE_OF(flags) ((int)((flags) >> 8))
+
 typedef struct {
     const char *name; /* NULL ends a list */
     unsigned flags;
@@ -22,13 +27,13 @@ typedef struct {
     char var;          /* parameters with the same letter have one type; 0: on its own */
 } norni_param;
 
-#define NORNI_FLOATS (NORNI_T(NORN_F32) | NORNI_T(NORN_F64) | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
-#define NORNI_SIGNED (NORNI_T(NORN_I8) | NORNI_T(NORN_I16) | NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
+#define NORNI_FLOATS   (NORNI_T(NORN_F32) | NORNI_T(NORN_F64) | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
+#define NORNI_SIGNED   (NORNI_T(NORN_I8) | NORNI_T(NORN_I16) | NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
 #define NORNI_UNSIGNED (NORNI_T(NORN_U8) | NORNI_T(NORN_U16) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64))
-#define NORNI_INTS (NORNI_SIGNED | NORNI_UNSIGNED)
-#define NORNI_NUMBERS (NORNI_FLOATS | NORNI_INTS)
-#define NORNI_INDEX (NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
-#define NORNI_BOOLS NORNI_T(NORN_BOOL)
+#define NORNI_INTS     (NORNI_SIGNED | NORNI_UNSIGNED)
+#define NORNI_NUMBERS  (NORNI_FLOATS | NORNI_INTS)
+#define NORNI_INDEX    (NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
+#define NORNI_BOOLS    NORNI_T(NORN_BOOL)
 #define NORNI_SMALL                                                                                          \
     (NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) | NORNI_T(NORN_F8E5M2FNUZ) |   \
      NORNI_T(NORN_F8E8M0) | NORNI_T(NORN_F4E2M1) | NORNI_T(NORN_U4) | NORNI_T(NORN_I4) | NORNI_T(NORN_U2) |  \
@@ -36,8 +41,8 @@ typedef struct {
 #define NORNI_ANY (NORNI_NUMBERS | NORNI_BOOLS)
 #define NORNI_ALL (NORNI_ANY | NORNI_SMALL)
 
-/* ---- Shape inference. The rule reads the inputs and fills out[]; sizes may be symbolic: norni_dim_* and the helpers
- * below work on both. What it leaves untouched is unknown. */
+/* ---- Shape inference. The rule reads the inputs and fills out[]; sizes may be symbolic: norni_dim_* and the
+ * helpers below work on both. What it leaves untouched is unknown. */
 typedef struct {
     norn_graph *g;
     norn_node *node;
@@ -58,8 +63,8 @@ norn_status norni_axis(int64_t axis, int rank, int *out);
 /* Numpy broadcasting of b into a. */
 norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b);
 
-/* ---- Gradient. The rule sets dx[i] for the inputs with want[i]; dy[k] is NULL where no gradient arrives. Broadcast,
- * accumulation and missing paths are the walk's business. */
+/* ---- Gradient. The rule sets dx[i] for the inputs with want[i]; dy[k] is NULL where no gradient arrives.
+ * Broadcast, accumulation and missing paths are the walk's business. */
 typedef struct {
     norn_graph *g;
     norn_node *node;
@@ -70,7 +75,8 @@ typedef struct {
 /* The rule of an operator that has no gradient by its nature (comparisons, shapes, indices). */
 void norni_no_gradient(norni_grad *c);
 
-/* ---- Host reference. Tensors are packed and in host memory; outputs are allocated from the inferred types. */
+/* ---- Host reference. Tensors are packed and in host memory; outputs are allocated from the inferred types.
+ */
 typedef struct {
     const norn_node *node;
     const void *attrs;
@@ -94,26 +100,43 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    /* NULL when it can run this node on this device, else the reason why not. May be NULL itself: fits always. */
+    /* NULL when it can run this node on this device, else the reason why not. May be NULL itself: fits
+     * always. */
     const char *(*fits)(const norni_fit *f);
     norn_status (*emit)(norni_emit *e);
-    bool epilogue;  /* emit honours e->epilogue */
-    bool blas;      /* uses CLBlast */
-    int alias;      /* 1 + index of the input whose memory the output shares; no step is made then */
+    bool epilogue; /* emit honours e->epilogue */
+    bool blas;     /* uses CLBlast */
+    int alias;     /* 1 + index of the input whose memory the output shares; no step is made then */
 } norni_impl;
 
-/* ---- Old opsets. raise: the node as an older opset has it, to the current form; lower: back. */
+/* ---- Old opsets. A graph has operators in their newest form only; files have them as their opset says.
+ *
+ * Import: the file's attributes are set (those of older forms too: NORNI_ATTR_OLD), then attributes of the
+ * `moved` table become constant inputs, then `raise` runs when the definition in force at the file's opset is
+ * not the newest, then what is left of old attributes is dropped and the node is applied. The node is not in
+ * the graph yet: attributes and inputs may be changed freely (NULL: absent), and node->in has room for 8 more
+ * than n_in.
+ *
+ * Export: `lower` runs when the definition in force at the wanted opset is not the newest, then inputs of the
+ * `moved` table become attributes again, which fails for an input that is not constant. lower gets a copy: it
+ * may change attributes (also set old ones) and inputs, of which the copy has room for 8 more.
+ *
+ * Both may instead make the outputs from other nodes, in their newest forms: they then set out[k] for the
+ * outputs in `wanted` and `replaced`. lower is called twice for a node that it does not replace, and must do
+ * the same both times. Errors say what cannot be expressed; the caller names node and opset. */
 typedef struct {
     norn_graph *g;
-    int version; /* opset of the file */
-    norn_node *node; /* raise: not yet in the graph; attributes and inputs may be changed freely */
-    norn_value **out; /* raise: set out[k] to make the outputs from other nodes instead of applying `node` */
+    int version;      /* opset of the file */
+    norn_node *node;
+    norn_value **out; /* by output; NULL at first */
     bool replaced;
+    unsigned wanted;  /* a bit for each output that somebody reads */
 } norni_adapt;
 
 struct norn_op {
     const char *domain, *name;
-    const int *versions; /* opset versions with a definition, ascending, 0-terminated; the last is the current form */
+    const int *versions; /* opset versions with a definition, ascending, 0-terminated; the last is the current
+                            form */
     const char *doc;
     const norni_param *inputs, *outputs;
     size_t attrs_bytes;
@@ -123,20 +146,24 @@ struct norn_op {
     norn_status (*lower)(norni_adapt *a);
     norn_status (*infer)(norni_infer *c);
     void (*grad)(norni_grad *c);
-    /* Pointwise operators: the gradient for each input as a formula over inputs, output (y), dy and attributes. */
+    /* Pointwise operators: the gradient for each input as a formula over inputs, output (y), dy and
+     * attributes. */
     const char *const *grad_formulas;
     /* The operator by simpler ones: sets out[] and returns NORN_OK. */
     norn_status (*expand)(norn_graph *g, const norn_node *node, norn_value **out);
-    const char *expr;         /* pointwise: a formula over the inputs' names and scalar attributes */
-    const char *(*expr_of)(const norn_node *node); /* where the formula depends on attributes or absent inputs */
+    const char *expr; /* pointwise: a formula over the inputs' names and scalar attributes */
+    const char *(*expr_of)(
+        const norn_node *node); /* where the formula depends on attributes or absent inputs */
     norn_status (*eval)(norni_eval *e);
-    const norni_impl *impls;  /* ended by a NULL name; NULL for pointwise operators: generated */
+    const norni_impl *impls; /* ended by a NULL name; NULL for pointwise operators: generated */
     void (*cost)(const norn_node *node, norni_cost *c); /* NULL: one flop an output element, all bytes once */
-    const char *const *cases; /* one-line instances, NULL-terminated */
-    double lo, hi;            /* range of random float inputs in tests; 0, 0: -1 to 1 */
-    int channel_from;         /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
-    bool variadic_fold;       /* pointwise over any number of inputs, by folding the two-input formula */
-    bool random;              /* outputs are random numbers */
+    const char *const *cases;                           /* one-line instances, NULL-terminated */
+    const char *untested_attrs; /* attributes that no case sets: they change nothing in norn */
+    double lo, hi;              /* range of random float inputs in tests; 0, 0: -1 to 1 */
+    int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
+    bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
+    bool random;                /* outputs are random numbers */
+    bool epilogue_last;         /* an epilogue reads vectors along the last axis instead of axis 1 */
 };
 
 /* ---- The registry. */
@@ -145,9 +172,9 @@ size_t norni_op_count(void);
 const norn_op *norni_op_at(size_t i);
 /* The descriptor of nodes whose operator norn does not have. */
 extern const norn_op norni_op_unknown;
-int norni_op_since(const norn_op *op);                /* opset version of the current form */
-int norni_op_version(const norn_op *op, int opset);   /* the definition in force at an opset; 0: none yet */
-const norni_param *norni_op_input(const norn_op *op, int i);  /* variadic ones repeat; NULL: too many */
+int norni_op_since(const norn_op *op);              /* opset version of the current form */
+int norni_op_version(const norn_op *op, int opset); /* the definition in force at an opset; 0: none yet */
+const norni_param *norni_op_input(const norn_op *op, int i); /* variadic ones repeat; NULL: too many */
 const norni_param *norni_op_output(const norn_op *op, int i);
 int norni_op_n_outputs(const norn_op *op, bool with_stash);
 bool norni_op_pointwise(const norn_op *op);
@@ -159,11 +186,12 @@ norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_
 void norni_node_cost(const norn_node *node, norni_cost *c);
 /* "Conv<pads=[1,1,1,1]>(float[1,3,8,8], float[4,3,3,3])", with the elements of inputs that decide shapes. */
 void norni_node_print(norni_str *out, const norn_node *node);
-/* A one-line instance into a new graph with that one node: inputs named by the parameters, constants where the text
- * gives elements ("int64[2]{3,4}"). */
+/* A one-line instance into a new graph with that one node: inputs named by the parameters, constants where
+ * the text gives elements ("int64[2]{3,4}"). */
 norn_status norni_node_parse(const char *text, norn_graph **out);
 /* Parses "Name<attrs>": operator and a fresh attribute struct; *end is where it stopped. */
-norn_status norni_op_parse(const char *text, norni_arena *arena, const norn_op **op, void **attrs, const char **end);
+norn_status norni_op_parse(const char *text, norni_arena *arena, const norn_op **op, void **attrs,
+                           const char **end);
 /* The formula of a pointwise node with its scalar attributes filled in, over variables 0 .. n_in - 1. */
 norn_status norni_node_formula(const norn_node *node, norni_arena *arena, const norni_expr **out);
 

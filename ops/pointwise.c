@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pointwise operators: a row each. The formula is used for the OpenCL kernels and for the host reference; the gradient
- * formulas may use the inputs, y (the output), dy and the attributes. Sources: the ONNX operator pages; subgradients at
- * kinks as torch.autograd takes them. */
+/* Pointwise operators: a row each. The formula is used for the OpenCL kernels and for the host reference; the
+ * gradient formulas may use the inputs, y (the output), dy and the attributes. Sources: the ONNX operator
+ * pages; subgradients at kinks as torch.autograd takes them. */
 #include "ops/op.h"
 #include <math.h>
 #include <string.h>
@@ -19,18 +19,33 @@ static norn_status infer_first(norni_infer *c) {
     return NORN_OK;
 }
 
-#define VERSIONS(...) .versions = (const int[]){__VA_ARGS__, 0}
-#define GRAD(...) .grad_formulas = (const char *const[]){__VA_ARGS__}
-#define CASES(...) .cases = (const char *const[]){__VA_ARGS__, NULL}
-#define PARAMS(...) (const norni_param[]) { __VA_ARGS__, {0} }
-#define ROW(id, ...) const norn_op norni_op_##id = {.domain = "", .name = #id, .infer = infer_first, __VA_ARGS__}
+#define VERSIONS(...)                                                                                        \
+    .versions = (const int[]) {                                                                              \
+        __VA_ARGS__, 0                                                                                       \
+    }
+#define GRAD(...)                                                                                            \
+    .grad_formulas = (const char *const[]) {                                                                 \
+        __VA_ARGS__                                                                                          \
+    }
+#define CASES(...)                                                                                           \
+    .cases = (const char *const[]) {                                                                         \
+        __VA_ARGS__, NULL                                                                                    \
+    }
+#define PARAMS(...)                                                                                          \
+    (const norni_param[]) {                                                                                  \
+        __VA_ARGS__, {                                                                                       \
+            0                                                                                                \
+        }                                                                                                    \
+    }
+#define ROW(id, ...)                                                                                         \
+    const norn_op norni_op_##id = {.domain = "", .name = #id, .infer = infer_first, __VA_ARGS__}
 
 /* One floating-point input X, one output Y of its type. */
 #define UNARY(id, types, ...)                                                                                \
     ROW(id, .inputs = PARAMS({"x", 0, types, 'T'}), .outputs = PARAMS({"Y", 0, types, 'T'}), __VA_ARGS__)
 #define BINARY(id, types, ...)                                                                               \
-    ROW(id, .inputs = PARAMS({"a", 0, types, 'T'}, {"b", 0, types, 'T'}), .outputs = PARAMS({"C", 0, types, 'T'}), \
-        __VA_ARGS__)
+    ROW(id, .inputs = PARAMS({"a", 0, types, 'T'}, {"b", 0, types, 'T'}),                                    \
+        .outputs = PARAMS({"C", 0, types, 'T'}), __VA_ARGS__)
 #define COMPARE(id, types, ...)                                                                              \
     ROW(id, .inputs = PARAMS({"a", 0, types, 'T'}, {"b", 0, types, 'T'}),                                    \
         .outputs = PARAMS({"C", 0, NORNI_BOOLS, 0}), .grad = norni_no_gradient, __VA_ARGS__)
@@ -39,18 +54,19 @@ static norn_status infer_first(norni_infer *c) {
 BINARY(Add, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a + b", .expr = "a + b", GRAD("dy", "dy"));
 BINARY(Sub, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a - b", .expr = "a - b", GRAD("dy", "-dy"));
 BINARY(Mul, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a * b", .expr = "a * b", GRAD("dy * b", "dy * a"));
-BINARY(Div, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a / b; integers truncate, and x / 0 is 0", .expr = "a / b",
-       GRAD("dy / b", "-(dy * y / b)"));
+BINARY(Div, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a / b; integers truncate, and x / 0 is 0",
+       .expr = "a / b", GRAD("dy / b", "-(dy * y / b)"));
 UNARY(Neg, NORNI_FLOATS | NORNI_SIGNED, VERSIONS(6, 13), .doc = "-x", .expr = "-x", GRAD("-dy"));
 UNARY(Abs, NORNI_NUMBERS, VERSIONS(6, 13), .doc = "|x|", .expr = "abs(x)", GRAD("dy * sign(x)"));
-UNARY(Sign, NORNI_NUMBERS, VERSIONS(9, 13), .doc = "-1, 0 or 1", .expr = "sign(x)", .grad = norni_no_gradient);
-UNARY(Reciprocal, NORNI_FLOATS, VERSIONS(6, 13), .doc = "1 / x", .expr = "1 / x", GRAD("-(dy * y * y)"), .lo = 0.3,
-      .hi = 2);
-UNARY(Sqrt, NORNI_FLOATS, VERSIONS(6, 13), .doc = "square root", .expr = "sqrt(x)", GRAD("dy * 0.5 / y"), .lo = 0.1,
-      .hi = 4);
+UNARY(Sign, NORNI_NUMBERS, VERSIONS(9, 13), .doc = "-1, 0 or 1", .expr = "sign(x)",
+      .grad = norni_no_gradient);
+UNARY(Reciprocal, NORNI_FLOATS, VERSIONS(6, 13), .doc = "1 / x", .expr = "1 / x", GRAD("-(dy * y * y)"),
+      .lo = 0.3, .hi = 2);
+UNARY(Sqrt, NORNI_FLOATS, VERSIONS(6, 13), .doc = "square root", .expr = "sqrt(x)", GRAD("dy * 0.5 / y"),
+      .lo = 0.1, .hi = 4);
 UNARY(Exp, NORNI_FLOATS, VERSIONS(6, 13), .doc = "e^x", .expr = "exp(x)", GRAD("dy * y"));
-UNARY(Log, NORNI_FLOATS, VERSIONS(6, 13), .doc = "natural logarithm", .expr = "log(x)", GRAD("dy / x"), .lo = 0.1,
-      .hi = 4);
+UNARY(Log, NORNI_FLOATS, VERSIONS(6, 13), .doc = "natural logarithm", .expr = "log(x)", GRAD("dy / x"),
+      .lo = 0.1, .hi = 4);
 UNARY(Floor, NORNI_FLOATS, VERSIONS(6, 13), .doc = "largest integer not above x", .expr = "floor(x)",
       .grad = norni_no_gradient);
 UNARY(Ceil, NORNI_FLOATS, VERSIONS(6, 13), .doc = "smallest integer not below x", .expr = "ceil(x)",
@@ -66,11 +82,14 @@ static const char *mod_expr(const norn_node *node) {
 }
 static const norni_attr mod_table[] = {NORNI_A_INT(mod_attrs, fmod, 0, .lo = 0, .hi = 1), NORNI_A_END};
 BINARY(Mod, NORNI_NUMBERS, VERSIONS(10, 13), .doc = "remainder, with the sign of b, or of a where fmod = 1",
-       .attrs_bytes = sizeof(mod_attrs), .attrs = mod_table, .expr = "mod(a, b)", .expr_of = mod_expr, .lo = 0.5, .hi = 3,
-       CASES("Mod<fmod=1>(float[7,3], float[3])", "Mod(int32[2,5], int32[5])", "Mod<fmod=1>(int64[9], int64[9])"),
+       .attrs_bytes = sizeof(mod_attrs), .attrs = mod_table, .expr = "mod(a, b)", .expr_of = mod_expr,
+       .lo = 0.5, .hi = 3,
+       CASES("Mod<fmod=1>(float[7,3], float[3])", "Mod(int32[2,5], int32[5])",
+             "Mod<fmod=1>(int64[9], int64[9])"),
        .grad = norni_no_gradient);
 
-/* a ** b: the exponent may have another type. d/da = b a^(b-1), 0 where b = 0; d/db = y ln a, 0 where a = 0. */
+/* a ** b: the exponent may have another type. d/da = b a^(b-1), 0 where b = 0; d/db = y ln a, 0 where a = 0.
+ */
 static void grad_pow(norni_grad *c) {
     norn_graph *g = c->g;
     norn_value *a = c->node->in[0], *b = c->node->in[1];
@@ -79,30 +98,34 @@ static void grad_pow(norni_grad *c) {
     static const char *const names[] = {"a", "b", "y", "dy"};
     norn_value *vars[] = {a, b, c->node->out[0], c->dy[0]};
     if (c->want[0])
-        c->dx[0] = norni_formula(g, norni_is_const_value(b, 2) ? "2 * dy * a" : "where(b == 0, 0, dy * b * a ** (b - 1))",
-                                 4, names, vars);
+        c->dx[0] = norni_formula(
+            g, norni_is_const_value(b, 2) ? "2 * dy * a" : "where(b == 0, 0, dy * b * a ** (b - 1))", 4,
+            names, vars);
     if (c->want[1])
         c->dx[1] = norni_formula(g, "where(a == 0, 0, dy * y * log(a))", 4, names, vars);
 }
 ROW(Pow, .inputs = PARAMS({"a", 0, NORNI_NUMBERS, 'T'}, {"b", 0, NORNI_NUMBERS, 0}),
-    .outputs = PARAMS({"C", 0, NORNI_NUMBERS, 'T'}), VERSIONS(7, 12, 13, 15), .doc = "a to the power b, in the type of a",
-    .expr = "a ** b", .grad = grad_pow, .lo = 0.3, .hi = 2,
+    .outputs = PARAMS({"C", 0, NORNI_NUMBERS, 'T'}), VERSIONS(7, 12, 13, 15),
+    .doc = "a to the power b, in the type of a", .expr = "a ** b", .grad = grad_pow, .lo = 0.3, .hi = 2,
     CASES("Pow(float[3,4], float[3,4])", "Pow(float[3,4], float[])", "Pow(float[5], int64[5])",
-          "Pow(int32[6], int32[6]{0,1,2,3,4,5})", "Pow(float[37], float[]{2})", "Pow(float[37], float[]{0.5})",
-          "Pow(double[2,3], double[3])"));
+          "Pow(int32[6], int32[6]{0,1,2,3,4,5})", "Pow(float[37], float[]{2})",
+          "Pow(float[37], float[]{0.5})", "Pow(double[2,3], double[3])"));
 
 /* ---- Trigonometric and hyperbolic functions. */
 UNARY(Sin, NORNI_FLOATS, VERSIONS(7, 22), .doc = "sine, radians", .expr = "sin(x)", GRAD("dy * cos(x)"));
 UNARY(Cos, NORNI_FLOATS, VERSIONS(7, 22), .doc = "cosine, radians", .expr = "cos(x)", GRAD("-(dy * sin(x))"));
-UNARY(Tan, NORNI_FLOATS, VERSIONS(7, 22), .doc = "tangent, radians", .expr = "tan(x)", GRAD("dy * (1 + y * y)"));
-UNARY(Asin, NORNI_FLOATS, VERSIONS(7, 22), .doc = "arc sine", .expr = "asin(x)", GRAD("dy / sqrt(1 - x * x)"), .lo = -0.8,
-      .hi = 0.8);
-UNARY(Acos, NORNI_FLOATS, VERSIONS(7, 22), .doc = "arc cosine", .expr = "acos(x)", GRAD("-(dy / sqrt(1 - x * x))"),
+UNARY(Tan, NORNI_FLOATS, VERSIONS(7, 22), .doc = "tangent, radians", .expr = "tan(x)",
+      GRAD("dy * (1 + y * y)"));
+UNARY(Asin, NORNI_FLOATS, VERSIONS(7, 22), .doc = "arc sine", .expr = "asin(x)", GRAD("dy / sqrt(1 - x * x)"),
       .lo = -0.8, .hi = 0.8);
+UNARY(Acos, NORNI_FLOATS, VERSIONS(7, 22), .doc = "arc cosine", .expr = "acos(x)",
+      GRAD("-(dy / sqrt(1 - x * x))"), .lo = -0.8, .hi = 0.8);
 UNARY(Atan, NORNI_FLOATS, VERSIONS(7, 22), .doc = "arc tangent", .expr = "atan(x)", GRAD("dy / (1 + x * x)"));
 UNARY(Sinh, NORNI_FLOATS, VERSIONS(9, 22), .doc = "hyperbolic sine", .expr = "sinh(x)", GRAD("dy * cosh(x)"));
-UNARY(Cosh, NORNI_FLOATS, VERSIONS(9, 22), .doc = "hyperbolic cosine", .expr = "cosh(x)", GRAD("dy * sinh(x)"));
-UNARY(Tanh, NORNI_FLOATS, VERSIONS(6, 13), .doc = "hyperbolic tangent", .expr = "tanh(x)", GRAD("dy * (1 - y * y)"));
+UNARY(Cosh, NORNI_FLOATS, VERSIONS(9, 22), .doc = "hyperbolic cosine", .expr = "cosh(x)",
+      GRAD("dy * sinh(x)"));
+UNARY(Tanh, NORNI_FLOATS, VERSIONS(6, 13), .doc = "hyperbolic tangent", .expr = "tanh(x)",
+      GRAD("dy * (1 - y * y)"));
 UNARY(Asinh, NORNI_FLOATS, VERSIONS(9, 22), .doc = "area hyperbolic sine", .expr = "asinh(x)",
       GRAD("dy / sqrt(x * x + 1)"));
 UNARY(Acosh, NORNI_FLOATS, VERSIONS(9, 22), .doc = "area hyperbolic cosine", .expr = "acosh(x)",
@@ -117,36 +140,42 @@ typedef struct {
     float alpha, beta, gamma, lambd, bias;
 } activation_attrs;
 #define ALPHA(def) NORNI_A_FLOAT(activation_attrs, alpha, def)
-#define BETA(def) NORNI_A_FLOAT(activation_attrs, beta, def)
+#define BETA(def)  NORNI_A_FLOAT(activation_attrs, beta, def)
 #define ATTRS(...)                                                                                           \
-    .attrs_bytes = sizeof(activation_attrs), .attrs = (const norni_attr[]) { __VA_ARGS__, NORNI_A_END }
+    .attrs_bytes = sizeof(activation_attrs), .attrs = (const norni_attr[]) {                                 \
+        __VA_ARGS__, NORNI_A_END                                                                             \
+    }
 
 UNARY(Relu, NORNI_FLOATS | NORNI_SIGNED, VERSIONS(6, 13, 14), .doc = "max(x, 0)", .expr = "max(x, 0)",
       GRAD("where(y > 0, dy, 0)"));
-UNARY(LeakyRelu, NORNI_FLOATS, VERSIONS(6, 16), .doc = "x where x >= 0, else alpha x", .expr = "where(x < 0, alpha * x, x)",
-      ATTRS(ALPHA(0.01f)), GRAD("where(x > 0, dy, alpha * dy)"), CASES("LeakyRelu<alpha=0.2>(float[3,17])"));
+UNARY(LeakyRelu, NORNI_FLOATS, VERSIONS(6, 16), .doc = "x where x >= 0, else alpha x",
+      .expr = "where(x < 0, alpha * x, x)", ATTRS(ALPHA(0.01f)), GRAD("where(x > 0, dy, alpha * dy)"),
+      CASES("LeakyRelu<alpha=0.2>(float[3,17])"));
 UNARY(ThresholdedRelu, NORNI_FLOATS, VERSIONS(10, 22), .doc = "x where x > alpha, else 0",
       .expr = "where(x > alpha, x, 0)", ATTRS(ALPHA(1)), GRAD("where(x > alpha, dy, 0)"),
       CASES("ThresholdedRelu<alpha=0.3>(float[3,17])"));
 UNARY(Elu, NORNI_FLOATS, VERSIONS(6, 22), .doc = "x where x >= 0, else alpha (e^x - 1)",
-      .expr = "where(x < 0, alpha * expm1(x), x)", ATTRS(ALPHA(1)), GRAD("where(x > 0, dy, dy * (y + alpha))"),
-      CASES("Elu<alpha=0.7>(float[3,17])"));
+      .expr = "where(x < 0, alpha * expm1(x), x)", ATTRS(ALPHA(1)),
+      GRAD("where(x > 0, dy, dy * (y + alpha))"), CASES("Elu<alpha=0.7>(float[3,17])"));
 UNARY(Celu, NORNI_FLOATS, VERSIONS(12), .doc = "max(0, x) + min(0, alpha (e^(x/alpha) - 1))",
-      .expr = "where(x < 0, alpha * expm1(x / alpha), x)", ATTRS(ALPHA(1)), GRAD("where(x > 0, dy, dy * exp(x / alpha))"),
-      CASES("Celu<alpha=0.7>(float[3,17])"));
+      .expr = "where(x < 0, alpha * expm1(x / alpha), x)", ATTRS(ALPHA(1)),
+      GRAD("where(x > 0, dy, dy * exp(x / alpha))"), CASES("Celu<alpha=0.7>(float[3,17])"));
 UNARY(Selu, NORNI_FLOATS, VERSIONS(6, 22), .doc = "gamma x where x > 0, else gamma alpha (e^x - 1)",
       .expr = "where(x > 0, gamma * x, gamma * alpha * expm1(x))",
-      ATTRS(ALPHA(1.67326319217681884765625f), NORNI_A_FLOAT(activation_attrs, gamma, 1.05070102214813232421875f)),
-      GRAD("where(x > 0, gamma * dy, dy * (y + gamma * alpha))"), CASES("Selu<alpha=1.2, gamma=0.9>(float[3,17])"));
-UNARY(Sigmoid, NORNI_FLOATS, VERSIONS(6, 13), .doc = "1 / (1 + e^-x)", .expr = "sigmoid(x)", GRAD("dy * y * (1 - y)"));
+      ATTRS(ALPHA(1.67326319217681884765625f),
+            NORNI_A_FLOAT(activation_attrs, gamma, 1.05070102214813232421875f)),
+      GRAD("where(x > 0, gamma * dy, dy * (y + gamma * alpha))"),
+      CASES("Selu<alpha=1.2, gamma=0.9>(float[3,17])"));
+UNARY(Sigmoid, NORNI_FLOATS, VERSIONS(6, 13), .doc = "1 / (1 + e^-x)", .expr = "sigmoid(x)",
+      GRAD("dy * y * (1 - y)"));
 UNARY(HardSigmoid, NORNI_FLOATS, VERSIONS(6, 22), .doc = "max(0, min(1, alpha x + beta))",
       .expr = "max(0, min(1, alpha * x + beta))", ATTRS(ALPHA(0.2f), BETA(0.5f)),
       GRAD("where(y > 0 and y < 1, alpha * dy, 0)"), CASES("HardSigmoid<alpha=0.6, beta=0.4>(float[3,17])"));
 UNARY(HardSwish, NORNI_FLOATS, VERSIONS(14, 22), .doc = "x max(0, min(1, x/6 + 1/2))",
       .expr = "x * max(0, min(1, x / 6 + 0.5))",
       GRAD("where(x < -3, 0, where(x < 3, dy * (x / 3 + 0.5), dy))"), .lo = -5, .hi = 5);
-UNARY(Softplus, NORNI_FLOATS, VERSIONS(1, 22), .doc = "ln(1 + e^x)", .expr = "max(x, 0) + log1p(exp(-abs(x)))",
-      GRAD("dy * sigmoid(x)"));
+UNARY(Softplus, NORNI_FLOATS, VERSIONS(1, 22), .doc = "ln(1 + e^x)",
+      .expr = "max(x, 0) + log1p(exp(-abs(x)))", GRAD("dy * sigmoid(x)"));
 UNARY(Softsign, NORNI_FLOATS, VERSIONS(1, 22), .doc = "x / (1 + |x|)", .expr = "x / (1 + abs(x))",
       GRAD("dy / ((1 + abs(x)) * (1 + abs(x)))"));
 #define TANH_SOFTPLUS "tanh(max(x, 0) + log1p(exp(-abs(x))))"
@@ -175,19 +204,21 @@ static void grad_gelu(norni_grad *c) {
     norn_value *vars[] = {c->node->in[0], c->dy[0]};
     c->dx[0] = norni_formula(c->g,
                              ((const gelu_attrs *)c->node->attrs)->approximate
-                                 ? "dy * (0.5 * (1 + " GELU_TANH ") + 0.5 * x * (1 - " GELU_TANH " * " GELU_TANH
-                                   ") * (0.7978845608028654 + 0.1070322243 * x * x))"
+                                 ? "dy * (0.5 * (1 + " GELU_TANH ") + 0.5 * x * (1 - " GELU_TANH
+                                   " * " GELU_TANH ") * (0.7978845608028654 + 0.1070322243 * x * x))"
                                  : "dy * (0.5 * (1 + erf(x * 0.7071067811865476)) + x * 0.3989422804014327 * "
                                    "exp(-0.5 * x * x))",
                              2, names, vars);
 }
 UNARY(Gelu, NORNI_FLOATS, VERSIONS(20), .doc = "x times the normal distribution function of x",
-      .attrs_bytes = sizeof(gelu_attrs), .attrs = gelu_table, .expr = "0.5 * x * (1 + erf(x * 0.7071067811865476))",
-      .expr_of = gelu_expr, .grad = grad_gelu, CASES("Gelu<approximate=\"tanh\">(float[3,17])"));
+      .attrs_bytes = sizeof(gelu_attrs), .attrs = gelu_table,
+      .expr = "0.5 * x * (1 + erf(x * 0.7071067811865476))", .expr_of = gelu_expr, .grad = grad_gelu,
+      CASES("Gelu<approximate=\"tanh\">(float[3,17])"));
 
 ROW(PRelu, .inputs = PARAMS({"x", 0, NORNI_NUMBERS, 'T'}, {"slope", 0, NORNI_NUMBERS, 'T'}),
-    .outputs = PARAMS({"Y", 0, NORNI_NUMBERS, 'T'}), VERSIONS(7, 9, 16), .doc = "x where x >= 0, else slope x",
-    .expr = "where(x < 0, slope * x, x)", GRAD("where(x > 0, dy, slope * dy)", "where(x > 0, 0, x * dy)"),
+    .outputs = PARAMS({"Y", 0, NORNI_NUMBERS, 'T'}), VERSIONS(7, 9, 16),
+    .doc = "x where x >= 0, else slope x", .expr = "where(x < 0, slope * x, x)",
+    GRAD("where(x > 0, dy, slope * dy)", "where(x > 0, 0, x * dy)"),
     CASES("PRelu(float[2,3,5], float[3,1])", "PRelu(float[4], float[1])"));
 
 /* Clip: absent limits do not limit. The gradient passes where min <= x <= max. */
@@ -195,16 +226,22 @@ typedef struct {
     float min, max;
 } clip_attrs;
 static const norni_attr clip_table[] = {NORNI_A(clip_attrs, min, FLOAT, .flags = NORNI_ATTR_OLD),
-                                        NORNI_A(clip_attrs, max, FLOAT, .flags = NORNI_ATTR_OLD), NORNI_A_END};
+                                        NORNI_A(clip_attrs, max, FLOAT, .flags = NORNI_ATTR_OLD),
+                                        NORNI_A_END};
 static const norni_moved clip_moved[] = {{"min", 1, 11, NORN_UNDEFINED}, {"max", 2, 11, NORN_UNDEFINED}, {0}};
-static bool has(const norn_node *node, int i) { return i < node->n_in && node->in[i]; }
+static bool has(const norn_node *node, int i) {
+    return i < node->n_in && node->in[i];
+}
 static const char *clip_expr(const norn_node *node) {
-    return has(node, 1) ? (has(node, 2) ? "min(max(x, min), max)" : "max(x, min)") : has(node, 2) ? "min(x, max)" : "x";
+    return has(node, 1)   ? (has(node, 2) ? "min(max(x, min), max)" : "max(x, min)")
+           : has(node, 2) ? "min(x, max)"
+                          : "x";
 }
 static norn_status infer_clip(norni_infer *c) {
     for (int i = 1; i < c->node->n_in; i++)
         if (norni_in_has(c, i) && norni_in_type(c, i)->rank > 0)
-            return norni_fail(NORN_SHAPE, "limit %d has rank %d (wanted a scalar)", i, norni_in_type(c, i)->rank);
+            return norni_fail(NORN_SHAPE, "limit %d has rank %d (wanted a scalar)", i,
+                              norni_in_type(c, i)->rank);
     norn_dtype t = c->out[0].dtype;
     c->out[0] = *norni_in_type(c, 0);
     c->out[0].dtype = t;
@@ -271,10 +308,12 @@ static void grad_extremum(norni_grad *c) {
 }
 FOLD(Sum, NORNI_FLOATS, VERSIONS(6, 8, 13), .doc = "sum of the inputs", .expr = "a + b", .grad = grad_sum,
      CASES("Sum(float[3,5], float[3,5], float[5])", "Sum(float[7])"));
-FOLD(Max, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "largest of the inputs; NaN if one is", .expr = "max(a, b)",
-     .grad = grad_extremum, CASES("Max(float[3,5], float[3,1], float[5])", "Max(float[7])", "Max(int64[5], int64[5])"));
-FOLD(Min, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "smallest of the inputs; NaN if one is", .expr = "min(a, b)",
-     .grad = grad_extremum, CASES("Min(float[3,5], float[3,1], float[5])", "Min(float[7])", "Min(uint8[5], uint8[5])"));
+FOLD(Max, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "largest of the inputs; NaN if one is",
+     .expr = "max(a, b)", .grad = grad_extremum,
+     CASES("Max(float[3,5], float[3,1], float[5])", "Max(float[7])", "Max(int64[5], int64[5])"));
+FOLD(Min, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "smallest of the inputs; NaN if one is",
+     .expr = "min(a, b)", .grad = grad_extremum,
+     CASES("Min(float[3,5], float[3,1], float[5])", "Min(float[7])", "Min(uint8[5], uint8[5])"));
 
 /* ---- Comparisons and logic. */
 COMPARE(Less, NORNI_NUMBERS, VERSIONS(7, 9, 13), .doc = "a < b", .expr = "a < b");
@@ -287,28 +326,34 @@ COMPARE(Or, NORNI_BOOLS, VERSIONS(7), .doc = "a or b", .expr = "a or b");
 COMPARE(Xor, NORNI_BOOLS, VERSIONS(7), .doc = "either, not both", .expr = "a != b");
 ROW(Not, .inputs = PARAMS({"x", 0, NORNI_BOOLS, 0}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(1),
     .doc = "not x", .expr = "not x", .grad = norni_no_gradient);
-ROW(IsNaN, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(9, 13, 20),
-    .doc = "x is not a number", .expr = "isnan(x)", .grad = norni_no_gradient);
+ROW(IsNaN, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}),
+    VERSIONS(9, 13, 20), .doc = "x is not a number", .expr = "isnan(x)", .grad = norni_no_gradient);
 typedef struct {
     int64_t detect_negative, detect_positive;
 } isinf_attrs;
 static const norni_attr isinf_table[] = {NORNI_A_INT(isinf_attrs, detect_negative, 1),
                                          NORNI_A_INT(isinf_attrs, detect_positive, 1), NORNI_A_END};
-ROW(IsInf, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(10, 20),
-    .doc = "x is infinite, of a sign that is looked for", .attrs_bytes = sizeof(isinf_attrs), .attrs = isinf_table,
+ROW(IsInf, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}),
+    VERSIONS(10, 20), .doc = "x is infinite, of a sign that is looked for",
+    .attrs_bytes = sizeof(isinf_attrs), .attrs = isinf_table,
     .expr = "isinf(x) and ((x > 0 and detect_positive != 0) or (x < 0 and detect_negative != 0))",
-    CASES("IsInf<detect_negative=0>(float[7])", "IsInf<detect_positive=0>(float[7])"), .grad = norni_no_gradient);
-ROW(Where, .inputs = PARAMS({"c", NORNI_NODIFF, NORNI_BOOLS, 0}, {"a", 0, NORNI_ANY, 'T'}, {"b", 0, NORNI_ANY, 'T'}),
+    CASES("IsInf<detect_negative=0>(float[7])", "IsInf<detect_positive=0>(float[7])"),
+    .grad = norni_no_gradient);
+ROW(Where,
+    .inputs = PARAMS({"c", NORNI_NODIFF, NORNI_BOOLS, 0}, {"a", 0, NORNI_ANY, 'T'}, {"b", 0, NORNI_ANY, 'T'}),
     .outputs = PARAMS({"Y", 0, NORNI_ANY, 'T'}), VERSIONS(9, 16), .doc = "a where c holds, else b",
     .expr = "where(c, a, b)", GRAD(NULL, "where(c, dy, 0)", "where(c, 0, dy)"),
     CASES("Where(bool[3,1], float[3,4], float[4])", "Where(bool[5], int64[5], int64[1])"));
 
 /* ---- Bits. */
-BINARY(BitwiseAnd, NORNI_INTS, VERSIONS(18), .doc = "bits set in both", .expr = "bitand(a, b)", .grad = norni_no_gradient);
-BINARY(BitwiseOr, NORNI_INTS, VERSIONS(18), .doc = "bits set in one", .expr = "bitor(a, b)", .grad = norni_no_gradient);
+BINARY(BitwiseAnd, NORNI_INTS, VERSIONS(18), .doc = "bits set in both", .expr = "bitand(a, b)",
+       .grad = norni_no_gradient);
+BINARY(BitwiseOr, NORNI_INTS, VERSIONS(18), .doc = "bits set in one", .expr = "bitor(a, b)",
+       .grad = norni_no_gradient);
 BINARY(BitwiseXor, NORNI_INTS, VERSIONS(18), .doc = "bits that differ", .expr = "bitxor(a, b)",
        .grad = norni_no_gradient);
-UNARY(BitwiseNot, NORNI_INTS, VERSIONS(18), .doc = "all bits inverted", .expr = "bitnot(x)", .grad = norni_no_gradient);
+UNARY(BitwiseNot, NORNI_INTS, VERSIONS(18), .doc = "all bits inverted", .expr = "bitnot(x)",
+      .grad = norni_no_gradient);
 typedef struct {
     int direction;
 } shift_attrs;
@@ -318,7 +363,8 @@ static const norni_attr shift_table[] = {
 static const char *shift_expr(const norn_node *node) {
     return ((const shift_attrs *)node->attrs)->direction ? "shl(a, b)" : "shr(a, b)";
 }
-BINARY(BitShift, NORNI_UNSIGNED, VERSIONS(11), .doc = "a shifted by b bits", .attrs_bytes = sizeof(shift_attrs),
-       .attrs = shift_table, .expr = "shr(a, b)", .expr_of = shift_expr, .grad = norni_no_gradient,
+BINARY(BitShift, NORNI_UNSIGNED, VERSIONS(11), .doc = "a shifted by b bits",
+       .attrs_bytes = sizeof(shift_attrs), .attrs = shift_table, .expr = "shr(a, b)", .expr_of = shift_expr,
+       .grad = norni_no_gradient,
        CASES("BitShift<direction=\"LEFT\">(uint8[3], uint8[3]{1,2,9})",
              "BitShift<direction=\"RIGHT\">(uint32[3], uint32[3]{1,2,40})"));

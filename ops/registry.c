@@ -23,8 +23,12 @@ const norn_op norni_op_unknown = {
     .outputs = any_outputs,
 };
 
-size_t norni_op_count(void) { return sizeof all / sizeof *all; }
-const norn_op *norni_op_at(size_t i) { return all[i]; }
+size_t norni_op_count(void) {
+    return sizeof all / sizeof *all;
+}
+const norn_op *norni_op_at(size_t i) {
+    return all[i];
+}
 
 const norn_op *norni_op_find(const char *domain, const char *name) {
     if (!strcmp(domain, "ai.onnx"))
@@ -56,8 +60,12 @@ static const norni_param *param(const norni_param *list, int i) {
     return NULL;
 }
 
-const norni_param *norni_op_input(const norn_op *op, int i) { return param(op->inputs, i); }
-const norni_param *norni_op_output(const norn_op *op, int i) { return param(op->outputs, i); }
+const norni_param *norni_op_input(const norn_op *op, int i) {
+    return param(op->inputs, i);
+}
+const norni_param *norni_op_output(const norn_op *op, int i) {
+    return param(op->outputs, i);
+}
 
 int norni_op_n_outputs(const norn_op *op, bool with_stash) {
     int n = 0;
@@ -66,4 +74,6 @@ int norni_op_n_outputs(const norn_op *op, bool with_stash) {
     return n;
 }
 
-bool norni_op_pointwise(const norn_op *op) { return op->expr != NULL; }
+bool norni_op_pointwise(const norn_op *op) {
+    return op->expr != NULL;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes to NodeProto. */
+#include "export/onnx/export.h"
+#include <string.h>
+
+#define TYPE(x) NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##x
+
+norn_status norni_export_read(norni_exporter *x, const norn_value *v) {
+    while (x->read.n < x->g->values.n)
+        if (!NORNI_PUSH(&x->read, false))
+            return norni_nomem();
+    x->read.v[v->id] = true;
+    return NORN_OK;
+}
+
+/* ---- Attributes. */
+static norn_status put_attr(norni_str *node, const char *name, const norni_attr_value *v) {
+    norni_str a = {0};
+    int type = TYPE(UNDEFINED);
+    norn_status s = NORN_OK;
+    norni_wire_put_string(&a, 1, name);
+    switch (v->kind) {
+    case NORNI_ATTR_FLOAT:
+        norni_wire_put_float(&a, 2, v->f);
+        type = TYPE(FLOAT);
+        break;
+    case NORNI_ATTR_STRING:
+        norni_wire_put_string(&a, 4, v->s);
+        type = TYPE(STRING);
+        break;
+    case NORNI_ATTR_TENSOR:
+        s = norni_export_tensor_text(&a, 5, NULL, v->t);
+        type = TYPE(TENSOR);
+        break;
+    case NORNI_ATTR_FLOATS:
+        for (int i = 0; i < v->floats.n; i++)
+            norni_wire_put_float(&a, 7, v->floats.v[i]);
+        type = TYPE(FLOATS);
+        break;
+    case NORNI_ATTR_INTS:
+        for (int i = 0; i < v->ints.n; i++)
+            norni_wire_put_int(&a, 8, v->ints.v[i]);
+        type = TYPE(INTS);
+        break;
+    case NORNI_ATTR_STRINGS:
+        for (int i = 0; i < v->strings.n; i++)
+            norni_wire_put_string(&a, 9, v->strings.v[i]);
+        type = TYPE(STRINGS);
+        break;
+    default:
+        norni_wire_put_int(&a, 3, v->i);
+        type = TYPE(INT);
+    }
+    norni_wire_put_int(&a, 20, type);
+    if (s == NORN_OK)
+        norni_wire_put_message(node, 5, &a);
+    norni_str_free(&a);
+    return s;
+}
+
+/* ---- Inputs and outputs: names, "" for those that are absent, none behind the last. */
+static norn_status put_names(norni_exporter *x, norni_str *node, uint32_t field, int n, norn_value *const *v) {
+    while (n && !v[n - 1])
+        n--;
+    for (int i = 0; i < n; i++) {
+        norn_value *is = norni_export_value(x, v[i]);
+        const char *name = is ? norni_export_name(x, is) : "";
+        if (!name)
+            return norni_nomem();
+        norni_wire_put_string(node, field, name);
+        if (is && field == 1)
+            NORNI_TRY(norni_export_read(x, is));
+    }
+    return NORN_OK;
+}
+
+static norn_status put_identity(norni_exporter *x, norni_str *out, norn_value *from, const char *to) {
+    norni_str node = {0};
+    NORNI_TRY(put_names(x, &node, 1, 1, &from));
+    norni_wire_put_string(&node, 2, to);
+    norni_wire_put_string(&node, 4, "Identity");
+    norni_wire_put_message(out, 1, &node);
+    return NORN_OK;
+}
+
+/* Element types are as old as this opset: no operator of an older one takes them. */
+static int type_since(norn_dtype t) {
+    switch (t) {
+    case NORN_BF16:
+        return 13;
+    case NORN_F8E4M3FN:
+    case NORN_F8E4M3FNUZ:
+    case NORN_F8E5M2:
+    case NORN_F8E5M2FNUZ:
+        return 19;
+    case NORN_U4:
+    case NORN_I4:
+        return 21;
+    case NORN_F4E2M1:
+        return 23;
+    case NORN_F8E8M0:
+        return 24;
+    case NORN_U2:
+    case NORN_I2:
+        return 25;
+    default:
+        return 1;
+    }
+}
+
+static norn_status check_types(norni_exporter *x, const norn_node *node) {
+    for (int i = 0; i < node->n_in + node->n_out; i++) {
+        const norn_value *v = i < node->n_in ? node->in[i] : node->out[i - node->n_in];
+        if (v && type_since(v->type.dtype) > x->opset)
+            return norni_fail(NORN_UNSUPPORTED, "elements of type %s are new in opset %d (wanted opset %d)",
+                              norni_dtype_name(v->type.dtype), type_since(v->type.dtype), x->opset);
+    }
+    return NORN_OK;
+}
+
+/* ---- Nodes. */
+static int file_outputs(const norn_node *node) {
+    int n = node->n_out;
+    while (n) {
+        const norni_param *p = norni_op_output(node->op, n - 1);
+        if (p && !(p->flags & NORNI_STASH))
+            break;
+        n--;
+    }
+    return n;
+}
+
+static norn_status known_text(norni_exporter *x, norni_str *text, const norn_node *node, const norn_node *low) {
+    const norn_op *op = low->op;
+    NORNI_TRY(check_types(x, node));
+    NORNI_TRY(put_names(x, text, 1, low->n_in, low->in));
+    NORNI_TRY(put_names(x, text, 2, file_outputs(node), node->out));
+    norni_wire_put_string(text, 3, node->name);
+    norni_wire_put_string(text, 4, op->name);
+    for (const norni_attr *a = op->attrs; a && a->name; a++) {
+        norni_attr_value v;
+        if (norni_attr_get(a, low->attrs, &v))
+            NORNI_TRY(put_attr(text, a->name, &v));
+    }
+    if (*op->domain)
+        norni_wire_put_string(text, 7, op->domain);
+    norni_str_addn(text, node->extra.data, node->extra.bytes);
+    return NORN_OK;
+}
+
+static norn_status put_known(norni_exporter *x, norni_str *out, const norn_node *node) {
+    norn_node low;
+    norn_value *replacement[32] = {0};
+    norni_str text = {0};
+    bool replaced;
+    NORNI_TRY(norni_lower(x, node, &low, replacement, &replaced));
+    norn_status s = replaced ? norni_fail(NORN_INTERNAL, "its form of opset %d changed its mind", x->opset)
+                             : known_text(x, &text, node, &low);
+    norni_attrs_release(low.op, low.attrs);
+    if (s == NORN_OK)
+        norni_wire_put_message(out, 1, &text);
+    norni_str_free(&text);
+    return norni_export_at(s, node);
+}
+
+/* Values that subgraphs read keep the names that the subgraphs know. */
+static norn_status put_captured(norni_exporter *x, norni_str *out, const norn_node *node, const norni_captures *c,
+                                size_t own, norni_table *aliases) {
+    for (size_t k = 0; k < c->n; k++) {
+        norn_value *v = norni_export_value(x, node->in[own + k]);
+        const char *name = v ? norni_export_name(x, v) : NULL;
+        bool fresh;
+        if (!name)
+            return v ? norni_nomem() : norni_fail(NORN_INTERNAL, "node '%s': '%s' is gone", node->type, c->v[k]);
+        NORNI_TRY(norni_export_read(x, v));
+        if (!strcmp(name, c->v[k]))
+            continue;
+        norni_name *taken = norni_table_find(&x->taken, c->v[k]), *alias = norni_table_add(aliases, c->v[k], &fresh);
+        if (!alias)
+            return norni_nomem();
+        if ((taken && taken->p && taken->p != v) || (!fresh && alias->p != v))
+            return norni_fail(NORN_UNSUPPORTED, "node '%s' %s: its subgraphs read '%s', which is another value now",
+                              node->name ? node->name : "", node->type, c->v[k]);
+        alias->p = v;
+        if (fresh)
+            NORNI_TRY(put_identity(x, out, v, c->v[k]));
+    }
+    return NORN_OK;
+}
+
+static norn_status put_unknown(norni_exporter *x, norni_str *out, const norn_node *node, norni_table *aliases) {
+    norni_captures c;
+    norni_str text = {0};
+    size_t own;
+    int file_opset = norn_model_opset(x->model);
+    bool standard = !node->domain || !*node->domain;
+    if (standard && x->opset != file_opset && strcmp(node->type, "Constant"))
+        return norni_fail(NORN_UNSUPPORTED,
+                          "node '%s' %s: norn does not have this operator and cannot say it in opset %d (wanted %d, that "
+                          "of the file it came from)",
+                          node->name ? node->name : "", node->type, x->opset, file_opset);
+    NORNI_TRY(norni_export_captures(x, node, &c, &own));
+    NORNI_TRY(put_captured(x, out, node, &c, own, aliases));
+    norn_status s = put_names(x, &text, 1, (int)own, node->in);
+    if (s == NORN_OK)
+        s = put_names(x, &text, 2, node->n_out, node->out);
+    if (node->extra.bytes) {
+        const uint8_t *p = node->extra.data, *end = p + node->extra.bytes;
+        norni_wire_field f;
+        while (norni_wire_next(&p, end, &f))
+            if (f.number > 2)
+                norni_str_addn(&text, (const char *)f.start, (size_t)(p - f.start));
+    } else {
+        norni_wire_put_string(&text, 3, node->name);
+        norni_wire_put_string(&text, 4, node->type);
+        norni_wire_put_string(&text, 7, standard ? NULL : node->domain);
+    }
+    if (s == NORN_OK)
+        norni_wire_put_message(out, 1, &text);
+    norni_str_free(&text);
+    return s;
+}
+
+static norn_status put_outputs(norni_exporter *x, norni_str *out, norni_table *aliases) {
+    for (size_t i = 0; i < x->g->outputs.n; i++) {
+        const norni_output *o = &x->g->outputs.v[i];
+        norn_value *v = norni_export_value(x, o->value);
+        const char *name = norni_export_name(x, v);
+        bool fresh;
+        if (!name)
+            return norni_nomem();
+        NORNI_TRY(norni_export_read(x, v));
+        if (!strcmp(name, o->name))
+            continue;
+        norni_name *alias = norni_table_add(aliases, o->name, &fresh);
+        if (!alias)
+            return norni_nomem();
+        if (!fresh && alias->p != v)
+            return norni_fail(NORN_UNSUPPORTED, "output '%s': a subgraph reads another value of this name", o->name);
+        if (fresh)
+            NORNI_TRY(put_identity(x, out, v, o->name));
+    }
+    return NORN_OK;
+}
+
+norn_status norni_export_nodes(norni_exporter *x, norni_str *out) {
+    norni_table aliases = {0};
+    norn_status s = NORN_OK;
+    for (size_t i = 0; i < x->nodes.n && s == NORN_OK; i++) {
+        const norn_node *node = x->nodes.v[i];
+        s = node->op == &norni_op_unknown ? put_unknown(x, out, node, &aliases) : put_known(x, out, node);
+    }
+    if (s == NORN_OK)
+        s = put_outputs(x, out, &aliases);
+    norni_table_free(&aliases);
+    return s == NORN_OK && out->failed ? norni_nomem() : s;
+}
+
+norn_status norni_export_constant(norni_exporter *x, norni_str *out, const char *name, const norn_tensor *t,
+                                  const norni_extra *kept) {
+    norni_str node = {0};
+    norni_wire_put_string(&node, 2, name);
+    norni_wire_put_string(&node, 4, "Constant");
+    norn_status s = put_attr(&node, "value", &(norni_attr_value){.kind = NORNI_ATTR_TENSOR, .t = (norn_tensor *)t});
+    norni_str_addn(&node, kept->data, kept->bytes);
+    if (s == NORN_OK)
+        norni_wire_put_message(out, 1, &node);
+    norni_str_free(&node);
+    return s;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The importer's parts: what they share while one file is read. */
+#ifndef NORNI_IMPORT_H
+#define NORNI_IMPORT_H
+#include "export/onnx/extra.h"
+#include "export/onnx/names.h"
+#include "export/onnx/onnx.h"
+#include "export/onnx/proto.h"
+#include "export/onnx/tensor.h"
+#include "ops/op.h"
+
+/* Limits against files that grow while they are read: functions that call functions, sparse tensors filled in. */
+enum {
+    NORNI_FUNCTION_DEPTH = 64,
+    NORNI_FUNCTION_NODES = 100000, /* nodes that calls of functions may add */
+};
+#define NORNI_DENSE_BYTES ((uint64_t)1 << 30)
+
+/* A function of the file. */
+typedef struct {
+    const norni_pb_function *proto;
+    enum { NORNI_FUNCTION_NEW, NORNI_FUNCTION_ACTIVE, NORNI_FUNCTION_DONE } state;
+    int height;   /* of the tree of calls below it */
+    bool expands; /* norn has all its operators: calls are replaced by its nodes */
+} norni_function;
+
+typedef struct {
+    norn_model *model;
+    norn_graph *g;
+    const norni_pb_model *file;
+    norni_arena *unpacked, *scratch;
+    norni_tensor_reader tensors;
+    norni_function *functions;
+    norni_table function_names; /* by key: index + 1 */
+    bool keeps_functions;       /* a call is left in the graph */
+    size_t function_nodes;
+    norni_table taken; /* names of values */
+    norni_table sizes; /* named sizes: norni_dim by name */
+} norni_importer;
+
+/* Where names have a meaning: the graph, or a function that is being expanded. */
+typedef struct norni_scope {
+    norni_importer *imp;
+    norni_table values;            /* by name; an entry without a value is an optional input that the call left out */
+    norni_table declared, outputs; /* ValueInfoProto of value_info and of the graph's outputs, by name */
+    size_t n_opsets;
+    norni_pb_opset **opsets;
+    const char *prefix;                /* of names made by a function; "" in the graph */
+    const norni_pb_function *function; /* NULL in the graph */
+    size_t n_given;
+    norni_pb_attr **given; /* attributes of the function's call */
+    int depth;
+} norni_scope;
+
+/* Names that a node's subgraphs use from outside, each once, in the order of their first use. */
+typedef struct {
+    const char **v;
+    size_t n;
+} norni_captures;
+/* `all`, unless NULL, receives every name of a value in the subgraphs. Both lent by the node. */
+norn_status norni_captures_find(const norni_pb_node *n, norni_arena *arena, norni_captures *out, norni_table *all);
+bool norni_has_subgraph(const norni_pb_node *n);
+
+/* "node 'name'", or by what it makes. */
+const char *norni_node_label(norni_arena *arena, const norni_pb_node *n, size_t index);
+
+/* ---- Types. */
+/* The type of a declaration; what norn cannot say stays unknown, and *whole is false then, or when it says more than a
+ * type does (denotations). Errors: NORN_DTYPE for a number that is no element type. */
+norn_status norni_import_type(norni_importer *imp, const norni_pb_type *t, norni_type *out, bool *whole);
+/* Fills what is unknown of a value's type from a declaration. Sizes that contradict become a warning; the type of
+ * elements is an error. */
+norn_status norni_refine(norni_importer *imp, norn_value *v, const norni_pb_value *declared, const char *where);
+/* What a declaration says beyond name and type, packed. */
+norn_status norni_value_rest(norni_importer *imp, const norni_pb_value *v, norni_extra *out);
+
+/* ---- Nodes. */
+norn_status norni_scope_nodes(norni_scope *sc, size_t n, norni_pb_node **nodes);
+/* The order in which every node follows what it reads, as close to the file's as can be. captures: of each node. */
+norn_status norni_import_order(norni_scope *sc, size_t n, norni_pb_node **nodes, const norni_captures *captures,
+                               size_t *order);
+int64_t norni_scope_opset(const norni_scope *sc, const char *domain);
+/* The operator of a node and the version of its definition; NULL when norn does not have it or cannot work on the
+ * values it is given. */
+const norn_op *norni_scope_op(const norni_scope *sc, const norni_pb_node *n, int *version);
+/* The value of a name: NORNI_NONE for "" and for an input that the call left out; NULL when there is none. */
+norn_value *norni_scope_value(const norni_scope *sc, const char *name);
+/* Gives a name to a value that was just made, and takes its declaration into account. */
+norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, const char *where);
+/* The attribute as it stands, or what the call of the function gives in its place; NULL when it gives nothing. */
+const norni_pb_attr *norni_scope_attr(norni_scope *sc, const norni_pb_attr *a);
+
+/* ---- Attributes. An attribute as the table of an operator takes it; *owned is a tensor to be freed. */
+norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out, norn_tensor **owned);
+/* A Constant as a value. *kept: it holds what norn has no storage for and stays an (unknown) operator. */
+norn_status norni_import_constant(norni_scope *sc, const norni_pb_node *n, const char *where, bool *kept);
+
+/* ---- Operators as older opsets have them. The node is not in the graph yet; attributes are in the arena `scratch`, and
+ * there is room for NORNI_RAISE_ROOM more inputs. */
+enum { NORNI_RAISE_ROOM = 8 };
+norn_status norni_raise(norni_importer *imp, norni_adapt *a, int version);
+
+/* ---- Functions. */
+norn_status norni_functions_init(norni_importer *imp);
+norni_function *norni_function_find(norni_importer *imp, const norni_pb_node *n);
+norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f, const char *where);
+
+#endif

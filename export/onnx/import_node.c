@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes: NodeProto to nodes of the graph. */
+#include "export/onnx/import.h"
+#include <limits.h>
+#include <string.h>
+
+enum { MAX_OUTPUTS = 32 };
+
+int64_t norni_scope_opset(const norni_scope *sc, const char *domain) {
+    for (size_t i = 0; i < sc->n_opsets; i++)
+        if (!strcmp(norni_pb_domain(sc->opsets[i]->domain), domain))
+            return sc->opsets[i]->version;
+    return 0;
+}
+
+norn_value *norni_scope_value(const norni_scope *sc, const char *name) {
+    if (!*name)
+        return NORNI_NONE;
+    norni_name *n = norni_table_find(&sc->values, name);
+    return n ? (n->p ? n->p : NORNI_NONE) : NULL;
+}
+
+/* Strings and complex numbers are known by name only. */
+static bool workable(const norn_value *v) {
+    return !v || v == NORNI_NONE || v->type.dtype == NORN_UNDEFINED ||
+           norni_dtype_class(v->type.dtype) != NORNI_CLASS_NONE;
+}
+
+const norn_op *norni_scope_op(const norni_scope *sc, const norni_pb_node *n, int *version) {
+    const char *domain = norni_pb_domain(n->domain);
+    const norn_op *op = norni_op_find(domain, norni_pb_text(n->op_type));
+    int64_t opset = op ? norni_scope_opset(sc, domain) : 0;
+    *version = op ? norni_op_version(op, opset < INT_MAX ? (int)opset : INT_MAX) : 0;
+    if (!*version || norni_has_subgraph(n))
+        return NULL;
+    for (size_t i = 0; i < n->n_input; i++)
+        if (!workable(norni_scope_value(sc, n->input[i])))
+            return NULL;
+    return op;
+}
+
+/* ---- Names. */
+static const char *unique_name(norni_scope *sc, const char *name) {
+    norni_importer *imp = sc->imp;
+    norni_arena *arena = imp->g->arena;
+    if (!*sc->prefix) /* the file's own names were reserved first */
+        return norni_arena_strdup(arena, name);
+    const char *full = norni_arena_printf(arena, "%s%s", sc->prefix, name), *s = full;
+    bool fresh = false;
+    for (size_t i = 2; s; i++) {
+        if (!norni_table_add(&imp->taken, s, &fresh))
+            return NULL;
+        if (fresh)
+            break;
+        s = norni_arena_printf(arena, "%s_%zu", full, i);
+    }
+    return s;
+}
+
+norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, const char *where) {
+    norni_importer *imp = sc->imp;
+    norni_name *entry = norni_table_add(&sc->values, name, NULL);
+    if (!entry)
+        return norni_nomem();
+    entry->p = v;
+    if (!v->name && !(v->name = unique_name(sc, name)))
+        return norni_nomem();
+    norni_name *declared = norni_table_find(&sc->declared, name), *output = norni_table_find(&sc->outputs, name);
+    if (declared) {
+        norni_extra rest;
+        NORNI_TRY(norni_refine(imp, v, declared->p, where));
+        NORNI_TRY(norni_value_rest(imp, declared->p, &rest));
+        if (!norni_extra_find(v, NORNI_EXTRA_VALUE, NULL))
+            NORNI_TRY(norni_extra_add(v, NORNI_EXTRA_VALUE, &rest));
+    }
+    return output ? norni_refine(imp, v, output->p, where) : NORN_OK;
+}
+
+static norn_status bind_outputs(norni_scope *sc, const norni_pb_node *n, norn_value *const *out, const char *where) {
+    for (size_t k = 0; k < n->n_output; k++)
+        if (*n->output[k]) {
+            if (!out[k])
+                return norni_fail(NORN_UNSUPPORTED, "%s %s: output %zu '%s' is not made by its newest form", where,
+                                  norni_pb_text(n->op_type), k, n->output[k]);
+            NORNI_TRY(norni_scope_bind(sc, n->output[k], out[k], where));
+        }
+    return NORN_OK;
+}
+
+static unsigned wanted_outputs(const norni_pb_node *n) {
+    unsigned wanted = 0;
+    for (size_t k = 0; k < n->n_output; k++)
+        wanted |= *n->output[k] ? 1u << k : 0;
+    return wanted;
+}
+
+/* Name and what norn does not model of the node. */
+static norn_status describe(norni_scope *sc, norn_node *made, const norni_pb_node *n) {
+    norni_pb_node rest = *n;
+    rest.n_input = rest.n_output = rest.n_attribute = 0;
+    rest.name = rest.op_type = rest.domain = NULL;
+    if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(sc->imp->g->arena, "%s%s", sc->prefix, n->name)))
+        return norni_nomem();
+    return norni_pb_pack(&rest, sc->imp->g->arena, &made->extra);
+}
+
+/* The message of a failure, behind the node's name: it begins with the operator already. */
+static norn_status at_node(norn_status s, const char *where) {
+    return s == NORN_OK ? s : norni_fail(s, "%s %s", where, norn_error());
+}
+
+/* ---- Operators that norn has. */
+static norn_status import_attrs(norni_scope *sc, const norni_pb_node *n, const norn_op *op, void *attrs,
+                                const char *where) {
+    uint64_t seen = 0;
+    int opset = (int)norni_scope_opset(sc, norni_pb_domain(n->domain));
+    for (size_t i = 0; i < n->n_attribute; i++) {
+        const norni_pb_attr *a = norni_scope_attr(sc, n->attribute[i]);
+        if (!a)
+            continue;
+        const char *name = norni_pb_text(a->name);
+        norni_attr_value v;
+        norn_tensor *owned;
+        norn_status s = norni_import_attr(sc->imp, a, &v, &owned);
+        if (s != NORN_OK)
+            return norni_prefix(s, "%s %s: attribute '%s'", where, op->name, name);
+        s = at_node(norni_attrs_set(op, attrs, sc->imp->scratch, name, &v), where);
+        norn_tensor_free(owned);
+        NORNI_TRY(s);
+        const norni_attr *known = norni_attr_find(op, name);
+        uint64_t bit = (uint64_t)1 << (known - op->attrs);
+        if (seen & bit)
+            return norni_fail(NORN_PARSE, "%s %s: attribute '%s' is given twice", where, op->name, name);
+        if (known->since > opset)
+            return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (it is new in opset %d)", where, op->name, name,
+                              opset, known->since);
+        seen |= bit;
+    }
+    return at_node(norni_attrs_complete(op, seen), where);
+}
+
+/* The node, in its newest form, into the graph. */
+static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_node *node, int version, const char *where) {
+    norni_importer *imp = sc->imp;
+    norn_graph *g = imp->g;
+    norn_value *out[MAX_OUTPUTS] = {0};
+    size_t nodes_before = g->nodes.n;
+    norni_adapt a = {.g = g,
+                     .version = (int)norni_scope_opset(sc, norni_pb_domain(n->domain)),
+                     .node = node,
+                     .out = out,
+                     .wanted = wanted_outputs(n)};
+    norn_status s = norni_raise(imp, &a, version);
+    if (s == NORN_OK)
+        s = norn_graph_status(g);
+    if (s == NORN_OK && !a.replaced) {
+        norn_value **in = norni_arena_array(imp->scratch, (size_t)node->n_in, sizeof *in);
+        if (!in)
+            return norni_nomem();
+        for (int i = 0; i < node->n_in; i++)
+            in[i] = node->in[i] ? node->in[i] : NORNI_NONE;
+        norn_node *made = norni_apply(g, node->op, node->attrs, node->n_in, in, a.wanted);
+        s = norn_graph_status(g);
+        for (int k = 0; made && k < made->n_out && k < MAX_OUTPUTS; k++)
+            out[k] = made->out[k];
+    }
+    NORNI_TRY(at_node(s, where));
+    norn_node *made = out[0] ? out[0]->producer : NULL;
+    if (made && made->id >= (int)nodes_before && !made->name)
+        NORNI_TRY(describe(sc, made, n));
+    return bind_outputs(sc, n, out, where);
+}
+
+static norn_status import_known(norni_scope *sc, const norni_pb_node *n, const norn_op *op, int version,
+                                const char *where) {
+    norni_importer *imp = sc->imp;
+    int opset = (int)norni_scope_opset(sc, norni_pb_domain(n->domain));
+    norn_node node = {.graph = imp->g, .op = op, .n_in = (int)n->n_input, .n_out = (int)n->n_output};
+    node.in = norni_arena_array(imp->scratch, n->n_input + NORNI_RAISE_ROOM, sizeof *node.in);
+    node.out = norni_arena_array(imp->scratch, MAX_OUTPUTS, sizeof *node.out);
+    node.attrs = norni_arena_alloc(imp->scratch, op->attrs_bytes);
+    if (!node.in || !node.out || !node.attrs)
+        return norni_nomem();
+    for (size_t i = 0; i < n->n_input; i++) {
+        norn_value *v = norni_scope_value(sc, n->input[i]);
+        const norni_param *p = norni_op_input(op, (int)i);
+        node.in[i] = v == NORNI_NONE ? NULL : v;
+        if (node.in[i] && p && NORNI_SINCE_OF(p->flags) > opset)
+            return norni_fail(NORN_ARG, "%s %s: input %zu '%s' in opset %d (it is new in opset %d)", where, op->name, i,
+                              p->name, opset, NORNI_SINCE_OF(p->flags));
+    }
+    norni_attrs_default(op, node.attrs);
+    norn_status s = import_attrs(sc, n, op, node.attrs, where);
+    if (s == NORN_OK)
+        s = apply_known(sc, n, &node, version, where);
+    norni_attrs_release(op, node.attrs);
+    return s;
+}
+
+/* ---- Operators that norn lacks. */
+static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                                  const char *where) {
+    norni_importer *imp = sc->imp;
+    norn_graph *g = imp->g;
+    norni_pb_node copy = *n;
+    size_t n_in = n->n_input + captures->n;
+    norn_value **in = norni_arena_array(imp->scratch, n_in, sizeof *in);
+    copy.attribute = norni_arena_array(imp->scratch, n->n_attribute, sizeof *copy.attribute);
+    if (!in || !copy.attribute)
+        return norni_nomem();
+    for (size_t i = 0; i < n_in; i++)
+        in[i] = norni_scope_value(sc, i < n->n_input ? n->input[i] : captures->v[i - n->n_input]);
+    copy.n_attribute = 0;
+    for (size_t i = 0; i < n->n_attribute; i++) {
+        const norni_pb_attr *a = norni_scope_attr(sc, n->attribute[i]);
+        if (a)
+            copy.attribute[copy.n_attribute++] = (norni_pb_attr *)a;
+    }
+    norn_node *made = norni_apply(g, &norni_op_unknown, NULL, (int)n_in, in, wanted_outputs(n));
+    if (!made)
+        return at_node(norn_graph_status(g), where);
+    const char *domain = norni_pb_domain(n->domain);
+    made->domain = norni_arena_strdup(g->arena, domain);
+    made->type = norni_arena_strdup(g->arena, n->op_type);
+    if (!made->domain || !made->type)
+        return norni_nomem();
+    if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(g->arena, "%s%s", sc->prefix, n->name)))
+        return norni_nomem();
+    copy.name = (char *)made->name;
+    NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where, made->type));
+    NORNI_TRY(norni_pb_pack(&copy, g->arena, &made->extra));
+    return bind_outputs(sc, n, made->out, where);
+}
+
+static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index, const norni_captures *captures) {
+    const char *where = norni_node_label(sc->imp->scratch, n, index), *domain = norni_pb_domain(n->domain);
+    const char *type = norni_pb_text(n->op_type);
+    int version;
+    if (!*type)
+        return norni_fail(NORN_PARSE, "%s: names no operator", where);
+    if (!norni_scope_opset(sc, domain))
+        return norni_fail(NORN_PARSE, "%s %s: the file imports no opset of domain '%s'", where, type, domain);
+    if (n->n_output > MAX_OUTPUTS)
+        return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu outputs (wanted at most %d)", where, type, n->n_output,
+                          MAX_OUTPUTS);
+    if (n->n_input > INT_MAX / 2 || captures->n > INT_MAX / 2)
+        return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu inputs", where, type, n->n_input + captures->n);
+    bool kept = false;
+    if (!*domain && !strcmp(type, "Constant")) {
+        NORNI_TRY(norni_import_constant(sc, n, where, &kept));
+        return kept ? import_unknown(sc, n, captures, where) : NORN_OK;
+    }
+    const norn_op *op = norni_scope_op(sc, n, &version);
+    if (op)
+        return import_known(sc, n, op, version, where);
+    norni_function *f = norni_function_find(sc->imp, n);
+    if (f && f->expands)
+        return norni_function_call(sc, n, f, where);
+    if (f)
+        sc->imp->keeps_functions = true;
+    if (!f && !version && norni_op_find(domain, type))
+        norni_model_warn(sc->imp->model, "%s %s: norn does not have it as opset %lld defines it", where, type,
+                         (long long)norni_scope_opset(sc, domain));
+    return import_unknown(sc, n, captures, where);
+}
+
+norn_status norni_scope_nodes(norni_scope *sc, size_t n, norni_pb_node **nodes) {
+    norni_arena *scratch = sc->imp->scratch;
+    norni_captures *captures = norni_arena_array(scratch, n, sizeof *captures);
+    size_t *order = norni_arena_array(scratch, n, sizeof *order);
+    if (!captures || !order)
+        return norni_nomem();
+    for (size_t i = 0; i < n; i++)
+        NORNI_TRY(norni_captures_find(nodes[i], scratch, &captures[i], NULL));
+    NORNI_TRY(norni_import_order(sc, n, nodes, captures, order));
+    for (size_t i = 0; i < n; i++)
+        NORNI_TRY(import_node(sc, nodes[order[i]], order[i], &captures[order[i]]));
+    return NORN_OK;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan on a device: memory, programs, kernels with their arguments set once, and the enqueueing of a run.
+ */
+#include "backend/program.h"
+#include "graph/session.h"
+#include "ops/kernel_source.h"
+#include <string.h>
+
+struct norni_loaded {
+    norn_context *ctx;
+    norn_plan *plan;
+    norn_state *state;
+    norn_buffer **mems;     /* by memory of the plan; MEM_LOAD ones are dropped after loading */
+    norn_buffer **bufs;     /* by planned buffer; NULL where no step reads it */
+    norni_kernel **kernels; /* by step */
+    uint64_t state_version; /* for which prepacked states are valid */
+    bool packs_state, updates_state;
+};
+
+const norn_plan *norni_loaded_plan(const norni_loaded *l) {
+    return l->plan;
+}
+
+void norni_loaded_free(norni_loaded *l) {
+    if (!l)
+        return;
+    if (l->plan) {
+        for (size_t i = 0; l->kernels && i < l->plan->builder.steps.n; i++)
+            norni_kernel_free(l->kernels[i]);
+        for (size_t i = 0; l->bufs && i < l->plan->builder.bufs.n; i++)
+            norn_buffer_free(l->bufs[i]);
+        for (int i = 0; l->mems && i < l->plan->n_mems; i++)
+            norn_buffer_free(l->mems[i]);
+    }
+    norni_free(l->kernels);
+    norni_free(l->bufs);
+    norni_free(l->mems);
+    norn_plan_free(l->plan);
+    norni_free(l);
+}
+
+/* The device buffer of a planned one, made at first use. */
+static norn_status buffer(norni_loaded *l, norni_ref r, norn_buffer **out) {
+    const norni_place *at = &l->plan->places[r];
+    if (!l->bufs[r] && at->mem >= 0)
+        NORNI_TRY(norni_buffer_sub(l->mems[at->mem], at->offset, at->bytes, &l->bufs[r]));
+    else if (!l->bufs[r]) {
+        norn_buffer *b;
+        NORNI_TRY(norni_state_find(l->state, l->plan->graph->states.v[at->state].value, &b));
+        l->bufs[r] = norni_buffer_ref(b);
+    }
+    *out = l->bufs[r];
+    return NORN_OK;
+}
+
+static norn_status set_arg(norni_loaded *l, norni_kernel *k, unsigned i, const norni_arg *a) {
+    norn_buffer *b;
+    int32_t i32 = (int32_t)a->i;
+    float f32 = (float)a->f;
+    switch (a->kind) {
+    case NORNI_ARG_BUFFER:
+        NORNI_TRY(buffer(l, a->ref, &b));
+        return norni_kernel_set_buffer(k, i, b);
+    case NORNI_ARG_I32:
+        return norni_kernel_set_value(k, i, &i32, sizeof i32);
+    case NORNI_ARG_I64:
+        return norni_kernel_set_value(k, i, &a->i, sizeof a->i);
+    case NORNI_ARG_F32:
+        return norni_kernel_set_value(k, i, &f32, sizeof f32);
+    case NORNI_ARG_F64:
+        return norni_kernel_set_value(k, i, &a->f, sizeof a->f);
+    case NORNI_ARG_LOCAL:
+        return norni_kernel_set_local(k, i, (size_t)a->i);
+    }
+    return NORN_INTERNAL;
+}
+
+static bool same_program(const norni_step *a, const norni_step *b) {
+    const char *fa = a->file ? a->file : "", *fb = b->file ? b->file : "";
+    const char *sa = a->source ? a->source : "", *sb = b->source ? b->source : "";
+    return !strcmp(fa, fb) && !strcmp(a->options, b->options) && !strcmp(sa, sb);
+}
+
+static norn_status make_kernels(norni_loaded *l) {
+    const norni_plan_builder *b = &l->plan->builder;
+    size_t n = b->steps.n, n_src = 0;
+    norni_program_source *src = norni_alloc_array(n, sizeof *src);
+    norni_program **programs = norni_alloc_array(n, sizeof *programs);
+    size_t *which = norni_alloc_array(n, sizeof *which), *first = norni_alloc_array(n, sizeof *first);
+    norn_status s = src && programs && which && first ? NORN_OK : norni_nomem();
+    for (size_t i = 0; i < n && s == NORN_OK; i++) {
+        const norni_step *st = b->steps.v[i];
+        if (st->kind != NORNI_STEP_KERNEL)
+            continue;
+        size_t k = 0;
+        while (k < n_src && !same_program(b->steps.v[first[k]], st))
+            k++;
+        which[i] = k;
+        if (k < n_src)
+            continue;
+        char *text;
+        s = norni_kernel_text(st->source, st->file, &text);
+        if (s == NORN_OK) {
+            first[n_src] = i;
+            src[n_src++] = (norni_program_source){st->file ? st->file : st->kernel, text, st->options};
+        }
+    }
+    if (s == NORN_OK && n_src)
+        s = norni_programs_get(l->ctx, src, n_src, programs);
+    for (size_t i = 0; i < n && s == NORN_OK; i++) {
+        const norni_step *st = b->steps.v[i];
+        if (st->kind != NORNI_STEP_KERNEL)
+            continue;
+        s = norni_kernel_new(programs[which[i]], st->kernel, &l->kernels[i]);
+        for (int k = 0; k < st->n_args && s == NORN_OK; k++)
+            s = set_arg(l, l->kernels[i], (unsigned)k, &st->args[k]);
+        if (s == NORN_OK)
+            s = norni_kernel_ready(l->kernels[i]);
+        s = norni_prefix(s, "%s", st->what ? st->what : st->kernel);
+    }
+    for (size_t k = 0; k < n_src; k++)
+        norni_free((char *)src[k].source);
+    norni_free(src);
+    norni_free(programs);
+    norni_free(which);
+    norni_free(first);
+    return s;
+}
+
+static norn_status upload_constants(norni_loaded *l) {
+    const norn_plan *p = l->plan;
+    const norni_plan_builder *b = &p->builder;
+    for (size_t r = 0; r < b->bufs.n; r++) {
+        const norni_buf *buf = &b->bufs.v[r];
+        if (buf->kind != NORNI_BUF_VALUE || buf->value->kind != NORNI_CONST || p->places[r].mem < 0 ||
+            !buf->bytes)
+            continue;
+        norn_buffer *dev;
+        NORNI_TRY(buffer(l, (norni_ref)r, &dev));
+        NORNI_TRY(norni_buffer_write_async(dev, 0, norni_tensor_data(buf->value->data), buf->bytes));
+    }
+    return NORN_OK;
+}
+
+/* ---- Steps. */
+static norn_status run_host(norni_loaded *l, const norni_step *s) {
+    const norn_node *node = s->node;
+    norn_tensor *in[NORNI_MAX_ARGS] = {0}, *out[NORNI_MAX_ARGS] = {0};
+    norn_status st = node->n_in + node->n_out <= NORNI_MAX_ARGS
+                         ? NORN_OK
+                         : norni_fail(NORN_UNSUPPORTED, "too many inputs");
+    norn_buffer *b;
+    int arg = 0;
+    for (int i = 0; i < node->n_in && st == NORN_OK; i++) {
+        if (!node->in[i])
+            continue;
+        const norni_type *t = &node->in[i]->type;
+        st = norni_tensor_host(t->dtype, t->rank, t->dims, &in[i]);
+        if (st == NORN_OK)
+            st = buffer(l, s->args[arg++].ref, &b);
+        if (st == NORN_OK && norni_tensor_bytes(in[i]))
+            st = norn_buffer_read(b, 0, norni_tensor_data(in[i]), norni_tensor_bytes(in[i]));
+    }
+    if (st == NORN_OK)
+        st = norni_node_eval(node, in, out);
+    for (int k = 0; k < node->n_out && st == NORN_OK; k++)
+        if (node->out[k]) {
+            st = buffer(l, s->args[arg++].ref, &b);
+            if (st == NORN_OK && norni_tensor_bytes(out[k]))
+                st = norn_buffer_write(b, 0, norni_tensor_data(out[k]), norni_tensor_bytes(out[k]));
+        }
+    for (int i = 0; i < NORNI_MAX_ARGS; i++) {
+        norn_tensor_free(in[i]);
+        norn_tensor_free(out[i]);
+    }
+    return st;
+}
+
+static norn_status run_gemm(norni_loaded *l, const norni_step *s) {
+    norni_gemm g = s->gemm;
+    norn_buffer *b[3];
+    for (int i = 0; i < 3; i++)
+        NORNI_TRY(buffer(l, s->args[i].ref, &b[i]));
+    g.a = b[0];
+    g.b = b[1];
+    g.c = b[2];
+    g.what = s->what;
+    return norni_blas_gemm(l->ctx, &g);
+}
+
+static norn_status run_step(norni_loaded *l, size_t i) {
+    const norni_step *s = l->plan->builder.steps.v[i];
+    norn_buffer *a = NULL, *b = NULL;
+    switch (s->kind) {
+    case NORNI_STEP_KERNEL: {
+        norni_launch launch = {.dims = s->dims, .what = s->what, .flops = s->flops, .bytes = s->bytes};
+        memcpy(launch.global, s->global, sizeof launch.global);
+        memcpy(launch.local, s->local, sizeof launch.local);
+        return norni_kernel_launch(l->kernels[i], &launch);
+    }
+    case NORNI_STEP_GEMM:
+        return run_gemm(l, s);
+    case NORNI_STEP_COPY:
+        NORNI_TRY(buffer(l, s->args[0].ref, &a));
+        NORNI_TRY(buffer(l, s->args[1].ref, &b));
+        return norni_buffer_copy_async(a, 0, b, 0, l->plan->builder.bufs.v[s->args[0].ref].bytes);
+    case NORNI_STEP_FILL:
+        NORNI_TRY(buffer(l, s->args[0].ref, &a));
+        return norni_buffer_fill_async(a, 0, l->plan->builder.bufs.v[s->args[0].ref].bytes,
+                                       (uint8_t)s->args[1].i);
+    case NORNI_STEP_HOST:
+        return run_host(l, s);
+    }
+    return NORN_INTERNAL;
+}
+
+static norn_status run_steps(norni_loaded *l, bool load) {
+    const norni_plan_builder *b = &l->plan->builder;
+    for (size_t i = 0; i < b->steps.n; i++)
+        if (b->steps.v[i]->load == load)
+            NORNI_TRY(norni_prefix(run_step(l, i), "%s", b->steps.v[i]->what ? b->steps.v[i]->what : "step"));
+    return NORN_OK;
+}
+
+static norn_status load(norni_loaded *l) {
+    norn_plan *p = l->plan;
+    l->mems = norni_alloc_array((size_t)p->n_mems, sizeof *l->mems);
+    l->bufs = norni_alloc_array(p->builder.bufs.n, sizeof *l->bufs);
+    l->kernels = norni_alloc_array(p->builder.steps.n, sizeof *l->kernels);
+    if (!l->mems || !l->bufs || !l->kernels)
+        return norni_nomem();
+    for (int i = 0; i < p->n_mems; i++)
+        NORNI_TRY(norn_buffer_new(l->ctx, p->mems[i].bytes, &l->mems[i]));
+    for (size_t i = 0; i < p->graph->states.n; i++) { /* every state exists, also one that no step touches */
+        norn_buffer *b;
+        NORNI_TRY(norni_state_find(l->state, p->graph->states.v[i].value, &b));
+        l->updates_state |=
+            p->graph->states.v[i].next && p->graph->states.v[i].next != p->graph->states.v[i].value;
+    }
+    NORNI_TRY(make_kernels(l));
+    NORNI_TRY(upload_constants(l));
+    for (size_t i = 0; i < p->builder.bufs.n; i++)
+        l->packs_state |=
+            p->builder.bufs.v[i].kind == NORNI_BUF_PACKED && p->builder.bufs.v[i].value->kind == NORNI_STATE;
+    NORNI_TRY(run_steps(l, true));
+    l->state_version = l->state->version;
+    NORNI_TRY(norn_context_finish(l->ctx));
+    if (l->packs_state) /* load steps will run again: what they read must stay */
+        return NORN_OK;
+    for (size_t i = 0; i < p->builder.steps.n; i++)
+        if (p->builder.steps.v[i]->load) {
+            norni_kernel_free(l->kernels[i]);
+            l->kernels[i] = NULL;
+        }
+    for (size_t r = 0; r < p->builder.bufs.n; r++)
+        if (p->places[r].mem >= 0 && p->mems[p->places[r].mem].kind == NORNI_MEM_LOAD) {
+            norn_buffer_free(l->bufs[r]);
+            l->bufs[r] = NULL;
+        }
+    for (int i = 0; i < p->n_mems; i++)
+        if (p->mems[i].kind == NORNI_MEM_LOAD) {
+            norn_buffer_free(l->mems[i]);
+            l->mems[i] = NULL;
+        }
+    return NORN_OK;
+}
+
+norn_status norni_load(norn_context *ctx, norn_plan *plan, norn_state *state, norni_loaded **out) {
+    *out = NULL;
+    norni_loaded *l = norni_alloc(sizeof *l);
+    if (!l) {
+        norn_plan_free(plan);
+        return norni_nomem();
+    }
+    *l = (norni_loaded){.ctx = ctx, .plan = plan, .state = state};
+    norn_status s = load(l);
+    if (s != NORN_OK) {
+        norni_loaded_free(l);
+        return s;
+    }
+    *out = l;
+    return NORN_OK;
+}
+
+/* ---- A run. */
+norn_status norni_loaded_feed(norni_loaded *l, size_t input, const norn_tensor *t) {
+    const norn_value *v = l->plan->graph->inputs.v[input];
+    norn_buffer *b;
+    size_t bytes = norni_tensor_bytes(t);
+    if (!bytes)
+        return NORN_OK;
+    NORNI_TRY(buffer(l, l->plan->builder.of_value[v->id], &b));
+    if (norni_tensor_is_host(t))
+        return norni_buffer_write_async(b, 0, norni_tensor_data(t), bytes);
+    return norni_buffer_copy_async(norni_tensor_buffer(t), t->offset_bytes, b, 0, bytes);
+}
+
+norn_status norni_loaded_enqueue(norni_loaded *l) {
+    if (l->packs_state && l->state_version != l->state->version) {
+        NORNI_TRY(run_steps(l, true));
+        l->state_version = l->state->version;
+    }
+    NORNI_TRY(run_steps(l, false));
+    if (l->updates_state)
+        l->state->version++;
+    return NORN_OK;
+}
+
+norn_status norni_loaded_fetch(norni_loaded *l, size_t output, norn_tensor **out) {
+    const norn_plan *p = l->plan;
+    const norn_value *v = p->graph->outputs.v[output].value;
+    *out = NULL;
+    if (v->kind == NORNI_CONST)
+        return norni_tensor_pack(v->data, out);
+    NORNI_TRY(norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, out));
+    norn_buffer *b;
+    norn_status s = buffer(l, p->builder.of_value[v->id], &b);
+    if (s == NORN_OK && norni_tensor_bytes(*out))
+        s = norni_buffer_read_async(b, 0, norni_tensor_data(*out), norni_tensor_bytes(*out));
+    if (s != NORN_OK) {
+        norn_tensor_free(*out);
+        *out = NULL;
+    }
+    return s;
+}

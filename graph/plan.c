@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From clusters to steps: an implementation is chosen for each, and writes its steps. */
+#include "graph/plan.h"
+#include "ops/kernel_source.h"
+#include <stdio.h>
+#include <string.h>
+
+void norn_plan_free(norn_plan *p) {
+    if (!p)
+        return;
+    norni_vec_free(&p->builder.bufs);
+    norni_vec_free(&p->builder.steps);
+    norn_graph_free(p->graph);
+    norni_arena_free(p->arena);
+    norni_free(p);
+}
+
+/* ---- Choice. */
+
+/* The wish for a node's operator among "Conv=im2col,clblast": a name for all operators stands alone. NULL:
+ * none. */
+static const char *wish(const char *list, const char *op, char buf[64]) {
+    const char *found = NULL;
+    while (list && *list) {
+        size_t n = strcspn(list, ",");
+        const char *eq = memchr(list, '=', n);
+        bool mine = eq && strlen(op) == (size_t)(eq - list) && !memcmp(list, op, strlen(op));
+        const char *name = eq ? eq + 1 : list;
+        size_t len = n - (size_t)(name - list);
+        if ((mine || !eq) && len < 64) {
+            memcpy(buf, name, len);
+            buf[len] = 0;
+            found = buf;
+            if (mine)
+                return found;
+        }
+        list += n + (list[n] == ',');
+    }
+    return found;
+}
+
+static bool matches(const norni_impl *i, const char *want) {
+    return !strcmp(i->name, want) || (i->blas && !strcmp(want, "clblast"));
+}
+
+/* True when some implementation of the operator answers to the name: only then does a wish for all operators
+ * bind it. */
+static bool knows(const norn_op *op, const char *want) {
+    for (const norni_impl *i = op->impls; i && i->name; i++)
+        if (matches(i, want))
+            return true;
+    return false;
+}
+
+static norn_status choose(const norn_plan *p, const norn_node *node, const norni_impl **out) {
+    char buf[64];
+    const char *want = wish(p->options.implementations, node->op->name, buf);
+    bool for_all = want && !strstr(p->options.implementations, "=");
+    norni_fit f = {.node = node, .device = &p->device, .numerics = p->options.numerics};
+    norni_str reasons = {0};
+    *out = NULL;
+    if (want && for_all && !knows(node->op, want))
+        want = NULL;
+    for (const norni_impl *i = node->op->impls; i && i->name && !*out; i++) {
+        const char *why = want && !matches(i, want) ? "not the one wanted" : i->fits ? i->fits(&f) : NULL;
+        if (!why)
+            *out = i;
+        else
+            norni_str_addf(&reasons, "%s%s: %s", reasons.n ? "; " : "", i->name, why);
+    }
+    norn_status s = NORN_OK;
+    if (!*out)
+        s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)", want ? " '" : "",
+                       want ? want : "", want ? "' that fits" : " fits this device",
+                       reasons.s ? reasons.s : "there is none");
+    norni_str_free(&reasons);
+    return s;
+}
+
+static const char *line_of(norn_plan *p, const norn_node *node) {
+    norni_str s = {0};
+    norni_node_print(&s, node);
+    const char *line = norni_arena_strdup(p->arena, s.s ? s.s : "");
+    norni_str_free(&s);
+    return line;
+}
+
+static norn_status at_node(norn_status s, norn_plan *p, const norn_node *node) {
+    if (s == NORN_OK)
+        return s;
+    return node->name ? norni_prefix(s, "node '%s' %s", node->name, line_of(p, node))
+                      : norni_prefix(s, "%s", line_of(p, node));
+}
+
+static bool needs_fp64(const norn_node *n) {
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
+        const norn_value *v = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        if (v && v->type.dtype == NORN_F64)
+            return true;
+    }
+    return false;
+}
+
+/* The node by its host reference: what no device kernel can do. */
+static norn_status emit_host(norni_emit *e) {
+    norni_plan_builder *b = e->plan;
+    norni_step *s = norni_arena_alloc(e->arena, sizeof *s);
+    if (!s || !(s->args = norni_arena_array(e->arena, NORNI_MAX_ARGS, sizeof *s->args)) ||
+        !NORNI_PUSH(&b->steps, s))
+        return norni_nomem();
+    s->kind = NORNI_STEP_HOST;
+    s->node = e->node;
+    s->kernel = "host";
+    s->options = "";
+    for (int i = 0; i < e->node->n_in; i++)
+        if (e->node->in[i])
+            norni_step_buffer(e, s, norni_emit_in(e, i), NORNI_READ);
+    for (int k = 0; k < e->node->n_out; k++)
+        if (e->node->out[k])
+            norni_step_buffer(e, s, norni_emit_out(e, k), NORNI_WRITE);
+    return e->status;
+}
+
+/* ---- Steps. */
+
+/* Fills in what every new step of a node shares. */
+static void finish_steps(norn_plan *p, size_t from, const norn_node *node, const norni_cluster *c) {
+    norni_plan_builder *b = &p->builder;
+    const char *line = line_of(p, node);
+    norni_cost cost;
+    norni_node_cost(node, &cost);
+    size_t last = b->steps.n;
+    for (size_t i = from; i < b->steps.n; i++) {
+        norni_step *s = b->steps.v[i];
+        s->what = line;
+        if (!s->load)
+            last = i;
+    }
+    if (last < b->steps.n && c->anchor) { /* the last step stands for the work of all */
+        b->steps.v[last]->flops += cost.flops;
+        b->steps.v[last]->bytes += cost.bytes;
+    } else if (last < b->steps.n)
+        for (int k = 0; k < b->steps.v[last]->n_args; k++)
+            if (b->steps.v[last]->args[k].kind == NORNI_ARG_BUFFER)
+                b->steps.v[last]->bytes += (double)b->bufs.v[b->steps.v[last]->args[k].ref].bytes;
+}
+
+static norn_status plan_anchor(norn_plan *p, norni_emit *e, const norni_cluster *c, const int *uses) {
+    const norni_impl *impl;
+    norn_node *node = c->anchor;
+    e->node = node;
+    if (p->device.type == NORN_DEVICE_HOST || (!p->device.fp64 && needs_fp64(node)))
+        return emit_host(e);
+    NORNI_TRY(choose(p, node, &impl));
+    if (impl->alias) {
+        norni_ref in = norni_emit_in(e, impl->alias - 1), out = norni_emit_out(e, 0);
+        if (e->status == NORN_OK)
+            p->builder.bufs.v[out].alias = in;
+        return e->status;
+    }
+    if (c->n_nodes && impl->epilogue)
+        NORNI_TRY(norni_epilogue_new(e, c, uses, &e->epilogue));
+    norn_status s = impl->emit(e);
+    return s == NORN_OK ? e->status : s;
+}
+
+static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses) {
+    norni_emit e = {.g = p->graph,
+                    .device = &p->device,
+                    .numerics = p->options.numerics,
+                    .arena = p->arena,
+                    .plan = &p->builder};
+    bool merged = false;
+    if (c->anchor) {
+        size_t from = p->builder.steps.n;
+        NORNI_TRY(at_node(plan_anchor(p, &e, c, uses), p, c->anchor));
+        finish_steps(p, from, c->anchor, c);
+        merged = e.epilogue != NULL;
+        e.epilogue = NULL;
+    }
+    if (!c->n_nodes || merged)
+        return NORN_OK;
+    const norn_node *root = c->nodes[c->n_nodes - 1];
+    size_t from = p->builder.steps.n;
+    bool host = p->device.type == NORN_DEVICE_HOST;
+    for (int i = 0; i < c->n_nodes; i++)
+        host |= !p->device.fp64 && needs_fp64(c->nodes[i]);
+    if (!host) {
+        e.node = root;
+        const norni_cluster own = {NULL, c->nodes, c->n_nodes};
+        NORNI_TRY(at_node(norni_emit_pointwise(&e, &own, uses), p, root));
+        finish_steps(p, from, root, &own);
+        return NORN_OK;
+    }
+    for (int i = 0; i < c->n_nodes; i++) {
+        e.node = c->nodes[i];
+        from = p->builder.steps.n;
+        NORNI_TRY(emit_host(&e));
+        finish_steps(p, from, e.node, &(norni_cluster){0});
+    }
+    return NORN_OK;
+}
+
+/* What a state holds after the run, when that is not computed in its place: copied at the end. A value that
+ * another state's buffer holds is saved first, so that states may be exchanged. */
+static norn_status plan_state_copies(norn_plan *p) {
+    norn_graph *g = p->graph;
+    norni_emit e = {.g = g, .device = &p->device, .arena = p->arena, .plan = &p->builder};
+    norni_ref *from = norni_arena_array(p->arena, g->states.n, sizeof *from);
+    if (!from)
+        return norni_nomem();
+    for (size_t i = 0; i < g->states.n; i++) {
+        const norni_state *s = &g->states.v[i];
+        from[i] = -1;
+        if (!s->next || s->next == s->value)
+            continue;
+        from[i] = norni_builder_value(&p->builder, s->next);
+        if (s->next->kind == NORNI_STATE) {
+            norni_ref copy = norni_emit_scratch(&e, norni_type_bytes(&s->next->type));
+            norni_emit_copy(&e, from[i], copy);
+            from[i] = copy;
+        }
+    }
+    for (size_t i = 0; i < g->states.n && e.status == NORN_OK; i++)
+        if (from[i] >= 0) {
+            norni_step *s =
+                norni_emit_copy(&e, from[i], norni_builder_value(&p->builder, g->states.v[i].value));
+            if (s)
+                s->what = "state";
+        }
+    return e.status;
+}
+
+static norn_status plan_steps(norn_plan *p) {
+    norn_graph *g = p->graph;
+    norni_clusters clusters;
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const norn_node *n = g->nodes.v[i];
+        if (n->op == &norni_op_unknown) {
+            char *list = NULL;
+            NORNI_TRY(norn_graph_unsupported(g, &list));
+            for (char *c = list; c && *c; c++)
+                if (*c == '\n')
+                    *c = c[1] ? ',' : 0;
+            norn_status s =
+                norni_fail(NORN_UNSUPPORTED, "operators that norn does not have: %s", list ? list : "");
+            norn_text_free(list);
+            return s;
+        }
+        for (int k = 0; k < n->n_out; k++)
+            if (n->out[k] && !norni_type_static(&n->out[k]->type))
+                return at_node(
+                    norni_fail(NORN_SHAPE, "the shape of output %d is not known (wanted all sizes bound)", k),
+                    p, n);
+    }
+    for (size_t i = 0; i < g->inputs.n; i++)
+        if (!norni_type_static(&g->inputs.v[i]->type))
+            return norni_fail(NORN_SHAPE, "input '%s' has sizes that are not bound", g->inputs.v[i]->name);
+    int *uses = norni_graph_uses(g);
+    if (!uses)
+        return norni_nomem();
+    norni_plan_builder *b = &p->builder;
+    b->arena = p->arena;
+    b->n_values = (int)g->values.n;
+    b->of_value = norni_arena_array(p->arena, g->values.n, sizeof *b->of_value);
+    norn_status s = b->of_value ? NORN_OK : norni_nomem();
+    for (size_t i = 0; i < g->values.n && s == NORN_OK; i++)
+        b->of_value[i] = -1;
+    if (s == NORN_OK)
+        s = norni_fuse(g, p->arena, !p->options.no_fusion, &clusters);
+    for (int i = 0; s == NORN_OK && i < clusters.n; i++)
+        s = plan_cluster(p, &clusters.v[i], uses);
+    if (s == NORN_OK)
+        s = plan_state_copies(p);
+    norni_free(uses);
+    for (size_t i = 0; i < g->outputs.n && s == NORN_OK; i++)
+        if (norni_builder_value(b, g->outputs.v[i].value) < 0)
+            s = norni_nomem();
+    for (size_t i = 0; i < g->inputs.n && s == NORN_OK; i++)
+        if (norni_builder_value(b, g->inputs.v[i]) < 0)
+            s = norni_nomem();
+    return s;
+}
+
+norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                            norn_plan **out) {
+    norn_plan *p = norni_alloc(sizeof *p);
+    *out = NULL;
+    if (!p) {
+        norn_graph_free(g);
+        return norni_nomem();
+    }
+    p->graph = g;
+    p->device = *d;
+    if (options)
+        p->options = *options;
+    p->arena = norni_arena_new(0);
+    norn_status s = p->arena ? NORN_OK : norni_nomem();
+    if (s == NORN_OK && p->options.implementations) {
+        p->options.implementations = norni_arena_strdup(p->arena, p->options.implementations);
+        s = p->options.implementations ? NORN_OK : norni_nomem();
+    }
+    if (s == NORN_OK)
+        s = norni_graph_decompose(&p->graph, d->type == NORN_DEVICE_HOST);
+    if (s == NORN_OK)
+        s = plan_steps(p);
+    if (s == NORN_OK)
+        s = norni_plan_memory(p);
+    if (s != NORN_OK) {
+        norn_plan_free(p);
+        return s;
+    }
+    *out = p;
+    return NORN_OK;
+}
+
+norn_status norn_plan_new(const norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                          norn_plan **out) {
+    norn_graph *copy;
+    *out = NULL;
+    NORNI_TRY(norn_graph_simplify(g, &copy));
+    return norni_plan_make(copy, d, options, out);
+}
+
+/* ---- Reading. */
+size_t norn_plan_step_count(const norn_plan *p) {
+    return p->builder.steps.n;
+}
+
+static uint64_t mem_bytes(const norn_plan *p, norni_mem_kind kind) {
+    uint64_t n = 0;
+    for (int i = 0; i < p->n_mems; i++)
+        n += p->mems[i].kind == kind ? p->mems[i].bytes : 0;
+    return n;
+}
+
+uint64_t norn_plan_arena_bytes(const norn_plan *p) {
+    return mem_bytes(p, NORNI_MEM_WORK);
+}
+
+uint64_t norn_plan_constant_bytes(const norn_plan *p) {
+    uint64_t n = mem_bytes(p, NORNI_MEM_CONST);
+    for (size_t i = 0; i < p->graph->states.n; i++)
+        n += norni_type_bytes(&p->graph->states.v[i].value->type);
+    return n;
+}
+
+static const norni_step *host_step(const norn_plan *p, size_t want, size_t *count) {
+    *count = 0;
+    for (size_t i = 0; i < p->builder.steps.n; i++)
+        if (p->builder.steps.v[i]->kind == NORNI_STEP_HOST && (*count)++ == want)
+            return p->builder.steps.v[i];
+    return NULL;
+}
+
+size_t norn_plan_host_count(const norn_plan *p) {
+    size_t n;
+    host_step(p, SIZE_MAX, &n);
+    return n;
+}
+
+const char *norn_plan_host_at(const norn_plan *p, size_t i) {
+    size_t n;
+    const norni_step *s = host_step(p, i, &n);
+    return s ? s->what : NULL;
+}
+
+static void print_place(norni_str *s, const norn_plan *p, norni_ref r) {
+    static const char *const kinds[] = {"work", "const", "load"};
+    const norni_place *at = &p->places[r];
+    if (at->mem < 0)
+        norni_str_addf(s, "state%d", at->state);
+    else
+        norni_str_addf(s, "%s%d+%zu", kinds[p->mems[at->mem].kind], at->mem, at->offset);
+    norni_str_addf(s, ":%zu", at->bytes);
+}
+
+norn_status norn_plan_print(const norn_plan *p, char **out) {
+    norni_str s = {0};
+    norni_str_addf(
+        &s, "plan for %s: %zu steps, work %llu bytes (lower bound %llu), constants and state %llu bytes\n",
+        p->device.name, p->builder.steps.n, (unsigned long long)norn_plan_arena_bytes(p),
+        (unsigned long long)p->lower_bound_bytes, (unsigned long long)norn_plan_constant_bytes(p));
+    for (size_t i = 0; i < p->builder.steps.n; i++) {
+        const norni_step *st = p->builder.steps.v[i];
+        norni_str_addf(&s, "%4zu %s%s", i, st->load ? "load " : "", st->kernel);
+        if (st->kind == NORNI_STEP_KERNEL) {
+            norni_str_addf(&s, " global %zu", st->global[0]);
+            for (int k = 1; k < st->dims; k++)
+                norni_str_addf(&s, "x%zu", st->global[k]);
+            if (st->local[0]) {
+                norni_str_addf(&s, " local %zu", st->local[0]);
+                for (int k = 1; k < st->dims; k++)
+                    norni_str_addf(&s, "x%zu", st->local[k]);
+            }
+        } else if (st->kind == NORNI_STEP_GEMM)
+            norni_str_addf(&s, " m=%lld n=%lld k=%lld batch=%lld", (long long)st->gemm.m,
+                           (long long)st->gemm.n, (long long)st->gemm.k, (long long)st->gemm.batch);
+        norni_str_addf(&s, "  %s\n", st->what ? st->what : "");
+        if (*st->options)
+            norni_str_addf(&s, "       options %s\n", st->options);
+        norni_str_add(&s, "      ");
+        for (int k = 0; k < st->n_args; k++) {
+            const norni_arg *a = &st->args[k];
+            norni_str_add(&s, " ");
+            if (a->kind == NORNI_ARG_BUFFER) {
+                norni_str_add(&s, a->access == NORNI_READ ? "<" : a->access == NORNI_WRITE ? ">" : "<>");
+                print_place(&s, p, a->ref);
+            } else if (a->kind == NORNI_ARG_F32 || a->kind == NORNI_ARG_F64)
+                norni_str_add_double(&s, a->f);
+            else
+                norni_str_addf(&s, "%lld", (long long)a->i);
+        }
+        norni_str_add(&s, "\n");
+    }
+    *out = norni_str_take(&s);
+    return *out ? NORN_OK : norni_nomem();
+}
+
+norn_status norn_plan_source(const norn_plan *p, char **out) {
+    norni_str s = {0};
+    norn_status st = NORN_OK;
+    for (size_t i = 0; i < p->builder.steps.n && st == NORN_OK; i++) {
+        const norni_step *a = p->builder.steps.v[i];
+        char *text;
+        if (a->kind != NORNI_STEP_KERNEL)
+            continue;
+        norni_str_addf(&s, "/* step %zu: kernel %s, options %s */\n", i, a->kernel, a->options);
+        st = norni_kernel_text(a->source, a->file, &text);
+        if (st == NORN_OK)
+            norni_str_add(&s, text);
+        norni_str_add(&s, "\n");
+        if (st == NORN_OK)
+            norni_free(text);
+    }
+    if (st == NORN_OK && s.failed)
+        st = norni_nomem();
+    *out = st == NORN_OK ? norni_str_take(&s) : NULL;
+    norni_str_free(&s);
+    return st;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning: from a graph with known shapes to steps over memory, without touching a device. */
+#ifndef NORNI_PLAN_H
+#define NORNI_PLAN_H
+#include "backend/device.h"
+#include "graph/graph.h"
+#include "ops/builder.h"
+#include "ops/op.h"
+
+/* ---- Clusters (graph/fuse.c): what becomes one kernel. */
+typedef struct {
+    norn_node *anchor; /* a node that is not pointwise, or NULL */
+    norn_node **nodes; /* pointwise nodes in order; the last one is the root, the only one that others read */
+    int n_nodes;
+} norni_cluster;
+
+typedef struct {
+    norni_cluster *v;
+    int n;
+} norni_clusters;
+
+/* Groups the nodes of a graph with static types; clusters come in an order in which they can run. Every
+ * anchored cluster may also be run as the anchor alone followed by the pointwise nodes. fuse false: a node
+ * each. */
+norn_status norni_fuse(const norn_graph *g, norni_arena *arena, bool fuse, norni_clusters *out);
+/* The axis of a node's output along which its epilogue can read vectors ("channels"); -1: takes no epilogue.
+ */
+int norni_epilogue_axis(const norn_node *node);
+
+/* ---- Code for clusters (graph/codegen.c). */
+/* Emits the step for the pointwise nodes of a cluster. */
+norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const int *uses);
+/* Makes the epilogue that computes the cluster's pointwise nodes on the anchor's result. */
+norn_status norni_epilogue_new(norni_emit *e, const norni_cluster *c, const int *uses, norni_epilogue **out);
+
+/* ---- The plan. */
+typedef enum {
+    NORNI_MEM_WORK,  /* reused within a run */
+    NORNI_MEM_CONST, /* constants and prepacked weights: written at load, kept */
+    NORNI_MEM_LOAD   /* constants that only the load steps read: dropped after loading */
+} norni_mem_kind;
+
+typedef struct {
+    norni_mem_kind kind;
+    size_t bytes;
+} norni_mem;
+
+/* Where a planned buffer lies. */
+typedef struct {
+    int mem;   /* index into mems; -1: a state's own buffer */
+    int state; /* index into the graph's states when mem is -1 */
+    size_t offset, bytes;
+    int first, last; /* steps between which it holds data; -1 and n_steps: before and after the run */
+} norni_place;
+
+struct norn_plan {
+    norni_arena *arena;
+    norn_graph *graph; /* owned; types are static */
+    struct norn_device device;
+    norn_plan_options options;
+    norni_plan_builder builder; /* steps and buffers */
+    norni_place *places;        /* one a buffer */
+    norni_mem *mems;
+    int n_mems;
+    uint64_t lower_bound_bytes; /* largest sum of simultaneously live work buffers */
+};
+
+/* Takes the graph over, also on failure; its types are static, and it is simplified. */
+norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options,
+                            norn_plan **out);
+/* Assigns places (graph/memory.c). */
+norn_status norni_plan_memory(norn_plan *p);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ops/gemm.h"
+#include "ops/op.h"
+#include <stdio.h>
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+static size_t compute_bytes(norn_dtype t) {
+    return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
+}
+
+void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, int *mr, int *nr, int *width) {
+    static const int rows[] = {14, 8, 4, 1};
+    size_t bytes = compute_bytes(t);
+    bool cpu = norni_device_is_cpu(d);
+    *width = (int)((cpu ? 64 : 16) / (bytes < 4 ? 4 : bytes));
+    *nr = *width * 2;
+    *mr = 8;
+    if (cpu) { /* the least padding; among equals the larger tile */
+        int64_t best = INT64_MAX;
+        for (int i = 0; i < 4; i++) {
+            int64_t padded = ceil_div(m, rows[i]) * rows[i] * (rows[i] == 14 ? 16 : rows[i] == 8 ? 17 : 20);
+            if (padded < best) {
+                best = padded;
+                *mr = rows[i];
+            }
+        }
+        if (*mr <= 4 && n > *nr * 2)
+            *nr = *width * 4; /* few rows: more columns keep the pipes busy */
+    }
+}
+
+/* Emits the packing of one operand into panels of p rows of the (transposed) stored matrix; returns its
+ * buffer. */
+static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix *x, int64_t rows,
+                      bool rows_stored, int p, int64_t *batch_stride) {
+    int64_t panels = ceil_div(rows, p), copies = x->stride ? g->batch : 1;
+    char key[96];
+    bool fresh = true;
+    snprintf(key, sizeof key, "gemm %d %d %lld %lld %lld %lld %lld", p, (int)rows_stored, (long long)rows,
+             (long long)g->k, (long long)x->ld, (long long)x->offset, (long long)copies);
+    size_t bytes = (size_t)(copies * panels * p * g->k) * compute_bytes(g->dtype);
+    norni_ref to =
+        x->input >= 0 ? norni_emit_packed(e, x->input, bytes, key, &fresh) : norni_emit_scratch(e, bytes);
+    *batch_stride = x->stride ? panels * p * g->k : 0;
+    if (fresh && panels && g->k) {
+        int64_t parts = panels * copies >= 16 ? 1 : 8, k_part = ceil_div(g->k, parts);
+        norni_step *s = norni_emit_kernel(e, "gemm.cl", "pack_rows", g->dtype);
+        norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
+        norni_step_define(e, s, "P", p);
+        norni_step_buffer(e, s, x->ref, NORNI_READ);
+        norni_step_buffer(e, s, to, NORNI_WRITE);
+        norni_step_i64(e, s, rows);
+        norni_step_i64(e, s, g->k);
+        norni_step_i64(e, s, rows_stored ? x->ld : 1);
+        norni_step_i64(e, s, rows_stored ? 1 : x->ld);
+        norni_step_i64(e, s, x->offset);
+        norni_step_i64(e, s, x->stride);
+        norni_step_i64(e, s, k_part);
+        norni_step_range(s, 3, (size_t)panels, (size_t)ceil_div(g->k, k_part), (size_t)copies, 1, 1, 1);
+    }
+    if (x->input >= 0)
+        norni_emit_packed_end(e);
+    return to;
+}
+
+norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
+    int mr, nr, width;
+    int64_t a_stride, b_stride;
+    if (!g->m || !g->n || !g->batch)
+        return e->status;
+    norni_gemm_tile(e->device, g->dtype, g->m, g->n, &mr, &nr, &width);
+    norni_ref a = pack(e, g, &g->a, g->m, !g->a.trans, mr, &a_stride);
+    norni_ref b = pack(e, g, &g->b, g->n, g->b.trans, nr, &b_stride);
+    norni_step *s = norni_emit_kernel(e, "gemm.cl", "gemm", g->dtype);
+    norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
+    norni_step_define(e, s, "MR", mr);
+    norni_step_define(e, s, "NR", nr);
+    norni_step_define(e, s, "W", width);
+    if (g->alpha != 1)
+        norni_step_define(e, s, "SCALE", 1);
+    if (g->d >= 0)
+        norni_step_define(e, s, "HAS_D", 1);
+    norni_step_buffer(e, s, a, NORNI_READ);
+    norni_step_buffer(e, s, b, NORNI_READ);
+    norni_step_buffer(e, s, g->c, NORNI_WRITE);
+    const int64_t sizes[] = {g->m, g->n, g->k, a_stride, b_stride, g->ldc, g->stride_c, g->c_offset};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        norni_step_i64(e, s, sizes[i]);
+    norni_step_real(e, s, g->dtype, g->alpha);
+    if (g->d >= 0) {
+        norni_step_buffer(e, s, g->d, NORNI_READ);
+        norni_step_real(e, s, g->dtype, g->beta);
+        norni_step_i64(e, s, g->d_sm);
+        norni_step_i64(e, s, g->d_sn);
+    }
+    if (g->epilogue)
+        norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, 1u | (unsigned)width);
+    norni_step_range(s, 3, (size_t)ceil_div(g->m, mr), (size_t)ceil_div(g->n, nr), (size_t)g->batch, 1, 1, 1);
+    return e->status;
+}
+
+norn_status norni_emit_product_blas(norni_emit *e, const norni_product *g) {
+    if (!g->m || !g->n || !g->batch)
+        return e->status;
+    if (g->d >= 0) {
+        norni_step *s = norni_emit_kernel(e, "gemm.cl", "spread", g->dtype);
+        norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
+        norni_step_buffer(e, s, g->d, NORNI_READ);
+        norni_step_buffer(e, s, g->c, NORNI_WRITE);
+        const int64_t sizes[] = {g->m, g->n, g->d_sm, g->d_sn, g->ldc, g->stride_c, g->c_offset};
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            norni_step_i64(e, s, sizes[i]);
+        norni_step_items(e, s, 3, g->n, g->m, g->batch);
+    }
+    norni_gemm call = {.dtype = g->dtype,
+                       .trans_a = g->a.trans,
+                       .trans_b = g->b.trans,
+                       .m = g->m,
+                       .n = g->n,
+                       .k = g->k,
+                       .batch = g->batch,
+                       .alpha = g->alpha,
+                       .beta = g->d >= 0 ? g->beta : 0,
+                       .a_offset = g->a.offset,
+                       .b_offset = g->b.offset,
+                       .c_offset = g->c_offset,
+                       .lda = g->a.ld,
+                       .ldb = g->b.ld,
+                       .ldc = g->ldc,
+                       .stride_a = g->a.stride,
+                       .stride_b = g->b.stride,
+                       .stride_c = g->stride_c};
+    norni_emit_gemm(e, &call, g->a.ref, g->b.ref, g->c);
+    return e->status;
+}
+
+const char *norni_blas_fits(const norni_fit *f) {
+    norn_dtype t = f->node->in[0]->type.dtype;
+    return t == NORN_F32 || t == NORN_F64 ? NULL : "CLBlast is used for float and double only";
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Matrix products for the operators that are made of them (Gemm, MatMul, Conv and its gradients).
+ *
+ *     C[b] = alpha * op(A[b]) op(B[b]) + beta * D,      op(A): M x K, op(B): K x N, row major
+ *
+ * D is broadcast: element (m, n) at m * d_sm + n * d_sn. Own kernel: operands are packed into panels, one
+ * work-item computes a tile of MR x NR from a panel of each (after Goto and van de Geijn, "Anatomy of
+ * High-Performance Matrix Multiplication", 2008). CLBlast takes float and double. */
+#ifndef NORNI_GEMM_H
+#define NORNI_GEMM_H
+#include "ops/op.h"
+
+/* One operand: a stored matrix with rows of `ld` elements; trans: the product uses its transpose. */
+typedef struct {
+    norni_ref ref;
+    int input; /* index of the node's input it is, for prepacking what never changes; -1: none */
+    bool trans;
+    int64_t ld, stride; /* stride: elements from one matrix of the batch to the next; 0: the same for all */
+    int64_t offset;     /* elements */
+} norni_matrix;
+
+typedef struct {
+    norn_dtype dtype;
+    int64_t m, n, k, batch;
+    double alpha, beta;
+    norni_matrix a, b;
+    norni_ref c;
+    int64_t ldc, stride_c, c_offset;
+    norni_ref d; /* -1: none */
+    int64_t d_sm, d_sn;
+    bool epilogue; /* the node's epilogue applies to C, which is then the whole output, packed */
+} norni_product;
+
+/* Register tile of the own kernel for a product on a device. */
+void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, int *mr, int *nr, int *width);
+norn_status norni_emit_product(norni_emit *e, const norni_product *p);
+/* The same through CLBlast; beta * D is written into C first. */
+norn_status norni_emit_product_blas(norni_emit *e, const norni_product *p);
+const char *
+norni_blas_fits(const norni_fit *f); /* for norni_impl.fits, by the type of the node's first input */
+
+#endif

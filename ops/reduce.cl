@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reductions of x [outer][r][inner] over r, in `parts` parts: y [outer][parts][inner], part p taking the elements from
+ * p * part to before (p + 1) * part.
+ *
+ *   -DHOW=...   SUM (default), MAX, MIN, PROD        -DPRE=... what is done to an element first: 0 nothing, 1 |x|, 2 x*x
+ *   -DPOST=...  at the end: 0 nothing, 1 sqrt, 2 log  -DW=16    vector width
+ *   reduce_rows  inner == 1: a work-item reduces `rows` rows, W elements at a time, in four independent sums
+ *   reduce_cols  a work-item reduces W neighbouring columns
+ *   reduce_group inner == 1 on GPUs: a work-group of WG items a row, a tree in local memory */
+#define SUM 0
+#define MAX 1
+#define MIN 2
+#define PROD 3
+#ifndef HOW
+#define HOW SUM
+#endif
+#ifndef PRE
+#define PRE 0
+#endif
+#ifndef POST
+#define POST 0
+#endif
+#ifndef W
+#define W 16
+#endif
+#ifndef WG
+#define WG 64
+#endif
+#define VEC CV(W)
+
+#if PRE == 1
+#ifdef NORNI_REAL
+#define BEFORE(x) fabs(x)
+#else
+#define BEFORE(x) ((x) < 0 ? -(x) : (x))
+#endif
+#elif PRE == 2
+#define BEFORE(x) ((x) * (x))
+#else
+#define BEFORE(x) (x)
+#endif
+
+#if HOW == SUM
+#define JOIN(a, b) ((a) + (b))
+#define START ((C)0)
+#elif HOW == PROD
+#define JOIN(a, b) ((a) * (b))
+#define START ((C)1)
+#else
+#ifdef NORNI_REAL
+#if HOW == MAX
+#define JOIN1(a, b) ((a) < (b) || isnan(b) ? (b) : (a))
+#define JOINV(a, b) select(a, b, ((a) < (b)) | isnan(b))
+#define START ((C)-INFINITY)
+#else
+#define JOIN1(a, b) ((a) > (b) || isnan(b) ? (b) : (a))
+#define JOINV(a, b) select(a, b, ((a) > (b)) | isnan(b))
+#define START ((C)INFINITY)
+#endif
+#else
+#define JOIN1(a, b) (HOW == MAX ? max(a, b) : min(a, b))
+#define JOINV(a, b) JOIN1(a, b)
+#define START ((C)LIMIT)
+#endif
+#endif
+#ifdef JOIN
+#define JOIN1(a, b) JOIN(a, b)
+#define JOINV(a, b) JOIN(a, b)
+#endif
+
+static inline C finish(C v, const REAL scale) {
+#if POST == 1
+    return sqrt(v);
+#elif POST == 2
+    return log(v);
+#elif defined(NORNI_REAL)
+    return v * (C)scale;
+#elif defined(DIVIDE)
+    return v / (C)scale;
+#else
+    return v;
+#endif
+}
+
+__kernel void reduce_rows(__global const T *x, __global T *y, const long outer, const long r, const long parts,
+                          const long part, const long rows, const REAL scale) {
+    const long p = get_global_id(1), from = p * part, to = min(from + part, r);
+    const long o0 = get_global_id(0) * rows, o1 = min(o0 + rows, outer);
+    for (long o = o0; o < o1; o++) {
+        __global const T *row = x + o * r;
+        C total = START;
+        long i = from;
+#if W > 1
+        if (to - from >= 4 * W) {
+            VEC a0 = (VEC)(START), a1 = a0, a2 = a0, a3 = a0;
+            for (; i + 4 * W <= to; i += 4 * W) {
+                const VEC v0 = LDV(W, row, i), v1 = LDV(W, row, i + W), v2 = LDV(W, row, i + 2 * W),
+                          v3 = LDV(W, row, i + 3 * W);
+                a0 = JOINV(a0, BEFORE(v0));
+                a1 = JOINV(a1, BEFORE(v1));
+                a2 = JOINV(a2, BEFORE(v2));
+                a3 = JOINV(a3, BEFORE(v3));
+            }
+            a0 = JOINV(JOINV(a0, a1), JOINV(a2, a3));
+            C s[W];
+            NORNI_CAT(vstore, W)(a0, 0, s);
+            for (int k = 0; k < W; k++)
+                total = JOIN1(total, s[k]);
+        }
+#endif
+        for (; i < to; i++) {
+            const C v = LD(row, i);
+            total = JOIN1(total, BEFORE(v));
+        }
+        ST(y, o * parts + p, finish(total, scale));
+    }
+}
+
+__kernel void reduce_cols(__global const T *x, __global T *y, const long outer, const long r, const long inner,
+                          const long parts, const long part, const REAL scale) {
+    const long j = get_global_id(0) * W, o = get_global_id(1), p = get_global_id(2);
+    const long from = p * part, to = min(from + part, r);
+    if (j >= inner || o >= outer)
+        return;
+    x += o * r * inner;
+    y += (o * parts + p) * inner;
+#if W > 1
+    if (j + W <= inner) {
+        VEC a = (VEC)(START);
+        for (long i = from; i < to; i++) {
+            const VEC v = LDV(W, x, i * inner + j);
+            a = JOINV(a, BEFORE(v));
+        }
+        C s[W];
+        NORNI_CAT(vstore, W)(a, 0, s);
+        for (int k = 0; k < W; k++)
+            ST(y, j + k, finish(s[k], scale));
+        return;
+    }
+#endif
+    for (long k = j; k < min(j + W, inner); k++) {
+        C a = START;
+        for (long i = from; i < to; i++) {
+            const C v = LD(x, i * inner + k);
+            a = JOIN1(a, BEFORE(v));
+        }
+        ST(y, k, finish(a, scale));
+    }
+}
+
+__kernel void reduce_group(__global const T *x, __global T *y, const long outer, const long r, const long parts,
+                           const long part, const REAL scale) {
+    __local C s[WG];
+    const long p = get_global_id(1), o = get_group_id(0), from = p * part, to = min(from + part, r);
+    const int l = get_local_id(0);
+    C a = START;
+    for (long i = from + l; i < to; i += WG) {
+        const C v = LD(x, o * r + i);
+        a = JOIN1(a, BEFORE(v));
+    }
+    s[l] = a;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int n = WG / 2; n > 0; n /= 2) {
+        if (l < n)
+            s[l] = JOIN1(s[l], s[l + n]);
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    if (l == 0)
+        ST(y, o * parts + p, finish(s[0], scale));
+}
