@@ -223,15 +223,21 @@ NORN_API uint64_t norn_device_memory_bytes(const norn_device *d);
 NORN_API uint64_t norn_device_max_alloc_bytes(const norn_device *d);
 NORN_API uint64_t norn_device_local_bytes(const norn_device *d);
 NORN_API size_t norn_device_max_work_group(const norn_device *d);
-/* feature: "fp16", "fp64", "subgroups", "unified-memory", "images". */
+/* feature: "fp16", "fp64", "subgroups", "unified-memory", "images". Of a listed device, what its driver says;
+ * of a context's device, fp16 and fp64 were tried out. */
 NORN_API bool norn_device_has(const norn_device *d, const char *feature);
 /* All of it as "key: value" lines, and back: a plan for a device can be made where that device is not. */
 NORN_API norn_status norn_device_print(const norn_device *d, char **out);
 NORN_API norn_status norn_device_parse(const char *text, norn_device **out);
 NORN_API void norn_device_free(norn_device *d); /* of a parsed device */
 
-/* Opens the first device that `spec` names (see norn_devices_pick). */
+/* Opens the first device that `spec` names (see norn_devices_pick). Compiled kernels are kept in the folder
+ * NORN_CACHE_DIR, else XDG_CACHE_HOME/norn, else ~/.cache/norn, up to NORN_CACHE_MB (512) megabytes;
+ * NORN_CACHE=0 switches that off. Errors: NORN_DEVICE, NORN_UNSUPPORTED (a device that cannot compile),
+ * NORN_NOMEM. */
 NORN_API norn_status norn_context_open(const char *spec, norn_context **out);
+/* Tensors and buffers that are left can only be freed afterwards. Closing may take a while after a first run:
+ * some drivers compile once more for what is kept. */
 NORN_API void norn_context_close(norn_context *ctx);
 NORN_API const norn_device *norn_context_device(const norn_context *ctx);
 /* Waits until everything that was enqueued is done. */
@@ -247,12 +253,13 @@ NORN_API void norn_context_memory(const norn_context *ctx, norn_memory_stats *ou
 typedef struct norn_build_stats {
     unsigned built;  /* programs compiled from source */
     unsigned cached; /* programs loaded from the cache on disk */
-    double build_ms; /* time spent compiling */
+    double build_ms; /* time spent compiling, with what a driver leaves to first launches if that shows */
     double cache_ms; /* time spent loading */
 } norn_build_stats;
 NORN_API void norn_context_builds(const norn_context *ctx, norn_build_stats *out);
 
-/* Profiling: every launch, transfer and library call between on and off is recorded. */
+/* Profiling: every launch, transfer and library call between on and off is recorded; on starts anew. Asking
+ * for entries waits for what is queued; they stay until the next on. */
 typedef struct norn_profile_entry {
     const char *kernel;                   /* kernel name, or the kind of transfer */
     const char *what;                     /* the operator it ran for; "" if none */
