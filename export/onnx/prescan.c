@@ -51,7 +51,7 @@ static norn_status at_place(const scanner *s, const ProtobufCFieldDescriptor *fi
     for (int i = 1; i < s->depth; i++) {
         const frame *f = &s->stack[i];
         if (i == HEAD && s->depth > HEAD + TAIL) {
-            norni_str_add(&path, "...");
+            norni_str_add(&path, ".[...]");
             i = s->depth - TAIL;
             continue;
         }

@@ -242,7 +242,7 @@ static void test_depth(void **state) {
     b = nested(NORNI_PRESCAN_DEPTH + 1);
     FAILS(refuse(&b, type), NORN_PARSE, "messages nest deeper than 100 (norn's limit)");
     b = nested(20001); /* no recursion: the stack does not grow with the file */
-    FAILS(refuse(&b, type), NORN_PARSE, "sequence_type.elem_type.sequence_type.elem_type...");
+    FAILS(refuse(&b, type), NORN_PARSE, "sequence_type.elem_type.sequence_type.[...].sequence_type");
 }
 
 /* Two bytes a message: what they unpack to is known before it is allocated, and at least what it takes. */
