@@ -201,6 +201,33 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
     return NORN_OK;
 }
 
+/* Where the outputs are found after a run: in their values' buffers, but for what a state held before the run,
+ * which is saved before the state changes. */
+static norn_status plan_outputs(norn_plan *p) {
+    norn_graph *g = p->graph;
+    norni_plan_builder *b = &p->builder;
+    norni_emit e = {.g = g, .device = &p->device, .arena = p->arena, .plan = b};
+    p->outputs = norni_arena_array(p->arena, g->outputs.n, sizeof *p->outputs);
+    if (!p->outputs)
+        return norni_nomem();
+    for (size_t i = 0; i < g->outputs.n && e.status == NORN_OK; i++) {
+        norni_ref r = norni_builder_value(b, g->outputs.v[i].value), root = r;
+        if (r < 0)
+            return norni_nomem();
+        while (b->bufs.v[root].alias >= 0)
+            root = b->bufs.v[root].alias;
+        const norn_value *v = b->bufs.v[root].value;
+        if (v && v->kind == NORNI_STATE && !norni_value_steady(v)) {
+            r = norni_emit_scratch(&e, b->bufs.v[r].bytes);
+            norni_step *s = norni_emit_copy(&e, root, r);
+            if (s)
+                s->what = g->outputs.v[i].name;
+        }
+        p->outputs[i] = r;
+    }
+    return e.status;
+}
+
 /* What a state holds after the run, when that is not computed in its place: copied at the end. A value that
  * another state's buffer holds is saved first, so that states may be exchanged. */
 static norn_status plan_state_copies(norn_plan *p) {
@@ -271,11 +298,10 @@ static norn_status plan_steps(norn_plan *p) {
     for (int i = 0; s == NORN_OK && i < clusters.n; i++)
         s = plan_cluster(p, &clusters.v[i], uses);
     if (s == NORN_OK)
+        s = plan_outputs(p);
+    if (s == NORN_OK)
         s = plan_state_copies(p);
     norni_free(uses);
-    for (size_t i = 0; i < g->outputs.n && s == NORN_OK; i++)
-        if (norni_builder_value(b, g->outputs.v[i].value) < 0)
-            s = norni_nomem();
     for (size_t i = 0; i < g->inputs.n && s == NORN_OK; i++)
         if (norni_builder_value(b, g->inputs.v[i]) < 0)
             s = norni_nomem();
