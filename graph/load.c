@@ -93,7 +93,7 @@ static char *program_options(const norni_loaded *l, size_t first) {
         for (size_t i = first; i < b->steps.n; i++) {
             const norni_step *other = b->steps.v[i];
             char define[80];
-            snprintf(define, sizeof define, " -DK_%s", other->kernel);
+            snprintf(define, sizeof define, " -DK_%s ", other->kernel);
             if (other->kind == NORNI_STEP_KERNEL && same_program(st, other) && !(s.s && strstr(s.s, define)))
                 norni_str_add(&s, define);
         }
