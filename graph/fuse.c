@@ -20,7 +20,7 @@ int norni_epilogue_axis(const norn_node *node) {
     int rank = node->out[0]->type.rank;
     if (!any || rank < 1)
         return -1;
-    return node->op->epilogue_last ? rank - 1 : rank > 1 ? 1 : -1;
+    return node->op->epilogue_axis ? node->op->epilogue_axis(node) : rank > 1 ? 1 : -1;
 }
 
 static bool same_shape(const norni_type *a, const norni_type *b) {
