@@ -27,6 +27,7 @@
         x += r_ * x##_0; y += r_ * y##_0;                                                                    \
     }
 
+#if !defined(NORNI_ONLY) || defined(K_copy_rows)
 __kernel void copy_rows(__global const T *from, __global T *to, const long n, const long rows, const long rows_each,
                         OUTER_SIZES, const long x0, const long xj, STRIDES(x), const long y0, const long yj, STRIDES(y)) {
     const long r0 = get_global_id(0) * rows_each, r1 = min(r0 + rows_each, rows);
@@ -46,7 +47,9 @@ __kernel void copy_rows(__global const T *from, __global T *to, const long n, co
             to[y + j * yj] = from[x + j * xj];
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_copy_tiles)
 __kernel void copy_tiles(__global const T *from, __global T *to, const long n, const long nb, const long rows,
                          OUTER_SIZES, const long x0, const long xj, const long xb, STRIDES(x), const long y0,
                          const long yj, const long yb, STRIDES(y)) {
@@ -60,3 +63,4 @@ __kernel void copy_tiles(__global const T *from, __global T *to, const long n, c
         for (long j = j0; j < j1; j++)
             to[y + j * yj + b * yb] = from[x + j * xj + b * xb];
 }
+#endif

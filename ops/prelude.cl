@@ -5,7 +5,9 @@
  *   LDV(w, p, i), STV(w, p, i, v) elements i .. i + w - 1 as a vector of w = 2, 4, 8, 16 (no alignment needed)
  *   CV(w)                        the vector type of C
  *   NORNI_V                      width for which the vector forms of the helper functions are made (default 1: none)
- * 16-bit floats are computed in float. Sums that need more precision use ACC (double for double, else float). */
+ *   NORNI_ONLY, K_name           set by norn: of a file's kernels only those that are launched are compiled; each stands
+ *                                between "#if !defined(NORNI_ONLY) || defined(K_name)" and "#endif"
+ * 16-bit floats are computed in float. */
 #if defined(T_F64) || defined(NORNI_F64)
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #endif
