@@ -159,13 +159,13 @@ static norn_status put_unknown(norni_exporter *x, norni_str *out, const norn_nod
     norni_str text = {0};
     size_t own;
     int file_opset = norn_model_opset(x->model);
-    bool standard = !node->domain || !*node->domain;
-    if (standard && x->opset != file_opset && strcmp(node->type, "Constant"))
+    bool standard = !node->domain || !*node->domain, subgraph;
+    NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
+    if ((standard ? strcmp(node->type, "Constant") != 0 : subgraph) && x->opset != file_opset)
         return norni_fail(NORN_UNSUPPORTED,
                           "node '%s' %s: norn does not have this operator and cannot say it in opset %d (wanted %d, that "
                           "of the file it came from)",
                           node->name ? node->name : "", node->type, x->opset, file_opset);
-    NORNI_TRY(norni_export_captures(x, node, &c, &own));
     NORNI_TRY(put_captured(x, out, node, &c, own, aliases));
     norn_status s = put_names(x, &text, 1, (int)own, node->in);
     if (s == NORN_OK)
