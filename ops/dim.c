@@ -4,7 +4,9 @@
  * normal form and interned, so that two sizes are known to be equal exactly when their numbers are. What
  * grows past the limits below becomes an unknown: less precise, never wrong. */
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "ops/ir.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,9 +29,16 @@ typedef struct {
     int depth;
 } atom;
 
+/* Finds by hash: slots hold an index + 1 into a list, 0 where free. */
+typedef struct {
+    uint32_t *slots;
+    size_t n, cap; /* cap: a power of two */
+} lookup_table;
+
 struct norni_dim_table {
     NORNI_VEC(atom) atoms;
-    NORNI_VEC(poly *) polys;
+    NORNI_VEC(poly *) polys; /* each as long as its terms need */
+    lookup_table by_atom, by_poly;
 };
 
 void norni_dims_free(norni_dim_table *t) {
@@ -39,6 +48,8 @@ void norni_dims_free(norni_dim_table *t) {
         norni_free(t->polys.v[i]);
     norni_vec_free(&t->polys);
     norni_vec_free(&t->atoms);
+    norni_free(t->by_atom.slots);
+    norni_free(t->by_poly.slots);
     norni_free(t);
 }
 
@@ -56,8 +67,11 @@ static void load(const norn_graph *g, norni_dim d, poly *p) {
     if (d >= 0) {
         p->n = d != 0;
         p->t[0] = (term){.coef = d};
-    } else
-        *p = *poly_of(g, d);
+    } else {
+        const poly *from = poly_of(g, d);
+        p->n = from->n;
+        memcpy(p->t, from->t, (size_t)from->n * sizeof *p->t);
+    }
 }
 
 static int compare_terms(const term *a, const term *b) {
@@ -97,6 +111,51 @@ static bool add_term(poly *p, term t) {
     return true;
 }
 
+static uint64_t poly_hash(const poly *p) {
+    uint64_t h = norni_hash_u64(1, (uint64_t)p->n);
+    for (int i = 0; i < p->n; i++) {
+        h = norni_hash_u64(h, (uint64_t)p->t[i].coef);
+        for (int k = 0; k < p->t[i].n; k++)
+            h = norni_hash_u64(h, (uint64_t)p->t[i].atoms[k]);
+        h = norni_hash_u64(h, (uint64_t)p->t[i].n);
+    }
+    return h;
+}
+
+static uint64_t atom_hash(const atom *a) {
+    if (a->kind == ATOM_NAME)
+        return norni_hash_str(2, a->name);
+    return norni_hash_u64(norni_hash_u64(3, (uint64_t)a->num), (uint64_t)a->den);
+}
+
+/* Room for one more; `hash` gives the hash of entry i. */
+static bool lookup_room(lookup_table *l, const norni_dim_table *t, uint64_t (*hash)(const norni_dim_table *, size_t)) {
+    if (l->n * 2 < l->cap)
+        return true;
+    size_t cap = l->cap ? l->cap * 2 : 64;
+    uint32_t *slots = norni_alloc_array(cap, sizeof *slots);
+    if (!slots)
+        return false;
+    for (size_t i = 0; i < l->cap; i++)
+        if (l->slots[i]) {
+            size_t at = (size_t)hash(t, l->slots[i] - 1) & (cap - 1);
+            while (slots[at])
+                at = (at + 1) & (cap - 1);
+            slots[at] = l->slots[i];
+        }
+    norni_free(l->slots);
+    l->slots = slots;
+    l->cap = cap;
+    return true;
+}
+
+static uint64_t hash_of_poly(const norni_dim_table *t, size_t i) {
+    return poly_hash(t->polys.v[i]);
+}
+static uint64_t hash_of_atom(const norni_dim_table *t, size_t i) {
+    return atom_hash(&t->atoms.v[i]);
+}
+
 static bool poly_equal(const poly *a, const poly *b) {
     if (a->n != b->n)
         return false;
@@ -112,41 +171,58 @@ static norni_dim intern(norn_graph *g, const poly *p) {
     if (p->n == 1 && p->t[0].n == 0 && p->t[0].coef >= 0)
         return p->t[0].coef;
     norni_dim_table *t = table(g);
-    if (!t)
+    if (!t || !lookup_room(&t->by_poly, t, hash_of_poly))
         goto nomem;
-    for (size_t i = 0; i < t->polys.n; i++)
-        if (poly_equal(t->polys.v[i], p))
-            return -(norni_dim)i - 1;
-    poly *copy = norni_alloc(sizeof *copy);
+    lookup_table *l = &t->by_poly;
+    size_t at = (size_t)poly_hash(p) & (l->cap - 1), bytes = offsetof(poly, t) + (size_t)p->n * sizeof *p->t;
+    for (; l->slots[at]; at = (at + 1) & (l->cap - 1))
+        if (poly_equal(t->polys.v[l->slots[at] - 1], p))
+            return -(norni_dim)l->slots[at];
+    poly *copy = t->polys.n < UINT32_MAX ? norni_alloc(bytes) : NULL;
     if (!copy || !NORNI_PUSH(&t->polys, copy)) {
         norni_free(copy);
         goto nomem;
     }
-    *copy = *p;
+    memcpy(copy, p, bytes);
+    l->slots[at] = (uint32_t)t->polys.n;
+    l->n++;
     return -(norni_dim)t->polys.n;
 nomem:
     norni_graph_failed(g, norni_nomem());
     return 1; /* the graph has failed: any size will do */
 }
 
+static bool atom_equal(const atom *a, const atom *b) {
+    return a->kind == b->kind &&
+           (a->kind == ATOM_NAME ? !strcmp(a->name, b->name) : a->num == b->num && a->den == b->den);
+}
+
 static norni_dim intern_atom(norn_graph *g, atom a) {
     norni_dim_table *t = table(g);
-    size_t i = 0;
-    if (t && a.kind != ATOM_UNKNOWN)
-        for (; i < t->atoms.n; i++) {
-            const atom *b = &t->atoms.v[i];
-            if (b->kind == a.kind &&
-                (a.kind == ATOM_NAME ? !strcmp(a.name, b->name) : a.num == b->num && a.den == b->den))
+    if (!t || t->atoms.n >= INT32_MAX || !lookup_room(&t->by_atom, t, hash_of_atom))
+        goto nomem;
+    lookup_table *l = &t->by_atom;
+    size_t i = t->atoms.n, at = (size_t)atom_hash(&a) & (l->cap - 1);
+    if (a.kind != ATOM_UNKNOWN) { /* an unknown one equals no other */
+        for (; l->slots[at]; at = (at + 1) & (l->cap - 1))
+            if (atom_equal(&t->atoms.v[l->slots[at] - 1], &a))
                 break;
+        if (l->slots[at])
+            i = l->slots[at] - 1;
+    }
+    if (i == t->atoms.n) {
+        if (!NORNI_PUSH(&t->atoms, a))
+            goto nomem;
+        if (a.kind != ATOM_UNKNOWN) {
+            l->slots[at] = (uint32_t)t->atoms.n;
+            l->n++;
         }
-    else
-        i = t ? t->atoms.n : 0;
-    if (!t || (i == t->atoms.n && !NORNI_PUSH(&t->atoms, a))) {
-        norni_graph_failed(g, norni_nomem());
-        return 1;
     }
     poly p = {.n = 1, .t = {{.coef = 1, .n = 1, .atoms = {(int)i}}}};
     return intern(g, &p);
+nomem:
+    norni_graph_failed(g, norni_nomem());
+    return 1;
 }
 
 norni_dim norni_dim_named(norn_graph *g, const char *name) {
