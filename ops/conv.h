@@ -47,5 +47,7 @@ norn_status norni_conv_eval(norni_eval *e);
 /* Adds the sizes as 22 arguments, in the order of CONV_SIZES in the kernel files. */
 void norni_conv_args(norni_emit *e, norni_step *s, const norni_conv *v);
 norn_status norni_emit_conv_reference(norni_emit *e);
+norn_status norni_emit_conv_direct(norni_emit *e); /* Conv; ConvTranspose with stride 1 */
+const char *norni_conv_direct_fits(const norni_fit *f);
 
 #endif

@@ -118,6 +118,7 @@ static void grad(norni_grad *c) {
 }
 
 static const norni_impl impls[] = {
+    {.name = "direct", .fits = norni_conv_direct_fits, .emit = norni_emit_conv_direct, .epilogue = true},
     {.name = "reference", .emit = norni_emit_conv_reference, .epilogue = true},
     {0},
 };
