@@ -51,7 +51,7 @@ typedef struct {
     float def_float;
     const char *const *words; /* ENUM: the legal strings, NULL-terminated */
     int64_t lo, hi;           /* INT, INTS: legal range when lo < hi */
-    int since;                /* first opset version that has it; 0: as old as the operator */
+    int since; /* first opset version that has it, or that NORNI_ATTR_OLD does not have; 0: says nothing */
 } norni_attr;
 
 /* Tables are written with these; `s` is the struct, `f` the field, which bears the attribute's name. */

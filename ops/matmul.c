@@ -252,10 +252,12 @@ const norn_op norni_op_MatMul = {
 typedef struct {
     float alpha, beta;
     int64_t transA, transB;
+    int64_t broadcast; /* before opset 7: C broadcast on request only */
 } gemm_attrs;
 static const norni_attr gemm_table[] = {
     NORNI_A_FLOAT(gemm_attrs, alpha, 1), NORNI_A_FLOAT(gemm_attrs, beta, 1),
-    NORNI_A_INT(gemm_attrs, transA, 0), NORNI_A_INT(gemm_attrs, transB, 0), NORNI_A_END};
+    NORNI_A_INT(gemm_attrs, transA, 0), NORNI_A_INT(gemm_attrs, transB, 0),
+    NORNI_A(gemm_attrs, broadcast, INT, .flags = NORNI_ATTR_OLD, .since = 7), NORNI_A_END};
 
 static norn_status infer_gemm(norni_infer *c) {
     const gemm_attrs *at = c->attrs;
@@ -402,6 +404,8 @@ static const norni_impl gemm_impls[] = {
 /* Before opset 11 there always is a C. */
 static norn_status lower_gemm(norni_adapt *a) {
     norn_node *n = a->node;
+    if (a->version < 7)
+        ((gemm_attrs *)n->attrs)->broadcast = 1;
     if (a->version >= 11 || (n->n_in > 2 && n->in[2]))
         return NORN_OK;
     n->in[2] = norni_fill_const(a->g, &(norni_type){.dtype = n->in[0]->type.dtype, .rank = 1, .dims = {1}}, 0);
@@ -412,7 +416,7 @@ static norn_status lower_gemm(norni_adapt *a) {
 const norn_op norni_op_Gemm = {
     .domain = "",
     .name = "Gemm",
-    .versions = (const int[]){7, 9, 11, 13, 0},
+    .versions = (const int[]){1, 6, 7, 9, 11, 13, 0},
     .doc = "alpha A' B' + beta C, with A and B transposed on request and C broadcast",
     .inputs =
         (const norni_param[]){{"A", 0, TYPES, 'T'}, {"B", 0, TYPES, 'T'}, {"C", NORNI_OPT, TYPES, 'T'}, {0}},

@@ -50,11 +50,83 @@ static norn_status infer_first(norni_infer *c) {
     ROW(id, .inputs = PARAMS({"a", 0, types, 'T'}, {"b", 0, types, 'T'}),                                    \
         .outputs = PARAMS({"C", 0, NORNI_BOOLS, 0}), .grad = norni_no_gradient, __VA_ARGS__)
 
+/* Before opset 7 the second input broadcast on request only, and from any axis of the first. */
+typedef struct {
+    int64_t axis, broadcast;
+    norni_ints consumed_inputs; /* before opset 6: says nothing about the result */
+} old_binary_attrs;
+static const norni_attr old_binary_table[] = {
+    NORNI_A(old_binary_attrs, axis, INT, .flags = NORNI_ATTR_OLD, .since = 7),
+    NORNI_A(old_binary_attrs, broadcast, INT, .flags = NORNI_ATTR_OLD, .since = 7),
+    NORNI_A(old_binary_attrs, consumed_inputs, INTS, .flags = NORNI_ATTR_OLD, .since = 6), NORNI_A_END};
+
+/* v with n sizes 1 behind its last. */
+static norn_value *ones_behind(norn_graph *g, norn_value *v, int n) {
+    int64_t axes[NORN_MAX_RANK];
+    for (int i = 0; i < n; i++)
+        axes[i] = v->type.rank + i;
+    return n ? NORNI_OP2(g, v, norni_i64_const(g, n, axes), "Unsqueeze") : v;
+}
+
+static norn_status raise_old_binary(norni_adapt *a) {
+    norn_node *node = a->node;
+    const old_binary_attrs *at = node->attrs;
+    if (a->version >= 7 || at->broadcast != 1 || at->axis == NORNI_NO_INT || node->n_in != 2 || !node->in[0] ||
+        !node->in[1])
+        return NORN_OK;
+    int x = node->in[0]->type.rank, b = node->in[1]->type.rank;
+    int64_t axis = at->axis < 0 ? at->axis + x : at->axis;
+    if (x < 0 || b < 0)
+        return norni_fail(NORN_UNSUPPORTED, "broadcast from axis %lld of data whose rank is not known",
+                          (long long)at->axis);
+    if (axis < 0 || axis > x - b)
+        return norni_fail(NORN_SHAPE, "axis %lld (wanted 0 to %d for ranks %d and %d)", (long long)at->axis, x - b, x, b);
+    node->in[1] = ones_behind(a->g, node->in[1], x - (int)axis - b);
+    return a->g->status;
+}
+
+/* The value that ones_behind was made from, else v. */
+static norn_value *without_ones_behind(norn_value *v) {
+    const norn_node *p = v->producer;
+    int64_t axes[NORN_MAX_RANK];
+    int n;
+    if (!p || strcmp(p->op->name, "Unsqueeze") || p->n_in != 2 || !p->in[0] || !p->in[1] || p->in[0]->type.rank < 0 ||
+        !norni_value_ints(p->in[1], axes, NORN_MAX_RANK, &n))
+        return v;
+    for (int i = 0; i < n; i++)
+        if (axes[i] != p->in[0]->type.rank + i)
+            return v;
+    return p->in[0];
+}
+
+static norn_status lower_old_binary(norni_adapt *a) {
+    norn_node *node = a->node;
+    old_binary_attrs *at = node->attrs;
+    if (a->version >= 7 || norni_type_equal(&node->in[0]->type, &node->in[1]->type))
+        return NORN_OK;
+    const norni_type *x = &node->in[0]->type, *b = &node->in[1]->type;
+    norn_value *part = without_ones_behind(node->in[1]);
+    int from = x->rank < 0 || b->rank < 0 ? -1 : x->rank - b->rank;
+    bool fits = from >= 0;
+    for (int i = 0; fits && i < part->type.rank; i++)
+        fits = part->type.dims[i] == x->dims[from + i];
+    if (!fits && !(norni_type_static(b) && norni_type_elems(b) == 1))
+        return norni_fail(NORN_UNSUPPORTED, "the second input is no part of the first one's shape (wanted opset 7)");
+    at->broadcast = 1;
+    if (part != node->in[1])
+        at->axis = from;
+    node->in[1] = part;
+    return NORN_OK;
+}
+#define OLD_BINARY                                                                                           \
+    .attrs_bytes = sizeof(old_binary_attrs), .attrs = old_binary_table, .raise = raise_old_binary,           \
+    .lower = lower_old_binary
+
 /* ---- Arithmetic. */
-BINARY(Add, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a + b", .expr = "a + b", GRAD("dy", "dy"));
-BINARY(Sub, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a - b", .expr = "a - b", GRAD("dy", "-dy"));
-BINARY(Mul, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a * b", .expr = "a * b", GRAD("dy * b", "dy * a"));
-BINARY(Div, NORNI_NUMBERS, VERSIONS(7, 13, 14), .doc = "a / b; integers truncate, and x / 0 is 0",
+BINARY(Add, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a + b", .expr = "a + b", GRAD("dy", "dy"));
+BINARY(Sub, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a - b", .expr = "a - b", GRAD("dy", "-dy"));
+BINARY(Mul, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a * b", .expr = "a * b", GRAD("dy * b", "dy * a"));
+BINARY(Div, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a / b; integers truncate, and x / 0 is 0",
        .expr = "a / b", GRAD("dy / b", "-(dy * y / b)"));
 UNARY(Neg, NORNI_FLOATS | NORNI_SIGNED, VERSIONS(6, 13), .doc = "-x", .expr = "-x", GRAD("-dy"));
 UNARY(Abs, NORNI_NUMBERS, VERSIONS(6, 13), .doc = "|x|", .expr = "abs(x)", GRAD("dy * sign(x)"));
@@ -106,7 +178,7 @@ static void grad_pow(norni_grad *c) {
 }
 #define POW_TYPES (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
 ROW(Pow, .inputs = PARAMS({"a", 0, POW_TYPES, 'T'}, {"b", 0, NORNI_NUMBERS, 0}),
-    .outputs = PARAMS({"C", 0, POW_TYPES, 'T'}), VERSIONS(7, 12, 13, 15),
+    .outputs = PARAMS({"C", 0, POW_TYPES, 'T'}), VERSIONS(1, 7, 12, 13, 15), OLD_BINARY,
     .doc = "a to the power b, in the type of a", .expr = "a ** b", .grad = grad_pow, .lo = 0.3, .hi = 2,
     CASES("Pow(float[3,4], float[3,4])", "Pow(float[3,4], float[])", "Pow(float[5], int64[5])",
           "Pow(int32[6], int32[6]{0,1,2,3,4,5})", "Pow(float[37], float[]{2})",
@@ -216,10 +288,25 @@ UNARY(Gelu, NORNI_FLOATS, VERSIONS(20), .doc = "x times the normal distribution 
       .expr = "0.5 * x * (1 + erf(x * 0.7071067811865476))", .expr_of = gelu_expr, .grad = grad_gelu,
       CASES("Gelu<approximate=\"tanh\">(float[3,17])"));
 
+/* Before opset 7 a slope [C] was one for each channel. */
+static norn_status raise_prelu(norni_adapt *a) {
+    norn_node *n = a->node;
+    if (a->version >= 7 || n->n_in != 2 || !n->in[0] || !n->in[1] || n->in[1]->type.rank != 1 ||
+        n->in[1]->type.dims[0] == 1 || n->in[0]->type.rank < 3)
+        return NORN_OK;
+    n->in[1] = ones_behind(a->g, n->in[1], n->in[0]->type.rank - 2);
+    return a->g->status;
+}
+static norn_status lower_prelu(norni_adapt *a) {
+    if (a->version < 7)
+        a->node->in[1] = without_ones_behind(a->node->in[1]);
+    return NORN_OK;
+}
 #define PRELU_TYPES                                                                                          \
     (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64))
 ROW(PRelu, .inputs = PARAMS({"x", 0, PRELU_TYPES, 'T'}, {"slope", 0, PRELU_TYPES, 'T'}),
-    .outputs = PARAMS({"Y", 0, PRELU_TYPES, 'T'}), VERSIONS(7, 9, 16),
+    .outputs = PARAMS({"Y", 0, PRELU_TYPES, 'T'}), VERSIONS(6, 7, 9, 16), .raise = raise_prelu,
+    .lower = lower_prelu,
     .doc = "x where x >= 0, else slope x", .expr = "where(x < 0, slope * x, x)",
     GRAD("where(x > 0, dy, slope * dy)", "where(x > 0, 0, x * dy)"),
     CASES("PRelu(float[2,3,5], float[3,1])", "PRelu(float[4], float[1])"));
@@ -328,7 +415,7 @@ FOLD(Min, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "smallest of the inputs;
      CASES("Min(float[3,5], float[3,1], float[5])", "Min(float[7])", "Min(uint8[5], uint8[5])"));
 
 /* ---- Comparisons and logic. */
-COMPARE(Less, NORNI_NUMBERS, VERSIONS(7, 9, 13), .doc = "a < b", .expr = "a < b");
+COMPARE(Less, NORNI_NUMBERS, OLD_BINARY, VERSIONS(1, 7, 9, 13), .doc = "a < b", .expr = "a < b");
 /* Before opset 12. */
 static norn_status expand_or_equal(norn_graph *g, const norn_node *node, norn_value **out) {
     bool less = !strcmp(node->op->name, "LessOrEqual");
@@ -338,13 +425,13 @@ static norn_status expand_or_equal(norn_graph *g, const norn_node *node, norn_va
 }
 COMPARE(LessOrEqual, NORNI_NUMBERS, VERSIONS(12, 16), .doc = "a <= b", .expr = "a <= b",
         .expand = expand_or_equal);
-COMPARE(Greater, NORNI_NUMBERS, VERSIONS(7, 9, 13), .doc = "a > b", .expr = "a > b");
+COMPARE(Greater, NORNI_NUMBERS, OLD_BINARY, VERSIONS(1, 7, 9, 13), .doc = "a > b", .expr = "a > b");
 COMPARE(GreaterOrEqual, NORNI_NUMBERS, VERSIONS(12, 16), .doc = "a >= b", .expr = "a >= b",
         .expand = expand_or_equal);
-COMPARE(Equal, NORNI_ANY, VERSIONS(7, 11, 13, 19), .doc = "a = b", .expr = "a == b");
-COMPARE(And, NORNI_BOOLS, VERSIONS(7), .doc = "a and b", .expr = "a and b");
-COMPARE(Or, NORNI_BOOLS, VERSIONS(7), .doc = "a or b", .expr = "a or b");
-COMPARE(Xor, NORNI_BOOLS, VERSIONS(7), .doc = "either, not both", .expr = "a != b");
+COMPARE(Equal, NORNI_ANY, OLD_BINARY, VERSIONS(1, 7, 11, 13, 19), .doc = "a = b", .expr = "a == b");
+COMPARE(And, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "a and b", .expr = "a and b");
+COMPARE(Or, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "a or b", .expr = "a or b");
+COMPARE(Xor, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "either, not both", .expr = "a != b");
 ROW(Not, .inputs = PARAMS({"x", 0, NORNI_BOOLS, 0}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(1),
     .doc = "not x", .expr = "not x", .grad = norni_no_gradient);
 ROW(IsNaN, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}),

@@ -129,96 +129,144 @@ static norn_status put_known(norni_exporter *x, norni_str *out, const norn_node 
     return norni_export_at(s, node);
 }
 
+/* Second names: the value behind each (p), and the node in front of which it is made (i). */
+typedef struct {
+    norni_table table;
+    NORNI_VEC(const char *) order;
+} alias_list;
+
+/* A second name for a value, made by an Identity in front of node `at`, the first that reads it. Nodes are written
+ * from the last to the first: a later call moves the Identity. */
+static norn_status add_alias(norni_exporter *x, alias_list *aliases, const char *name, norn_value *v, size_t at) {
+    bool fresh;
+    norni_name *taken = norni_table_find(&x->taken, name), *alias = norni_table_add(&aliases->table, name, &fresh);
+    if (!alias || (fresh && !NORNI_PUSH(&aliases->order, name)))
+        return norni_nomem();
+    if ((taken && taken->p && taken->p != v) || (!fresh && alias->p != v))
+        return norni_fail(NORN_UNSUPPORTED, "'%s', which a subgraph reads, is another value now", name);
+    alias->p = v;
+    alias->i = at;
+    return NORN_OK;
+}
+
 /* Values that subgraphs read keep the names that the subgraphs know. */
-static norn_status put_captured(norni_exporter *x, norni_str *out, const norn_node *node, const norni_captures *c,
-                                size_t own, norni_table *aliases) {
+static norn_status put_captured(norni_exporter *x, size_t at, const norni_captures *c, size_t own, alias_list *aliases) {
+    const norn_node *node = x->nodes.v[at];
     for (size_t k = 0; k < c->n; k++) {
         norn_value *v = norni_export_value(x, node->in[own + k]);
         const char *name = v ? norni_export_name(x, v) : NULL;
-        bool fresh;
         if (!name)
-            return v ? norni_nomem() : norni_fail(NORN_INTERNAL, "node '%s': '%s' is gone", node->type, c->v[k]);
+            return v ? norni_nomem() : norni_fail(NORN_INTERNAL, "'%s' is gone", c->v[k]);
         NORNI_TRY(norni_export_read(x, v));
-        if (!strcmp(name, c->v[k]))
-            continue;
-        norni_name *taken = norni_table_find(&x->taken, c->v[k]), *alias = norni_table_add(aliases, c->v[k], &fresh);
-        if (!alias)
-            return norni_nomem();
-        if ((taken && taken->p && taken->p != v) || (!fresh && alias->p != v))
-            return norni_fail(NORN_UNSUPPORTED, "node '%s' %s: its subgraphs read '%s', which is another value now",
-                              node->name ? node->name : "", node->type, c->v[k]);
-        alias->p = v;
-        if (fresh)
-            NORNI_TRY(put_identity(x, out, v, c->v[k]));
+        if (strcmp(name, c->v[k]))
+            NORNI_TRY(add_alias(x, aliases, c->v[k], v, at));
     }
     return NORN_OK;
 }
 
-static norn_status put_unknown(norni_exporter *x, norni_str *out, const norn_node *node, norni_table *aliases) {
+static norn_status unknown_text(norni_exporter *x, norni_str *text, size_t at, alias_list *aliases) {
+    const norn_node *node = x->nodes.v[at];
     norni_captures c;
-    norni_str text = {0};
     size_t own;
     int file_opset = norn_model_opset(x->model);
     bool standard = !node->domain || !*node->domain, subgraph;
     NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
     if ((standard ? strcmp(node->type, "Constant") != 0 : subgraph) && x->opset != file_opset)
         return norni_fail(NORN_UNSUPPORTED,
-                          "node '%s' %s: norn does not have this operator and cannot say it in opset %d (wanted %d, that "
-                          "of the file it came from)",
-                          node->name ? node->name : "", node->type, x->opset, file_opset);
-    NORNI_TRY(put_captured(x, out, node, &c, own, aliases));
-    norn_status s = put_names(x, &text, 1, (int)own, node->in);
-    if (s == NORN_OK)
-        s = put_names(x, &text, 2, node->n_out, node->out);
-    if (node->extra.bytes) {
-        const uint8_t *p = node->extra.data, *end = p + node->extra.bytes;
-        norni_wire_field f;
-        while (norni_wire_next(&p, end, &f))
-            if (f.number > 2)
-                norni_str_addn(&text, (const char *)f.start, (size_t)(p - f.start));
-    } else {
-        norni_wire_put_string(&text, 3, node->name);
-        norni_wire_put_string(&text, 4, node->type);
-        norni_wire_put_string(&text, 7, standard ? NULL : node->domain);
+                          "norn does not have this operator and cannot say it in opset %d (wanted %d, that of the file it "
+                          "came from)",
+                          x->opset, file_opset);
+    NORNI_TRY(put_captured(x, at, &c, own, aliases));
+    NORNI_TRY(put_names(x, text, 1, (int)own, node->in));
+    NORNI_TRY(put_names(x, text, 2, node->n_out, node->out));
+    if (!node->extra.bytes) {
+        norni_wire_put_string(text, 3, node->name);
+        norni_wire_put_string(text, 4, node->type);
+        norni_wire_put_string(text, 7, standard ? NULL : node->domain);
+        return NORN_OK;
     }
+    const uint8_t *p = node->extra.data, *end = p + node->extra.bytes;
+    norni_wire_field f;
+    while (norni_wire_next(&p, end, &f))
+        if (f.number > 2)
+            norni_str_addn(text, (const char *)f.start, (size_t)(p - f.start));
+    return NORN_OK;
+}
+
+static norn_status put_unknown(norni_exporter *x, norni_str *out, size_t at, alias_list *aliases) {
+    norni_str text = {0};
+    norn_status s = norni_export_at(unknown_text(x, &text, at, aliases), x->nodes.v[at]);
     if (s == NORN_OK)
         norni_wire_put_message(out, 1, &text);
     norni_str_free(&text);
     return s;
 }
 
-static norn_status put_outputs(norni_exporter *x, norni_str *out, norni_table *aliases) {
+/* Names of outputs that are not the name of the value behind them. */
+static norn_status put_outputs(norni_exporter *x, alias_list *aliases) {
     for (size_t i = 0; i < x->g->outputs.n; i++) {
         const norni_output *o = &x->g->outputs.v[i];
         norn_value *v = norni_export_value(x, o->value);
         const char *name = norni_export_name(x, v);
-        bool fresh;
         if (!name)
             return norni_nomem();
         NORNI_TRY(norni_export_read(x, v));
-        if (!strcmp(name, o->name))
-            continue;
-        norni_name *alias = norni_table_add(aliases, o->name, &fresh);
-        if (!alias)
-            return norni_nomem();
-        if (!fresh && alias->p != v)
-            return norni_fail(NORN_UNSUPPORTED, "output '%s': a subgraph reads another value of this name", o->name);
-        if (fresh)
-            NORNI_TRY(put_identity(x, out, v, o->name));
+        if (strcmp(name, o->name))
+            NORNI_TRY(norni_prefix(add_alias(x, aliases, o->name, v, x->nodes.n), "output '%s'", o->name));
     }
     return NORN_OK;
 }
 
-norn_status norni_export_nodes(norni_exporter *x, norni_str *out) {
-    norni_table aliases = {0};
-    norn_status s = NORN_OK;
-    for (size_t i = 0; i < x->nodes.n && s == NORN_OK; i++) {
-        const norn_node *node = x->nodes.v[i];
-        s = node->op == &norni_op_unknown ? put_unknown(x, out, node, &aliases) : put_known(x, out, node);
+/* True for a node that somebody read before others took their older forms, and nobody reads now. */
+static bool is_idle(const norni_exporter *x, const norn_node *node) {
+    bool needed = false;
+    for (int k = 0; k < node->n_out; k++) {
+        const norn_value *v = node->out[k];
+        if (v && (size_t)v->id < x->read.n && x->read.v[v->id])
+            return false;
+        needed |= v && (size_t)v->id < x->needed.n && x->needed.v[v->id];
     }
-    if (s == NORN_OK)
-        s = put_outputs(x, out, &aliases);
-    norni_table_free(&aliases);
+    return needed;
+}
+
+/* The texts in order, each behind the Identities that belong in front of it. */
+static norn_status join(norni_exporter *x, norni_str *out, norni_str *texts, const alias_list *aliases) {
+    norn_status s = NORN_OK;
+    norni_str *before = norni_arena_array(x->arena, x->nodes.n + 1, sizeof *before);
+    for (size_t i = 0; before && i < aliases->order.n && s == NORN_OK; i++) {
+        const norni_name *n = norni_table_find(&aliases->table, aliases->order.v[i]);
+        s = put_identity(x, &before[n->i], n->p, n->name);
+    }
+    for (size_t i = 0; i <= x->nodes.n; i++) {
+        norni_str *parts[] = {before ? &before[i] : NULL, i < x->nodes.n ? &texts[i] : NULL};
+        for (int k = 0; k < 2; k++)
+            if (parts[k]) {
+                norni_str_addn(out, parts[k]->s, parts[k]->n);
+                out->failed |= parts[k]->failed;
+                norni_str_free(parts[k]);
+            }
+    }
+    return before ? s : norni_nomem();
+}
+
+/* From the last node to the first, so that it is known who is read. */
+norn_status norni_export_nodes(norni_exporter *x, norni_str *out) {
+    alias_list aliases = {0};
+    norni_str *texts = norni_arena_array(x->arena, x->nodes.n, sizeof *texts);
+    if (!texts)
+        return norni_nomem();
+    norn_status s = put_outputs(x, &aliases);
+    for (size_t i = x->nodes.n; i-- > 0 && s == NORN_OK;) {
+        const norn_node *node = x->nodes.v[i];
+        if (node->op == &norni_op_unknown)
+            s = put_unknown(x, &texts[i], i, &aliases);
+        else if (!is_idle(x, node))
+            s = put_known(x, &texts[i], node);
+    }
+    norn_status joined = join(x, out, texts, &aliases);
+    norni_table_free(&aliases.table);
+    norni_vec_free(&aliases.order);
+    s = s == NORN_OK ? joined : s;
     return s == NORN_OK && out->failed ? norni_nomem() : s;
 }
 

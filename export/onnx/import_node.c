@@ -131,7 +131,10 @@ static norn_status import_attrs(norni_scope *sc, const norni_pb_node *n, const n
         uint64_t bit = (uint64_t)1 << (known - op->attrs);
         if (seen & bit)
             return norni_fail(NORN_PARSE, "%s %s: attribute '%s' is given twice", where, op->name, name);
-        if (known->since > opset)
+        if (known->flags & NORNI_ATTR_OLD && known->since && known->since <= opset)
+            return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (opset %d took it away)", where, op->name, name,
+                              opset, known->since);
+        if (!(known->flags & NORNI_ATTR_OLD) && known->since > opset)
             return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (it is new in opset %d)", where, op->name, name,
                               opset, known->since);
         seen |= bit;

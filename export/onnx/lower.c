@@ -69,7 +69,7 @@ static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_m
 static norn_status check_form(norni_exporter *x, const norn_node *low) {
     for (const norni_attr *a = low->op->attrs; a && a->name; a++) {
         norni_attr_value v;
-        if (a->since > x->opset && norni_attr_get(a, low->attrs, &v))
+        if (!(a->flags & NORNI_ATTR_OLD) && a->since > x->opset && norni_attr_get(a, low->attrs, &v))
             return norni_fail(NORN_UNSUPPORTED, "attribute '%s' is new in opset %d (wanted opset %d)", a->name, a->since,
                               x->opset);
     }

@@ -302,8 +302,8 @@ static void test_types(void **state) {
 static void test_unknown(void **state) {
     norn_model *m = load("capture");
     FAILS(refuse_opset(m, 13), NORN_UNSUPPORTED,
-          "export: node 'choose' If: norn does not have this operator and cannot say it in opset 13 (wanted 17, that of "
-          "the file it came from)");
+          "export: node 'choose' If(bool[], float[2,3], float[2,3], bool[]): norn does not have this operator and cannot say "
+          "it in opset 13 (wanted 17, that of the file it came from)");
     WORKS(refuse_opset(m, 17));
     norn_model_free(m);
     m = load("sizes"); /* one of another domain is not concerned */
@@ -323,6 +323,15 @@ static void test_captured_names(void **state) {
     assert_nodes(&out, "Relu(x)->renamed Identity(renamed)->outer If(go)->y");
     close_written(&out);
     norn_model_free(m);
+    m = load("capture_twice"); /* the second name is there before its first reader */
+    value_of(m, "outer")->name = "renamed";
+    value_of(m, "p")->name = "first";
+    WORKS(norn_graph_output(m->graph, "renamed", value_of(m, "renamed")));
+    WORKS(norn_graph_output(m->graph, "first", value_of(m, "first")));
+    out = export_of(m, NULL);
+    assert_nodes(&out, "Relu(x)->renamed Identity(renamed)->outer If(go)->first Identity(first)->p If(go)->q");
+    close_written(&out);
+    norn_model_free(m);
     m = load("capture"); /* names within the subgraphs are not taken for something else */
     value_of(m, "outer")->name = NULL;
     norn_value *shift = norn_neg(m->graph, value_of(m, "x"));
@@ -335,7 +344,7 @@ static void test_captured_names(void **state) {
 }
 
 /* ---- Files. */
-static const char *const files[] = {"function_in_subgraph", "capture",  "everything", "external",    "functions", "functions_kept", "lies",
+static const char *const files[] = {"function_in_subgraph", "capture_twice", "capture",  "everything", "external",    "functions", "functions_kept", "lies",
                                     "new_ops",  "old_ir3",    "optional",    "sequences", "sizes",          "sparse",
                                     "squeeze9", "strings",    "passthrough", "tensors",   "unsorted"};
 /* Functions that are still called stay, also when only a subgraph calls them. */

@@ -178,6 +178,17 @@ def capture():
          [numpy_helper.from_array(np.full((2, 3), 3, np.float32), 'w')])
 
 
+def capture_twice():
+    def branch(name, op, x):
+        return h.make_graph([node(op, [x], [name + '_y'])], name, [], [value(name + '_y')])
+    save('capture_twice', [node('Relu', ['x'], ['outer']),
+                           node('If', ['go'], ['p'], then_branch=branch('a', 'Neg', 'outer'),
+                                else_branch=branch('b', 'Abs', 'outer')),
+                           node('If', ['go'], ['q'], then_branch=branch('c', 'Exp', 'p'),
+                                else_branch=branch('d', 'Neg', 'outer'))],
+         [value('x'), value('go', T.BOOL, ())], [value('q')])
+
+
 # ---- Functions.
 def functions():
     def attr_ref(n, name, ref, kind):
@@ -284,6 +295,6 @@ def pb():
 
 
 if __name__ == '__main__':
-    for make in (everything, tensors, sparse, external, capture, functions, function_in_subgraph, old, strings, sequences, order, optional,
+    for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, order, optional,
                  new_ops, pb):
         make()
