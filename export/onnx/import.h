@@ -98,7 +98,7 @@ norn_status norni_import_constant(norni_scope *sc, const norni_pb_node *n, const
 /* ---- Operators as older opsets have them. The node is not in the graph yet; attributes are in the arena `scratch`, and
  * there is room for NORNI_RAISE_ROOM more inputs. */
 enum { NORNI_RAISE_ROOM = 8 };
-norn_status norni_raise(norni_importer *imp, norni_adapt *a, int version);
+norn_status norni_raise(norni_adapt *a, int version);
 
 /* ---- Functions. */
 norn_status norni_functions_init(norni_importer *imp);

@@ -153,7 +153,7 @@ static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_nod
                      .node = node,
                      .out = out,
                      .wanted = wanted_outputs(n)};
-    norn_status s = norni_raise(imp, &a, version);
+    norn_status s = norni_raise(&a, version);
     if (s == NORN_OK)
         s = norn_graph_status(g);
     if (s == NORN_OK && !a.replaced) {

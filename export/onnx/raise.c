@@ -57,13 +57,12 @@ static norn_status to_input(norni_adapt *a, const norni_moved *m) {
     return NORN_OK;
 }
 
-norn_status norni_raise(norni_importer *imp, norni_adapt *a, int version) {
-    (void)imp;
+norn_status norni_raise(norni_adapt *a, int version) {
     const norn_op *op = a->node->op;
     for (const norni_moved *m = op->moved; m && m->attr; m++)
         NORNI_TRY(to_input(a, m));
     if (op->raise && version < norni_op_since(op))
-        NORNI_TRY(op->raise(a));
+        NORNI_TRY(norni_prefix(op->raise(a), "%s", op->name));
     for (const norni_attr *t = op->attrs; t && t->name; t++)
         if (t->flags & NORNI_ATTR_OLD)
             norni_attr_reset(t, a->node->attrs);

@@ -204,6 +204,45 @@ static void test_raise(void **state) {
     norn_model_free(m);
 }
 
+/* Before opset 7 the second input broadcast from any axis. */
+static void test_old_broadcast(void **state) {
+    norn_model *m, *back;
+    builder b = build(6);
+    b.ir = 3;
+    norni_str a = attr_int("broadcast", 1), axis = attr_int("axis", 1);
+    norni_str_addn(&a, axis.s, axis.n);
+    norni_str_free(&axis);
+    INPUT(&b, "x", 2, 3, 4);
+    INPUT(&b, "v", 3);
+    add_named_node(&b, "n", "Add", "x,v", "y", &a);
+    OUTPUT(&b, "y", 2, 3, 4);
+    WORKS(import(&b, &m));
+    assert_ops(m, "Unsqueeze Add");
+    assert_type(m, "y", "float[2,3,4]");
+    WORKS(again(m, NULL, &back)); /* opset 6 again: without the Unsqueeze, which then comes anew */
+    assert_ops(back, "Unsqueeze Add");
+    assert_int_equal(norn_model_opset(back), 6);
+    norn_model_free(back);
+    WORKS(again(m, &(norn_save_options){.opset = 13}, &back));
+    assert_ops(back, "Unsqueeze Add");
+    norn_model_free(back);
+    norn_model_free(m);
+    b = build(6);
+    a = attr_int("broadcast", 1);
+    axis = attr_int("axis", 2);
+    norni_str_addn(&a, axis.s, axis.n);
+    norni_str_free(&axis);
+    INPUT(&b, "x", 2, 3);
+    INPUT(&b, "v", 3);
+    add_named_node(&b, "n", "Add", "x,v", "y", &a);
+    FAILS(import(&b, &m), NORN_SHAPE, "m: node 'n' Add: axis 2 (wanted 0 to 1 for ranks 2 and 1)");
+    b = build(7);
+    a = attr_int("broadcast", 1);
+    INPUT(&b, "x", 3);
+    add_named_node(&b, "n", "Add", "x,x", "y", &a);
+    FAILS(import(&b, &m), NORN_ARG, "m: node 'n' Add: attribute 'broadcast' in opset 7 (opset 7 took it away)");
+}
+
 static void test_raise_errors(void **state) {
     norn_model *m;
     builder b = build(13);
@@ -233,11 +272,11 @@ static void test_raise_errors(void **state) {
     FAILS(import(&b, &m), NORN_PARSE, "Elu: attribute 'alpha' is given twice");
     b = build(6); /* an operator that norn has, but not in this form: kept, and said */
     INPUT(&b, "x", 3);
-    add_node(&b, "Add", "x,x", "y");
+    add_node(&b, "Sin", "x", "y");
     OUTPUT(&b, "y", 3);
     WORKS(import(&b, &m));
     assert_int_equal(norn_model_warning_count(m), 1);
-    assert_string_equal(norn_model_warning_at(m, 0), "node 0 (of 'y') Add: norn does not have it as opset 6 defines it");
+    assert_string_equal(norn_model_warning_at(m, 0), "node 0 (of 'y') Sin: norn does not have it as opset 6 defines it");
     assert_true(m->graph->nodes.v[0]->op == &norni_op_unknown);
     norn_model_free(m);
 }
@@ -622,7 +661,7 @@ int main(void) {
         cmocka_unit_test(test_tensors),        cmocka_unit_test(test_head),
         cmocka_unit_test(test_sparse),         cmocka_unit_test(test_sparse_errors),
         cmocka_unit_test(test_external),       cmocka_unit_test(test_external_errors),
-        cmocka_unit_test(test_raise),          cmocka_unit_test(test_raise_errors),
+        cmocka_unit_test(test_raise),          cmocka_unit_test(test_raise_errors), cmocka_unit_test(test_old_broadcast),
         cmocka_unit_test(test_functions),      cmocka_unit_test(test_function_limits),
         cmocka_unit_test(test_captures),       cmocka_unit_test(test_strings),
         cmocka_unit_test(test_types),          cmocka_unit_test(test_many_warnings),
