@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs norn into a folder of its own, builds the examples against what was installed (find_package, then pkg-config),
+# runs them and looks at what they print. Usage: installed.sh SOURCE BUILD WORK
+set -eu
+source=$1 build=$2 work=$3
+rm -rf "$work"
+mkdir -p "$work"
+cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
+cmake -S "$source/examples/c" -B "$work/examples" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" >"$work/cmake.log"
+cmake --build "$work/examples" >"$work/build.log"
+cd "$work"
+
+says() { # FILE TEXT
+    grep -qF -- "$2" "$1" || {
+        echo "$1 lacks '$2':"
+        cat "$1"
+        exit 1
+    }
+}
+for level in 1_devices 2_tensors 3_operators 4_gradient 5_modules 6_training; do
+    "examples/$level" >"$level.txt" || {
+        echo "$level failed"
+        exit 1
+    }
+    lines=$(wc -l <"$source/examples/c/$level.c")
+    [ "$lines" -le 60 ] || {
+        echo "$level.c has $lines lines (wanted at most 60)"
+        exit 1
+    }
+done
+says 1_devices.txt "1024 bytes there and back: equal"
+says 2_tensors.txt "turned     float[3,2] {1, 0, 2, 0, 3, 0}"
+says 3_operators.txt "leaky relu     = 0.5 -0.2 / 1.5 -0.4"
+says 3_operators.txt "refused: Add(float[2,2], float[3])"
+says 4_gradient.txt "df  (2) = 1.9726"
+says 5_modules.txt "Softmax"
+says 6_training.txt "step 300: mean squared error 0.00"
+test -s modules.onnx
+
+# pkg-config, and the header in C++.
+PKG_CONFIG_PATH=$(dirname "$(find prefix -name norn.pc)")
+export PKG_CONFIG_PATH
+libdir=$(pkg-config --variable=libdir norn)
+cc -std=c11 "$source/examples/c/4_gradient.c" -o by_pkg_config $(pkg-config --cflags --libs norn) -lm -Wl,-rpath,"$libdir"
+./by_pkg_config 2 >pkg.txt
+cmp pkg.txt 4_gradient.txt
+if command -v c++ >/dev/null 2>&1; then
+    printf '#include <norn.h>\nint main() { return norn_version()[0] == 0; }\n' >header.cpp
+    c++ -Wall -Werror header.cpp -o header $(pkg-config --cflags --libs norn) -Wl,-rpath,"$libdir"
+    ./header
+fi

@@ -1,0 +1,1 @@
+void f(void) { clFinish(0); }
