@@ -44,8 +44,8 @@ norn_status norn_model_load(const char *path, const norn_load_options *options, 
     return norni_onnx_load(path, options ? options->memory_limit_bytes : 0, out);
 }
 
-norn_status norn_model_import(const void *data, size_t bytes, const char *name, const norn_load_options *options,
-                              norn_model **out) {
+norn_status norn_model_import(const void *data, size_t bytes, const char *name,
+                              const norn_load_options *options, norn_model **out) {
     return norni_onnx_import(data, bytes, name, options ? options->memory_limit_bytes : 0, out);
 }
 
@@ -53,11 +53,14 @@ norn_status norn_model_save(const norn_model *m, const char *path, const norn_sa
     return norni_onnx_save(m, path, options);
 }
 
-norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data, size_t *bytes) {
+norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
+                              size_t *bytes) {
     return norni_onnx_export(m, options, data, bytes);
 }
 
-norn_graph *norn_model_graph(const norn_model *m) { return m->graph; }
+norn_graph *norn_model_graph(const norn_model *m) {
+    return m->graph;
+}
 
 void norn_model_set_graph(norn_model *m, norn_graph *g) {
     if (g != m->graph)
@@ -72,14 +75,26 @@ int64_t norni_model_opset_of(const norn_model *m, const char *domain) {
     return 0;
 }
 
-int norn_model_opset(const norn_model *m) { return (int)norni_model_opset_of(m, ""); }
-int norn_model_ir_version(const norn_model *m) { return m->ir_version; }
-const char *norn_model_producer(const norn_model *m) { return m->producer ? m->producer : ""; }
-const char *norn_model_producer_version(const norn_model *m) { return m->producer_version ? m->producer_version : ""; }
-const char *norn_model_doc(const norn_model *m) { return m->doc ? m->doc : ""; }
+int norn_model_opset(const norn_model *m) {
+    return (int)norni_model_opset_of(m, "");
+}
+int norn_model_ir_version(const norn_model *m) {
+    return m->ir_version;
+}
+const char *norn_model_producer(const norn_model *m) {
+    return m->producer ? m->producer : "";
+}
+const char *norn_model_producer_version(const norn_model *m) {
+    return m->producer_version ? m->producer_version : "";
+}
+const char *norn_model_doc(const norn_model *m) {
+    return m->doc ? m->doc : "";
+}
 
 /* ---- Metadata. */
-size_t norn_model_metadata_count(const norn_model *m) { return m->metadata.n; }
+size_t norn_model_metadata_count(const norn_model *m) {
+    return m->metadata.n;
+}
 const char *norn_model_metadata_key(const norn_model *m, size_t i) {
     return i < m->metadata.n ? m->metadata.v[i].key : NULL;
 }
@@ -122,7 +137,9 @@ norn_status norn_model_set_metadata(norn_model *m, const char *key, const char *
 }
 
 /* ---- Warnings. */
-size_t norn_model_warning_count(const norn_model *m) { return m->warnings.n; }
+size_t norn_model_warning_count(const norn_model *m) {
+    return m->warnings.n;
+}
 const char *norn_model_warning_at(const norn_model *m, size_t i) {
     return i < m->warnings.n ? m->warnings.v[i] : NULL;
 }

@@ -22,8 +22,8 @@ struct norn_model {
     NORNI_VEC(norni_opset) opsets;
     NORNI_VEC(norni_entry) metadata;
     NORNI_VEC(const char *) warnings;
-    size_t warnings_dropped; /* beyond the first 100, */
-    char *warnings_rest;     /* and the line that says so */
+    size_t warnings_dropped;        /* beyond the first 100, */
+    char *warnings_rest;            /* and the line that says so */
     norni_extra extra, graph_extra; /* fields of an ONNX model and graph that have no place above */
 };
 

@@ -129,7 +129,8 @@ static uint64_t atom_hash(const atom *a) {
 }
 
 /* Room for one more; `hash` gives the hash of entry i. */
-static bool lookup_room(lookup_table *l, const norni_dim_table *t, uint64_t (*hash)(const norni_dim_table *, size_t)) {
+static bool lookup_room(lookup_table *l, const norni_dim_table *t,
+                        uint64_t (*hash)(const norni_dim_table *, size_t)) {
     if (l->n * 2 < l->cap)
         return true;
     size_t cap = l->cap ? l->cap * 2 : 64;

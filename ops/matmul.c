@@ -255,9 +255,12 @@ typedef struct {
     int64_t broadcast; /* before opset 7: C broadcast on request only */
 } gemm_attrs;
 static const norni_attr gemm_table[] = {
-    NORNI_A_FLOAT(gemm_attrs, alpha, 1), NORNI_A_FLOAT(gemm_attrs, beta, 1),
-    NORNI_A_INT(gemm_attrs, transA, 0), NORNI_A_INT(gemm_attrs, transB, 0),
-    NORNI_A(gemm_attrs, broadcast, INT, .flags = NORNI_ATTR_OLD, .since = 7), NORNI_A_END};
+    NORNI_A_FLOAT(gemm_attrs, alpha, 1),
+    NORNI_A_FLOAT(gemm_attrs, beta, 1),
+    NORNI_A_INT(gemm_attrs, transA, 0),
+    NORNI_A_INT(gemm_attrs, transB, 0),
+    NORNI_A(gemm_attrs, broadcast, INT, .flags = NORNI_ATTR_OLD, .since = 7),
+    NORNI_A_END};
 
 static norn_status infer_gemm(norni_infer *c) {
     const gemm_attrs *at = c->attrs;
@@ -408,7 +411,8 @@ static norn_status lower_gemm(norni_adapt *a) {
         ((gemm_attrs *)n->attrs)->broadcast = 1;
     if (a->version >= 11 || (n->n_in > 2 && n->in[2]))
         return NORN_OK;
-    n->in[2] = norni_fill_const(a->g, &(norni_type){.dtype = n->in[0]->type.dtype, .rank = 1, .dims = {1}}, 0);
+    n->in[2] =
+        norni_fill_const(a->g, &(norni_type){.dtype = n->in[0]->type.dtype, .rank = 1, .dims = {1}}, 0);
     n->n_in = 3;
     return a->g->status;
 }

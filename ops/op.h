@@ -17,7 +17,7 @@ typedef enum {
 } norni_param_flags;
 
 /* An optional input that came with an opset version; part of its flags. Inputs of a `moved` table need not say it. */
-#define NORNI_SINCE(opset) ((unsigned)(opset) << 8)
+#define NORNI_SINCE(opset)    ((unsigned)(opset) << 8)
 #define NORNI_SINCE_OF(flags) ((int)((flags) >> 8))
 
 typedef struct {
@@ -126,11 +126,11 @@ typedef struct {
  * the same both times. Errors say what cannot be expressed; the caller names node and opset. */
 typedef struct {
     norn_graph *g;
-    int version;      /* opset of the file */
+    int version; /* opset of the file */
     norn_node *node;
     norn_value **out; /* by output; NULL at first */
     bool replaced;
-    unsigned wanted;  /* a bit for each output that somebody reads */
+    unsigned wanted; /* a bit for each output that somebody reads */
 } norni_adapt;
 
 struct norn_op {
@@ -163,7 +163,8 @@ struct norn_op {
     int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
     bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
     bool random;                /* outputs are random numbers */
-    int (*epilogue_axis)(const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
+    int (*epilogue_axis)(
+        const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
 
 /* ---- The registry. */

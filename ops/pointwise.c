@@ -71,8 +71,8 @@ static norn_value *ones_behind(norn_graph *g, norn_value *v, int n) {
 static norn_status raise_old_binary(norni_adapt *a) {
     norn_node *node = a->node;
     const old_binary_attrs *at = node->attrs;
-    if (a->version >= 7 || at->broadcast != 1 || at->axis == NORNI_NO_INT || node->n_in != 2 || !node->in[0] ||
-        !node->in[1])
+    if (a->version >= 7 || at->broadcast != 1 || at->axis == NORNI_NO_INT || node->n_in != 2 ||
+        !node->in[0] || !node->in[1])
         return NORN_OK;
     int x = node->in[0]->type.rank, b = node->in[1]->type.rank;
     int64_t axis = at->axis < 0 ? at->axis + x : at->axis;
@@ -80,7 +80,8 @@ static norn_status raise_old_binary(norni_adapt *a) {
         return norni_fail(NORN_UNSUPPORTED, "broadcast from axis %lld of data whose rank is not known",
                           (long long)at->axis);
     if (axis < 0 || axis > x - b)
-        return norni_fail(NORN_SHAPE, "axis %lld (wanted 0 to %d for ranks %d and %d)", (long long)at->axis, x - b, x, b);
+        return norni_fail(NORN_SHAPE, "axis %lld (wanted 0 to %d for ranks %d and %d)", (long long)at->axis,
+                          x - b, x, b);
     node->in[1] = ones_behind(a->g, node->in[1], x - (int)axis - b);
     return a->g->status;
 }
@@ -90,8 +91,8 @@ static norn_value *without_ones_behind(norn_value *v) {
     const norn_node *p = v->producer;
     int64_t axes[NORN_MAX_RANK];
     int n;
-    if (!p || strcmp(p->op->name, "Unsqueeze") || p->n_in != 2 || !p->in[0] || !p->in[1] || p->in[0]->type.rank < 0 ||
-        !norni_value_ints(p->in[1], axes, NORN_MAX_RANK, &n))
+    if (!p || strcmp(p->op->name, "Unsqueeze") || p->n_in != 2 || !p->in[0] || !p->in[1] ||
+        p->in[0]->type.rank < 0 || !norni_value_ints(p->in[1], axes, NORN_MAX_RANK, &n))
         return v;
     for (int i = 0; i < n; i++)
         if (axes[i] != p->in[0]->type.rank + i)
@@ -111,7 +112,8 @@ static norn_status lower_old_binary(norni_adapt *a) {
     for (int i = 0; fits && i < part->type.rank; i++)
         fits = part->type.dims[i] == x->dims[from + i];
     if (!fits && !(norni_type_static(b) && norni_type_elems(b) == 1))
-        return norni_fail(NORN_UNSUPPORTED, "the second input is no part of the first one's shape (wanted opset 7)");
+        return norni_fail(NORN_UNSUPPORTED,
+                          "the second input is no part of the first one's shape (wanted opset 7)");
     at->broadcast = 1;
     if (part != node->in[1])
         at->axis = from;
@@ -123,11 +125,14 @@ static norn_status lower_old_binary(norni_adapt *a) {
     .lower = lower_old_binary
 
 /* ---- Arithmetic. */
-BINARY(Add, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a + b", .expr = "a + b", GRAD("dy", "dy"));
-BINARY(Sub, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a - b", .expr = "a - b", GRAD("dy", "-dy"));
-BINARY(Mul, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a * b", .expr = "a * b", GRAD("dy * b", "dy * a"));
-BINARY(Div, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a / b; integers truncate, and x / 0 is 0",
-       .expr = "a / b", GRAD("dy / b", "-(dy * y / b)"));
+BINARY(Add, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a + b", .expr = "a + b",
+       GRAD("dy", "dy"));
+BINARY(Sub, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a - b", .expr = "a - b",
+       GRAD("dy", "-dy"));
+BINARY(Mul, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY, .doc = "a * b", .expr = "a * b",
+       GRAD("dy * b", "dy * a"));
+BINARY(Div, NORNI_NUMBERS, VERSIONS(1, 6, 7, 13, 14), OLD_BINARY,
+       .doc = "a / b; integers truncate, and x / 0 is 0", .expr = "a / b", GRAD("dy / b", "-(dy * y / b)"));
 UNARY(Neg, NORNI_FLOATS | NORNI_SIGNED, VERSIONS(6, 13), .doc = "-x", .expr = "-x", GRAD("-dy"));
 UNARY(Abs, NORNI_NUMBERS, VERSIONS(6, 13), .doc = "|x|", .expr = "abs(x)", GRAD("dy * sign(x)"));
 UNARY(Sign, NORNI_NUMBERS, VERSIONS(9, 13), .doc = "-1, 0 or 1", .expr = "sign(x)",
@@ -153,9 +158,9 @@ static const char *mod_expr(const norn_node *node) {
     return ((const mod_attrs *)node->attrs)->fmod ? "fmod(a, b)" : "mod(a, b)";
 }
 static const norni_attr mod_table[] = {NORNI_A_INT(mod_attrs, fmod, 0, .lo = 0, .hi = 1), NORNI_A_END};
-BINARY(Mod, NORNI_NUMBERS, VERSIONS(10, 13, 28), .doc = "remainder, with the sign of b, or of a where fmod = 1",
-       .attrs_bytes = sizeof(mod_attrs), .attrs = mod_table, .expr = "mod(a, b)", .expr_of = mod_expr,
-       .lo = 0.5, .hi = 3,
+BINARY(Mod, NORNI_NUMBERS, VERSIONS(10, 13, 28),
+       .doc = "remainder, with the sign of b, or of a where fmod = 1", .attrs_bytes = sizeof(mod_attrs),
+       .attrs = mod_table, .expr = "mod(a, b)", .expr_of = mod_expr, .lo = 0.5, .hi = 3,
        CASES("Mod<fmod=1>(float[7,3], float[3])", "Mod(int32[2,5], int32[5])",
              "Mod<fmod=1>(int64[9], int64[9])"),
        .grad = norni_no_gradient);
@@ -257,7 +262,8 @@ UNARY(Mish, NORNI_FLOATS, VERSIONS(18, 22), .doc = "x tanh(ln(1 + e^x))", .expr 
 UNARY(Swish, NORNI_FLOATS, VERSIONS(24), .doc = "x / (1 + e^(-alpha x))", .expr = "x * sigmoid(alpha * x)",
       ATTRS(ALPHA(1)), GRAD("dy * (sigmoid(alpha * x) + alpha * y * (1 - sigmoid(alpha * x)))"),
       CASES("Swish<alpha=1.7>(float[3,17])"));
-UNARY(Shrink, NORNI_NUMBERS & ~NORNI_T(NORN_BF16), VERSIONS(9), .doc = "x + bias below -lambd, x - bias above lambd, else 0",
+UNARY(Shrink, NORNI_NUMBERS & ~NORNI_T(NORN_BF16), VERSIONS(9),
+      .doc = "x + bias below -lambd, x - bias above lambd, else 0",
       .expr = "where(x < -lambd, x + bias, where(x > lambd, x - bias, 0))",
       ATTRS(NORNI_A_FLOAT(activation_attrs, bias, 0), NORNI_A_FLOAT(activation_attrs, lambd, 0.5f)),
       GRAD("where(x < -lambd or x > lambd, dy, 0)"), CASES("Shrink<bias=0.2, lambd=0.4>(float[3,17])"));
@@ -306,8 +312,7 @@ static norn_status lower_prelu(norni_adapt *a) {
     (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64))
 ROW(PRelu, .inputs = PARAMS({"x", 0, PRELU_TYPES, 'T'}, {"slope", 0, PRELU_TYPES, 'T'}),
     .outputs = PARAMS({"Y", 0, PRELU_TYPES, 'T'}), VERSIONS(6, 7, 9, 16), .raise = raise_prelu,
-    .lower = lower_prelu,
-    .doc = "x where x >= 0, else slope x", .expr = "where(x < 0, slope * x, x)",
+    .lower = lower_prelu, .doc = "x where x >= 0, else slope x", .expr = "where(x < 0, slope * x, x)",
     GRAD("where(x > 0, dy, slope * dy)", "where(x > 0, 0, x * dy)"),
     CASES("PRelu(float[2,3,5], float[3,1])", "PRelu(float[4], float[1])"));
 
@@ -400,13 +405,13 @@ static void grad_extremum(norni_grad *c) {
 static norn_status lower_fold(norni_adapt *a) {
     for (int i = 1; i < a->node->n_in && a->version < 8; i++)
         if (!norni_type_equal(&a->node->in[i]->type, &a->node->in[0]->type))
-            return norni_fail(NORN_UNSUPPORTED, "input %d has another shape than input 0 (wanted opset 8, which broadcasts)",
+            return norni_fail(NORN_UNSUPPORTED,
+                              "input %d has another shape than input 0 (wanted opset 8, which broadcasts)",
                               i);
     return NORN_OK;
 }
 FOLD(Sum, NORNI_FLOATS, VERSIONS(6, 8, 13), .doc = "sum of the inputs", .expr = "a + b", .grad = grad_sum,
-     .lower = lower_fold,
-     CASES("Sum(float[3,5], float[3,5], float[5])", "Sum(float[7])"));
+     .lower = lower_fold, CASES("Sum(float[3,5], float[3,5], float[5])", "Sum(float[7])"));
 FOLD(Max, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "largest of the inputs; NaN if one is",
      .expr = "max(a, b)", .grad = grad_extremum, .lower = lower_fold,
      CASES("Max(float[3,5], float[3,1], float[5])", "Max(float[7])", "Max(int64[5], int64[5])"));

@@ -11,9 +11,11 @@ typedef struct {
     norni_ints axes; /* before opset 13 or 18 */
 } reduce_attrs;
 #define TABLE(opset)                                                                                         \
-    {NORNI_A_INT(reduce_attrs, keepdims, 1),                                                                 \
-     NORNI_A_INT(reduce_attrs, noop_with_empty_axes, 0, .since = (opset)),                                   \
-     NORNI_A(reduce_attrs, axes, INTS, .flags = NORNI_ATTR_OLD), NORNI_A_END}
+    {                                                                                                        \
+        NORNI_A_INT(reduce_attrs, keepdims, 1),                                                              \
+            NORNI_A_INT(reduce_attrs, noop_with_empty_axes, 0, .since = (opset)),                            \
+            NORNI_A(reduce_attrs, axes, INTS, .flags = NORNI_ATTR_OLD), NORNI_A_END                          \
+    }
 static const norni_attr table_13[] = TABLE(13), table_18[] = TABLE(18); /* with the axes as an input */
 static const norni_moved moved_13[] = {{"axes", 1, 13, NORN_I64}, {0}},
                          moved_18[] = {{"axes", 1, 18, NORN_I64}, {0}};
@@ -530,8 +532,8 @@ static norn_status lower(norni_adapt *a) {
         __VA_ARGS__, 0                                                                                       \
     }
 
-REDUCE(ReduceSum, REDUCE_TYPES, grad_sum, 13, CASES(ReduceSum), VERSIONS(1, 11, 13),
-       .doc = "sum over axes", .eval = eval, .impls = impls, .cost = cost);
+REDUCE(ReduceSum, REDUCE_TYPES, grad_sum, 13, CASES(ReduceSum), VERSIONS(1, 11, 13), .doc = "sum over axes",
+       .eval = eval, .impls = impls, .cost = cost);
 REDUCE(ReduceMean, REDUCE_TYPES, grad_mean, 18, CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
        .doc = "mean over axes", .eval = eval, .impls = impls, .cost = cost);
 REDUCE(ReduceMax, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, 18,
@@ -549,8 +551,7 @@ REDUCE(ReduceL2, REDUCE_TYPES, grad_l2, 18, FLOAT_CASES(ReduceL2), VERSIONS(1, 1
 REDUCE(ReduceSumSquare, REDUCE_TYPES, grad_sum_square, 18, FLOAT_CASES(ReduceSumSquare),
        VERSIONS(1, 11, 13, 18), .doc = "sum of squares over axes", .eval = eval, .impls = impls,
        .cost = cost);
-REDUCE(ReduceLogSum, NORNI_FLOATS, grad_log_sum, 18, FLOAT_CASES(ReduceLogSum),
-       VERSIONS(1, 11, 13, 18, 28),
+REDUCE(ReduceLogSum, NORNI_FLOATS, grad_log_sum, 18, FLOAT_CASES(ReduceLogSum), VERSIONS(1, 11, 13, 18, 28),
        .doc = "logarithm of the sum over axes", .eval = eval, .impls = impls, .cost = cost, .lo = 0.5,
        .hi = 2);
 

@@ -77,8 +77,8 @@ VIEW(Identity, .inputs = SAME_TYPE(NORNI_ANY), VERSIONS(1, 13, 14, 16, 19, 21, 2
 typedef struct {
     int64_t allowzero;
 } reshape_attrs;
-static const norni_attr reshape_table[] = {NORNI_A_INT(reshape_attrs, allowzero, 0, .lo = 0, .hi = 1, .since = 14),
-                                           NORNI_A_END};
+static const norni_attr reshape_table[] = {
+    NORNI_A_INT(reshape_attrs, allowzero, 0, .lo = 0, .hi = 1, .since = 14), NORNI_A_END};
 
 static norn_status infer_reshape(norni_infer *c) {
     const reshape_attrs *a = c->attrs;

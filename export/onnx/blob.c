@@ -44,10 +44,12 @@ void norni_blob_free(norni_blob *s) {
     norni_free(s);
 }
 
-static void release(norni_storage *st) { norni_blob_free(st->keep); }
+static void release(norni_storage *st) {
+    norni_blob_free(st->keep);
+}
 
 norn_status norni_blob_tensor(norni_blob *s, size_t offset, norn_dtype dtype, int rank, const int64_t *dims,
-                                norn_tensor **out) {
+                              norn_tensor **out) {
     const uint8_t *p = s->data + offset;
     size_t bits = (size_t)norni_dtype_bits(dtype), size = bits < 8 ? 1 : bits / 8;
     size_t bytes = norni_dtype_bytes(dtype, norni_elems(rank, dims));
@@ -77,7 +79,9 @@ norn_status norni_externals_init(norni_externals *e, const char *model_path) {
     e->dir = norni_path_dir(model_path);
     char *real = e->dir ? realpath(e->dir, NULL) : NULL;
     e->real = real ? norni_strdup(real) : NULL;
-    norn_status s = e->real ? NORN_OK : real || !e->dir ? norni_nomem() : norni_fail_errno(e->dir, "cannot resolve");
+    norn_status s = e->real           ? NORN_OK
+                    : real || !e->dir ? norni_nomem()
+                                      : norni_fail_errno(e->dir, "cannot resolve");
     free(real);
     if (s != NORN_OK)
         norni_externals_free(e);
@@ -98,7 +102,8 @@ void norni_externals_free(norni_externals *e) {
 
 static norn_status check_location(const char *location) {
     if (!*location || *location == '/')
-        return norni_fail(NORN_ARG, "external data at '%s' (wanted a path relative to the model's directory)", location);
+        return norni_fail(NORN_ARG, "external data at '%s' (wanted a path relative to the model's directory)",
+                          location);
     for (const char *p = location; *p; p += strcspn(p, "/"), p += strspn(p, "/"))
         if (strcspn(p, "/") == 2 && p[0] == '.' && p[1] == '.')
             return norni_fail(NORN_ARG, "external data at '%s' (wanted a path without '..')", location);
@@ -116,7 +121,8 @@ static norn_status open_within(const norni_externals *e, const char *location, n
     else if (!real)
         s = norni_fail_errno(path, "cannot open external data");
     else if (strncmp(real, e->real, n) || real[n] != '/')
-        s = norni_fail(NORN_ARG, "external data at '%s' is really %s (wanted a file within %s)", location, real, e->real);
+        s = norni_fail(NORN_ARG, "external data at '%s' is really %s (wanted a file within %s)", location,
+                       real, e->real);
     else
         s = norni_blob_open(real, out);
     free(real);

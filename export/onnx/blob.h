@@ -9,10 +9,10 @@
 
 typedef struct {
     atomic_int refs;
-    norni_map map;   /* closed for memory of the caller */
+    norni_map map; /* closed for memory of the caller */
     const uint8_t *data;
     size_t bytes;
-    bool lasting;    /* stays valid with the reference: tensors may lie in it */
+    bool lasting; /* stays valid with the reference: tensors may lie in it */
 } norni_blob;
 
 norn_status norni_blob_open(const char *path, norni_blob **out);
@@ -23,7 +23,7 @@ void norni_blob_free(norni_blob *s); /* gives one reference back */
 /* A tensor of the little-endian bytes at `offset`: in place when they are aligned to an element, else copied. The range
  * was checked. */
 norn_status norni_blob_tensor(norni_blob *s, size_t offset, norn_dtype dtype, int rank, const int64_t *dims,
-                                norn_tensor **out);
+                              norn_tensor **out);
 
 /* The files with external data of one model. */
 typedef struct {

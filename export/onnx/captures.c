@@ -78,7 +78,8 @@ bool norni_has_subgraph(const norni_pb_node *n) {
     return false;
 }
 
-norn_status norni_captures_find(const norni_pb_node *n, norni_arena *arena, norni_captures *out, norni_table *all) {
+norn_status norni_captures_find(const norni_pb_node *n, norni_arena *arena, norni_captures *out,
+                                norni_table *all) {
     walk w = {.all = all};
     *out = (norni_captures){0};
     if (!norni_has_subgraph(n))

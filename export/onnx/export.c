@@ -39,13 +39,15 @@ static norn_status check_updates(const norni_exporter *x) {
         const norn_value *v = f->name ? norni_graph_find(x->g, f->name) : NULL;
         char a[128], b[128];
         if (!v || (v->kind != NORNI_CONST && v->kind != NORNI_STATE))
-            return norni_fail(NORN_ARG, "update '%s': no parameter or constant has this name", f->name ? f->name : "");
+            return norni_fail(NORN_ARG, "update '%s': no parameter or constant has this name",
+                              f->name ? f->name : "");
         const norn_tensor *t = f->tensor;
         if (!t || t->dtype != v->type.dtype || t->rank != v->type.rank ||
             (t->rank && memcmp(t->dims, v->type.dims, (size_t)t->rank * sizeof *t->dims)))
             return norni_fail(NORN_SHAPE, "update '%s': got %s%s (wanted %s%s)", f->name,
-                              t ? norni_dtype_name(t->dtype) : "nothing", t ? norni_shape_text(t->rank, t->dims, a) : "",
-                              norni_dtype_name(v->type.dtype), norni_shape_text(v->type.rank, v->type.dims, b));
+                              t ? norni_dtype_name(t->dtype) : "nothing",
+                              t ? norni_shape_text(t->rank, t->dims, a) : "", norni_dtype_name(v->type.dtype),
+                              norni_shape_text(v->type.rank, v->type.dims, b));
     }
     return NORN_OK;
 }
@@ -57,7 +59,9 @@ static bool was_constant(const norni_exporter *x, const norn_value *v, norni_ext
            norni_extra_find(v, NORNI_EXTRA_CONSTANT, kept);
 }
 
-static bool is_read(const norni_exporter *x, size_t id) { return id < x->read.n && x->read.v[id]; }
+static bool is_read(const norni_exporter *x, size_t id) {
+    return id < x->read.n && x->read.v[id];
+}
 
 /* Initialisers of the file stay even when nothing reads them, unless training was cut away. */
 static bool is_initializer(const norni_exporter *x, const norn_value *v) {
@@ -252,10 +256,12 @@ static norn_status choose_versions(norni_exporter *x) {
     int own = norn_model_opset(m);
     x->opset = x->options->opset ? x->options->opset : own ? own : NORNI_OPSET_BUILT;
     if (x->options->opset && (x->opset < NORNI_OPSET_MIN_EXPORT || x->opset > NORNI_OPSET_MAX))
-        return norni_fail(NORN_ARG, "opset %d (wanted %d to %d)", x->opset, NORNI_OPSET_MIN_EXPORT, NORNI_OPSET_MAX);
+        return norni_fail(NORN_ARG, "opset %d (wanted %d to %d)", x->opset, NORNI_OPSET_MIN_EXPORT,
+                          NORNI_OPSET_MAX);
     bool keep = m->ir_version && x->opset == own;
     x->ir = keep ? m->ir_version : ir_of_opset(x->opset);
-    if (!keep && m->extra.bytes && x->ir < m->ir_version) /* functions and the like need what they came with */
+    if (!keep && m->extra.bytes &&
+        x->ir < m->ir_version) /* functions and the like need what they came with */
         x->ir = m->ir_version;
     if (m->ir_version && !own && !x->options->opset)
         x->ir = m->ir_version;
@@ -269,7 +275,8 @@ static norn_status check_kept(const norni_exporter *x) {
     norni_wire_field f, import, of_import;
     while (own && x->opset != own && norni_wire_next(&p, end, &f)) {
         if (f.number == 20)
-            return norni_fail(NORN_UNSUPPORTED, "its training_info is of opset %d (wanted opset %d)", own, x->opset);
+            return norni_fail(NORN_UNSUPPORTED, "its training_info is of opset %d (wanted opset %d)", own,
+                              x->opset);
         const uint8_t *q = f.data;
         while (f.number == 25 && norni_wire_next(&q, f.data + f.bytes, &import)) {
             const uint8_t *r = import.data;
@@ -277,14 +284,16 @@ static norn_status check_kept(const norni_exporter *x) {
             int64_t version = 0;
             while (import.number == 9 && norni_wire_next(&r, import.data + import.bytes, &of_import)) {
                 if (of_import.number == 1)
-                    standard = !of_import.bytes ||
-                               (of_import.bytes == 7 && !memcmp(of_import.data, "ai.onnx", 7));
+                    standard =
+                        !of_import.bytes || (of_import.bytes == 7 && !memcmp(of_import.data, "ai.onnx", 7));
                 else if (of_import.number == 2)
                     version = (int64_t)of_import.value;
             }
             if (import.number == 9 && standard && version != x->opset)
-                return norni_fail(NORN_UNSUPPORTED, "a function of the file, which norn cannot expand, is of opset %lld "
-                                                    "(wanted opset %d)", (long long)version, x->opset);
+                return norni_fail(NORN_UNSUPPORTED,
+                                  "a function of the file, which norn cannot expand, is of opset %lld "
+                                  "(wanted opset %d)",
+                                  (long long)version, x->opset);
         }
     }
     return NORN_OK;
@@ -310,7 +319,8 @@ static norn_status write_file(writer *w, const norni_pieces *model, const char *
     if (w->data.v.n) { /* first: a model whose data are missing is of no use */
         norni_str data_path = {0};
         norni_str_addf(&data_path, "%s.data", path);
-        norn_status s = data_path.failed ? norni_nomem() : norni_file_write(data_path.s, w->data.v.v, w->data.v.n);
+        norn_status s =
+            data_path.failed ? norni_nomem() : norni_file_write(data_path.s, w->data.v.v, w->data.v.n);
         norni_str_free(&data_path);
         NORNI_TRY(s);
     }
@@ -344,8 +354,8 @@ static norn_status write_model(norni_exporter *x, const char *path, char **data,
             s = put_model(&w, &model);
         done = s != NORN_OK || model.bytes <= FILE_LIMIT_BYTES || external || !path;
         if (done && s == NORN_OK && model.bytes > FILE_LIMIT_BYTES)
-            s = norni_fail(NORN_UNSUPPORTED, "%zu bytes (an ONNX file has at most %d%s)", model.bytes, FILE_LIMIT_BYTES,
-                           path ? "" : "; in memory there are no external data");
+            s = norni_fail(NORN_UNSUPPORTED, "%zu bytes (an ONNX file has at most %d%s)", model.bytes,
+                           FILE_LIMIT_BYTES, path ? "" : "; in memory there are no external data");
         else if (done && s == NORN_OK)
             s = path ? write_file(&w, &model, path) : to_memory(&model, data, bytes);
         writer_free(&w);
@@ -355,8 +365,8 @@ static norn_status write_model(norni_exporter *x, const char *path, char **data,
     return s;
 }
 
-static norn_status export_model(const norn_model *m, const norn_save_options *options, const char *path, char **data,
-                                size_t *bytes) {
+static norn_status export_model(const norn_model *m, const norn_save_options *options, const char *path,
+                                char **data, size_t *bytes) {
     static const norn_save_options none;
     norni_exporter x = {
         .model = m, .g = m->graph, .options = options ? options : &none, .arena = norni_arena_new(0)};
@@ -387,7 +397,8 @@ norn_status norni_onnx_save(const norn_model *m, const char *path, const norn_sa
     return norni_prefix(export_model(m, options, path, NULL, NULL), "%s", path);
 }
 
-norn_status norni_onnx_export(const norn_model *m, const norn_save_options *options, char **data, size_t *bytes) {
+norn_status norni_onnx_export(const norn_model *m, const norn_save_options *options, char **data,
+                              size_t *bytes) {
     *data = NULL;
     *bytes = 0;
     return norni_prefix(export_model(m, options, NULL, data, bytes), "export");

@@ -22,7 +22,7 @@ typedef struct {
     NORNI_VEC(bool) needed;           /* by id: a node or an output reads it */
     size_t old_nodes, old_values;
     uint64_t old_stream;
-    bool drops; /* nodes that only make the next content of parameters are left out */
+    bool drops;                    /* nodes that only make the next content of parameters are left out */
     NORNI_VEC(const char *) names; /* by id */
     norni_table taken, inner;      /* names of values; names within subgraphs */
     NORNI_VEC(bool) read;          /* by id: a node or an output reads it, as they are written */
@@ -38,7 +38,8 @@ norn_status norni_export_at(norn_status s, const norn_node *node);
 norn_value *norni_export_value(const norni_exporter *x, norn_value *v);
 /* A copy of a node in the form of the opset; its attributes are released by the caller. *replaced: its hook wants other
  * nodes in its place, whose results are in out (32). */
-norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low, norn_value **out, bool *replaced);
+norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low, norn_value **out,
+                        bool *replaced);
 
 /* Names for all values that need one. */
 norn_status norni_export_names(norni_exporter *x);
@@ -74,7 +75,8 @@ typedef struct {
 /* A TensorProto as field `field` of the message around it (0: alone). The data stay where they are. The tensor is
  * packed, in host memory; external, kept, name: NULL for none. */
 norn_status norni_export_tensor(norni_exporter *x, norni_pieces *out, uint32_t field, const char *name,
-                                const norn_tensor *t, const norni_external_place *external, const norni_extra *kept);
+                                const norn_tensor *t, const norni_external_place *external,
+                                const norni_extra *kept);
 /* The same without a place for pieces. */
 norn_status norni_export_tensor_text(norni_str *out, uint32_t field, const char *name, const norn_tensor *t);
 /* t as a file has it: packed, little-endian; a counted reference or a copy. Errors: NORN_ARG on a device. */

@@ -13,7 +13,8 @@ norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norn
     if (!node->extra.bytes)
         return NORN_OK;
     const norni_pb_node *p;
-    NORNI_TRY(norni_pb_unpack(&norni_onnx__node_proto__descriptor, x->arena, node->extra.data, node->extra.bytes, &p));
+    NORNI_TRY(norni_pb_unpack(&norni_onnx__node_proto__descriptor, x->arena, node->extra.data,
+                              node->extra.bytes, &p));
     *subgraph = norni_has_subgraph(p);
     NORNI_TRY(norni_captures_find(p, x->arena, out, &x->inner));
     if (out->n > (size_t)node->n_in)
@@ -45,10 +46,12 @@ static norn_status claim(norni_exporter *x, const norn_value *v, const char *nam
 /* A name for a value that has none, or one that is taken: "Relu_12", "w_2". */
 static norn_status invent(norni_exporter *x, const norn_value *v) {
     char id[24];
-    const char *base = v->name, *type = v->producer ? v->producer->op->name : v->kind == NORNI_CONST ? "const" : "value";
+    const char *base = v->name, *type = v->producer              ? v->producer->op->name
+                                        : v->kind == NORNI_CONST ? "const"
+                                                                 : "value";
     snprintf(id, sizeof id, "%d", v->id);
     for (size_t i = 2;; i++) {
-        const char *name = base ? norni_arena_printf(x->arena, "%s_%zu", base, i)
+        const char *name = base     ? norni_arena_printf(x->arena, "%s_%zu", base, i)
                            : i == 2 ? norni_arena_printf(x->arena, "%s_%s", type, id)
                                     : norni_arena_printf(x->arena, "%s_%s_%zu", type, id, i);
         bool done = false;

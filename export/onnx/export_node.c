@@ -60,7 +60,8 @@ static norn_status put_attr(norni_str *node, const char *name, const norni_attr_
 }
 
 /* ---- Inputs and outputs: names, "" for those that are absent, none behind the last. */
-static norn_status put_names(norni_exporter *x, norni_str *node, uint32_t field, int n, norn_value *const *v) {
+static norn_status put_names(norni_exporter *x, norni_str *node, uint32_t field, int n,
+                             norn_value *const *v) {
     while (n && !v[n - 1])
         n--;
     for (int i = 0; i < n; i++) {
@@ -96,7 +97,8 @@ static int file_outputs(const norn_node *node) {
     return n;
 }
 
-static norn_status known_text(norni_exporter *x, norni_str *text, const norn_node *node, const norn_node *low) {
+static norn_status known_text(norni_exporter *x, norni_str *text, const norn_node *node,
+                              const norn_node *low) {
     const norn_op *op = low->op;
     NORNI_TRY(norni_types_check(node, x->opset));
     NORNI_TRY(put_names(x, text, 1, low->n_in, low->in));
@@ -137,9 +139,11 @@ typedef struct {
 
 /* A second name for a value, made by an Identity in front of node `at`, the first that reads it. Nodes are written
  * from the last to the first: a later call moves the Identity. */
-static norn_status add_alias(norni_exporter *x, alias_list *aliases, const char *name, norn_value *v, size_t at) {
+static norn_status add_alias(norni_exporter *x, alias_list *aliases, const char *name, norn_value *v,
+                             size_t at) {
     bool fresh;
-    norni_name *taken = norni_table_find(&x->taken, name), *alias = norni_table_add(&aliases->table, name, &fresh);
+    norni_name *taken = norni_table_find(&x->taken, name),
+               *alias = norni_table_add(&aliases->table, name, &fresh);
     if (!alias || (fresh && !NORNI_PUSH(&aliases->order, name)))
         return norni_nomem();
     if ((taken && taken->p && taken->p != v) || (!fresh && alias->p != v))
@@ -150,7 +154,8 @@ static norn_status add_alias(norni_exporter *x, alias_list *aliases, const char 
 }
 
 /* Values that subgraphs read keep the names that the subgraphs know. */
-static norn_status put_captured(norni_exporter *x, size_t at, const norni_captures *c, size_t own, alias_list *aliases) {
+static norn_status put_captured(norni_exporter *x, size_t at, const norni_captures *c, size_t own,
+                                alias_list *aliases) {
     const norn_node *node = x->nodes.v[at];
     for (size_t k = 0; k < c->n; k++) {
         norn_value *v = norni_export_value(x, node->in[own + k]);
@@ -172,10 +177,11 @@ static norn_status unknown_text(norni_exporter *x, norni_str *text, size_t at, a
     bool standard = !node->domain || !*node->domain, subgraph;
     NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
     if ((standard ? strcmp(node->type, "Constant") != 0 : subgraph) && x->opset != file_opset)
-        return norni_fail(NORN_UNSUPPORTED,
-                          "norn does not have this operator and cannot say it in opset %d (wanted %d, that of the file it "
-                          "came from)",
-                          x->opset, file_opset);
+        return norni_fail(
+            NORN_UNSUPPORTED,
+            "norn does not have this operator and cannot say it in opset %d (wanted %d, that of the file it "
+            "came from)",
+            x->opset, file_opset);
     NORNI_TRY(put_captured(x, at, &c, own, aliases));
     NORNI_TRY(put_names(x, text, 1, (int)own, node->in));
     NORNI_TRY(put_names(x, text, 2, node->n_out, node->out));
@@ -275,7 +281,8 @@ norn_status norni_export_constant(norni_exporter *x, norni_str *out, const char 
     norni_str node = {0};
     norni_wire_put_string(&node, 2, name);
     norni_wire_put_string(&node, 4, "Constant");
-    norn_status s = put_attr(&node, "value", &(norni_attr_value){.kind = NORNI_ATTR_TENSOR, .t = (norn_tensor *)t});
+    norn_status s =
+        put_attr(&node, "value", &(norni_attr_value){.kind = NORNI_ATTR_TENSOR, .t = (norn_tensor *)t});
     norni_str_addn(&node, kept->data, kept->bytes);
     if (s == NORN_OK)
         norni_wire_put_message(out, 1, &node);

@@ -58,7 +58,8 @@ static void external_fields(norni_str *out, const norni_external_place *e, size_
 }
 
 norn_status norni_export_tensor(norni_exporter *x, norni_pieces *out, uint32_t field, const char *name,
-                                const norn_tensor *t, const norni_external_place *external, const norni_extra *kept) {
+                                const norn_tensor *t, const norni_external_place *external,
+                                const norni_extra *kept) {
     size_t bytes = norni_tensor_bytes(t), rest = kept ? kept->bytes : 0;
     norni_str body = {0}, head = {0};
     tensor_head(&body, name, t);
@@ -141,7 +142,8 @@ norn_status norni_export_value_info(norni_exporter *x, norni_str *out, uint32_t 
     norni_pb_value *old = NULL;
     norni_str v = {0};
     if (kept && kept->bytes)
-        NORNI_TRY(norni_pb_unpack(&norni_onnx__value_info_proto__descriptor, x->arena, kept->data, kept->bytes, &old));
+        NORNI_TRY(norni_pb_unpack(&norni_onnx__value_info_proto__descriptor, x->arena, kept->data,
+                                  kept->bytes, &old));
     norni_wire_put_string(&v, 1, name);
     if (type->dtype != NORN_UNDEFINED) {
         put_type(x, &v, type, old ? old->type : NULL);

@@ -20,12 +20,13 @@ static norn_status import_opsets(norni_importer *imp) {
         if (norni_model_opset_of(imp->model, o.domain))
             return norni_fail(NORN_PARSE, "opset of domain '%s' is imported twice", o.domain);
         if (o.version < 1 || (!*o.domain && o.version > NORNI_OPSET_MAX))
-            return norni_fail(NORN_UNSUPPORTED, "opset %" PRId64 " of domain '%s' (wanted 1 to %d)", o.version, o.domain,
-                              NORNI_OPSET_MAX);
+            return norni_fail(NORN_UNSUPPORTED, "opset %" PRId64 " of domain '%s' (wanted 1 to %d)",
+                              o.version, o.domain, NORNI_OPSET_MAX);
         if (!NORNI_PUSH(&imp->model->opsets, o))
             return norni_nomem();
     }
-    return p->n_opset_import ? NORN_OK : norni_fail(NORN_PARSE, "no opset_import (it says what operators mean)");
+    return p->n_opset_import ? NORN_OK
+                             : norni_fail(NORN_PARSE, "no opset_import (it says what operators mean)");
 }
 
 static norn_status import_head(norni_importer *imp) {
@@ -34,8 +35,8 @@ static norn_status import_head(norni_importer *imp) {
     if (!p->graph)
         return norni_fail(NORN_PARSE, "no graph in it (is this an ONNX model?)");
     if (p->ir_version < NORNI_IR_MIN || p->ir_version > NORNI_IR_MAX)
-        return norni_fail(NORN_UNSUPPORTED, "IR version %" PRId64 " (wanted %d to %d)", p->ir_version, NORNI_IR_MIN,
-                          NORNI_IR_MAX);
+        return norni_fail(NORN_UNSUPPORTED, "IR version %" PRId64 " (wanted %d to %d)", p->ir_version,
+                          NORNI_IR_MIN, NORNI_IR_MAX);
     m->ir_version = (int)p->ir_version;
     m->model_version = p->model_version;
     NORNI_TRY(copy_text(m->arena, p->producer_name, &m->producer));
@@ -72,7 +73,8 @@ static norn_status keep_rest(norni_importer *imp) {
 }
 
 /* ---- Initialisers, inputs, outputs. */
-static norn_status import_initializer(norni_scope *sc, const norni_pb_tensor *t, const norni_pb_sparse *sparse) {
+static norn_status import_initializer(norni_scope *sc, const norni_pb_tensor *t,
+                                      const norni_pb_sparse *sparse) {
     norni_importer *imp = sc->imp;
     const char *name = t ? norni_pb_text(t->name) : "";
     const char *where = norni_arena_printf(imp->scratch, "initialiser '%s'", name);
@@ -84,7 +86,8 @@ static norn_status import_initializer(norni_scope *sc, const norni_pb_tensor *t,
         return norni_fail(NORN_PARSE, "%s is there twice", where);
     if (!norni_table_add(&imp->taken, name, NULL))
         return norni_nomem();
-    if (!sparse && !norni_tensor_modelled(t)) { /* as an operator that norn lacks: it is kept, and cannot run */
+    if (!sparse &&
+        !norni_tensor_modelled(t)) { /* as an operator that norn lacks: it is kept, and cannot run */
         norni_pb_node n = NORNI_ONNX__NODE_PROTO__INIT;
         norni_pb_attr a = NORNI_ONNX__ATTRIBUTE_PROTO__INIT, *list = &a;
         norni_pb_opset opset = NORNI_ONNX__OPERATOR_SET_ID_PROTO__INIT, *opsets = &opset;
@@ -154,7 +157,8 @@ static norn_status import_input(norni_scope *sc, const norni_pb_value *p) {
     }
     known->i = 1;
     NORNI_TRY(norni_value_rest(imp, p, &rest));
-    return norni_extra_find(v, NORNI_EXTRA_VALUE, NULL) ? NORN_OK : norni_extra_add(v, NORNI_EXTRA_VALUE, &rest);
+    return norni_extra_find(v, NORNI_EXTRA_VALUE, NULL) ? NORN_OK
+                                                        : norni_extra_add(v, NORNI_EXTRA_VALUE, &rest);
 }
 
 static norn_status import_output(norni_scope *sc, const norni_pb_value *p) {
@@ -214,14 +218,15 @@ static norn_status import_model(norni_importer *imp, const norni_prescan *scan) 
     imp->scratch = norni_arena_new(0);
     if (!imp->unpacked || !imp->scratch)
         return norni_nomem();
-    NORNI_TRY(norni_pb_unpack(&norni_onnx__model_proto__descriptor, imp->unpacked, scan->slim, scan->slim_bytes,
-                              &imp->file));
+    NORNI_TRY(norni_pb_unpack(&norni_onnx__model_proto__descriptor, imp->unpacked, scan->slim,
+                              scan->slim_bytes, &imp->file));
     NORNI_TRY(norni_model_make(&imp->model));
     NORNI_TRY(import_head(imp));
     NORNI_TRY(norn_graph_new(norni_pb_text(imp->file->graph->name), &imp->model->graph));
     imp->g = imp->model->graph;
     NORNI_TRY(norni_functions_init(imp));
-    norni_scope sc = {.imp = imp, .n_opsets = imp->file->n_opset_import, .opsets = imp->file->opset_import, .prefix = ""};
+    norni_scope sc = {
+        .imp = imp, .n_opsets = imp->file->n_opset_import, .opsets = imp->file->opset_import, .prefix = ""};
     norn_status s = import_graph(&sc);
     norni_table_free(&sc.values);
     norni_table_free(&sc.declared);
@@ -234,7 +239,8 @@ static norn_status run(norni_blob *source, norni_externals *externals, uint64_t 
     NORNI_TRY(norni_prescan_run(source->data, source->bytes, &norni_onnx__model_proto__descriptor,
                                 norni_prescan_limit(source->bytes, limit), &scan));
     norni_importer imp = {
-        .tensors = {.source = source, .scan = &scan, .externals = externals, .dense_left = NORNI_DENSE_BYTES}};
+        .tensors = {
+            .source = source, .scan = &scan, .externals = externals, .dense_left = NORNI_DENSE_BYTES}};
     norn_status s = import_model(&imp, &scan);
     norni_table_free(&imp.function_names);
     norni_table_free(&imp.taken);
@@ -263,7 +269,8 @@ norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out) 
     return s;
 }
 
-norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit, norn_model **out) {
+norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit,
+                              norn_model **out) {
     norni_blob *source;
     norni_externals none = {0};
     *out = NULL;

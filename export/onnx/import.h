@@ -41,7 +41,7 @@ typedef struct {
 /* Where names have a meaning: the graph, or a function that is being expanded. */
 typedef struct norni_scope {
     norni_importer *imp;
-    norni_table values;            /* by name; an entry without a value is an optional input that the call left out */
+    norni_table values; /* by name; an entry without a value is an optional input that the call left out */
     norni_table declared, outputs; /* ValueInfoProto of value_info and of the graph's outputs, by name */
     size_t n_opsets;
     norni_pb_opset **opsets;
@@ -58,7 +58,8 @@ typedef struct {
     size_t n;
 } norni_captures;
 /* `all`, unless NULL, receives every name of a value in the subgraphs. Both lent by the node. */
-norn_status norni_captures_find(const norni_pb_node *n, norni_arena *arena, norni_captures *out, norni_table *all);
+norn_status norni_captures_find(const norni_pb_node *n, norni_arena *arena, norni_captures *out,
+                                norni_table *all);
 bool norni_has_subgraph(const norni_pb_node *n);
 
 /* "node 'name'", or by what it makes. */
@@ -70,15 +71,16 @@ const char *norni_node_label(norni_arena *arena, const norni_pb_node *n, size_t 
 norn_status norni_import_type(norni_importer *imp, const norni_pb_type *t, norni_type *out, bool *whole);
 /* Fills what is unknown of a value's type from a declaration. Sizes that contradict become a warning; the type of
  * elements is an error. */
-norn_status norni_refine(norni_importer *imp, norn_value *v, const norni_pb_value *declared, const char *where);
+norn_status norni_refine(norni_importer *imp, norn_value *v, const norni_pb_value *declared,
+                         const char *where);
 /* What a declaration says beyond name and type, packed. */
 norn_status norni_value_rest(norni_importer *imp, const norni_pb_value *v, norni_extra *out);
 
 /* ---- Nodes. */
 norn_status norni_scope_nodes(norni_scope *sc, size_t n, norni_pb_node **nodes);
 /* The order in which every node follows what it reads, as close to the file's as can be. captures: of each node. */
-norn_status norni_import_order(norni_scope *sc, size_t n, norni_pb_node **nodes, const norni_captures *captures,
-                               size_t *order);
+norn_status norni_import_order(norni_scope *sc, size_t n, norni_pb_node **nodes,
+                               const norni_captures *captures, size_t *order);
 int64_t norni_scope_opset(const norni_scope *sc, const char *domain);
 /* The operator of a node and the version of its definition; NULL when norn does not have it or cannot work on the
  * values it is given. */
@@ -91,7 +93,8 @@ norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, c
 const norni_pb_attr *norni_scope_attr(norni_scope *sc, const norni_pb_attr *a);
 
 /* ---- Attributes. An attribute as the table of an operator takes it; *owned is a tensor to be freed. */
-norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out, norn_tensor **owned);
+norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out,
+                              norn_tensor **owned);
 /* A Constant as a value. *kept: it holds what norn has no storage for and stays an (unknown) operator. */
 norn_status norni_import_constant(norni_scope *sc, const norni_pb_node *n, const char *where, bool *kept);
 
@@ -105,6 +108,7 @@ norn_status norni_functions_init(norni_importer *imp);
 norni_function *norni_function_find(norni_importer *imp, const norni_pb_node *n);
 /* Keeps the functions that a node and its subgraphs call, and those that these call: the node stays as it is. */
 void norni_function_keep(norni_importer *imp, const norni_pb_node *n);
-norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f, const char *where);
+norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f,
+                                const char *where);
 
 #endif

@@ -8,9 +8,10 @@ typedef NorniOnnx__AttributeProto__AttributeType attr_type;
 #define TYPE(x) NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##x
 
 static const char *type_name(attr_type t) {
-    static const char *const names[] = {"nothing",  "a number", "an integer", "a string", "a tensor",
-                                        "a graph",  "numbers",  "integers",   "strings",  "tensors",
-                                        "graphs",   "a sparse tensor", "sparse tensors", "a type", "types"};
+    static const char *const names[] = {"nothing",        "a number", "an integer", "a string",
+                                        "a tensor",       "a graph",  "numbers",    "integers",
+                                        "strings",        "tensors",  "graphs",     "a sparse tensor",
+                                        "sparse tensors", "a type",   "types"};
     return (unsigned)t < sizeof names / sizeof *names ? names[t] : "an unknown kind";
 }
 
@@ -18,21 +19,21 @@ static const char *type_name(attr_type t) {
 static attr_type type_of(const norni_pb_attr *a) {
     if (a->has_type && a->type != TYPE(UNDEFINED))
         return a->type;
-    return a->has_f             ? TYPE(FLOAT)
-           : a->has_i           ? TYPE(INT)
-           : a->has_s           ? TYPE(STRING)
-           : a->t               ? TYPE(TENSOR)
-           : a->g               ? TYPE(GRAPH)
-           : a->n_floats        ? TYPE(FLOATS)
-           : a->n_ints          ? TYPE(INTS)
-           : a->n_strings       ? TYPE(STRINGS)
-           : a->n_tensors       ? TYPE(TENSORS)
-           : a->n_graphs        ? TYPE(GRAPHS)
-           : a->sparse_tensor   ? TYPE(SPARSE_TENSOR)
+    return a->has_f              ? TYPE(FLOAT)
+           : a->has_i            ? TYPE(INT)
+           : a->has_s            ? TYPE(STRING)
+           : a->t                ? TYPE(TENSOR)
+           : a->g                ? TYPE(GRAPH)
+           : a->n_floats         ? TYPE(FLOATS)
+           : a->n_ints           ? TYPE(INTS)
+           : a->n_strings        ? TYPE(STRINGS)
+           : a->n_tensors        ? TYPE(TENSORS)
+           : a->n_graphs         ? TYPE(GRAPHS)
+           : a->sparse_tensor    ? TYPE(SPARSE_TENSOR)
            : a->n_sparse_tensors ? TYPE(SPARSE_TENSORS)
-           : a->tp              ? TYPE(TYPE_PROTO)
-           : a->n_type_protos   ? TYPE(TYPE_PROTOS)
-                                : TYPE(UNDEFINED);
+           : a->tp               ? TYPE(TYPE_PROTO)
+           : a->n_type_protos    ? TYPE(TYPE_PROTOS)
+                                 : TYPE(UNDEFINED);
 }
 
 static norn_status import_text(norni_importer *imp, const ProtobufCBinaryData *s, const char **out) {
@@ -42,11 +43,15 @@ static norn_status import_text(norni_importer *imp, const ProtobufCBinaryData *s
     return *out ? NORN_OK : norni_nomem();
 }
 
-norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out, norn_tensor **owned) {
+norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out,
+                              norn_tensor **owned) {
     attr_type t = type_of(a);
     *out = (norni_attr_value){0};
     *owned = NULL;
-    size_t n = t == TYPE(INTS) ? a->n_ints : t == TYPE(FLOATS) ? a->n_floats : t == TYPE(STRINGS) ? a->n_strings : 0;
+    size_t n = t == TYPE(INTS)      ? a->n_ints
+               : t == TYPE(FLOATS)  ? a->n_floats
+               : t == TYPE(STRINGS) ? a->n_strings
+                                    : 0;
     if (n > INT_MAX)
         return norni_fail(NORN_PARSE, "a list of %zu elements (wanted at most %d)", n, INT_MAX);
     switch (t) {
@@ -93,7 +98,8 @@ static norn_status list_tensor(norn_dtype dtype, size_t n, const void *v, bool s
     return NORN_OK;
 }
 
-static norn_status constant_tensor(norni_importer *imp, const norni_pb_attr *a, bool *kept, norn_tensor **out) {
+static norn_status constant_tensor(norni_importer *imp, const norni_pb_attr *a, bool *kept,
+                                   norn_tensor **out) {
     attr_type t = type_of(a);
     const char *name = norni_pb_text(a->name);
     *kept = false;
@@ -114,15 +120,16 @@ static norn_status constant_tensor(norni_importer *imp, const norni_pb_attr *a, 
         return list_tensor(NORN_F32, a->n_floats, a->floats, false, out);
     *kept = (!strcmp(name, "value_string") && t == TYPE(STRING)) ||
             (!strcmp(name, "value_strings") && t == TYPE(STRINGS));
-    return *kept ? NORN_OK : norni_fail(NORN_PARSE, "is %s (wanted value, value_int or the like)", type_name(t));
+    return *kept ? NORN_OK
+                 : norni_fail(NORN_PARSE, "is %s (wanted value, value_int or the like)", type_name(t));
 }
 
 norn_status norni_import_constant(norni_scope *sc, const norni_pb_node *n, const char *where, bool *kept) {
     norni_importer *imp = sc->imp;
     *kept = false;
     if (n->n_input || n->n_output != 1 || !*n->output[0])
-        return norni_fail(NORN_PARSE, "%s Constant: %zu inputs, %zu outputs (wanted 0 and 1)", where, n->n_input,
-                          n->n_output);
+        return norni_fail(NORN_PARSE, "%s Constant: %zu inputs, %zu outputs (wanted 0 and 1)", where,
+                          n->n_input, n->n_output);
     const norni_pb_attr *a = n->n_attribute == 1 ? norni_scope_attr(sc, n->attribute[0]) : NULL;
     if (!a)
         return norni_fail(NORN_PARSE, "%s Constant: %zu attributes (wanted one that holds the value)", where,

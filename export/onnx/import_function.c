@@ -12,7 +12,8 @@ static const char *key_of(norni_importer *imp, const char *domain, const char *n
 
 static const char *name_of(norni_importer *imp, const norni_function *f) {
     const char *domain = norni_pb_domain(f->proto->domain);
-    const char *s = norni_arena_printf(imp->scratch, "%s%s%s", domain, *domain ? "." : "", norni_pb_text(f->proto->name));
+    const char *s =
+        norni_arena_printf(imp->scratch, "%s%s%s", domain, *domain ? "." : "", norni_pb_text(f->proto->name));
     return s ? s : "";
 }
 
@@ -27,8 +28,8 @@ norni_function *norni_function_find(norni_importer *imp, const norni_pb_node *n)
 /* ---- Which functions can be expanded, and whether any calls itself. */
 static norn_status analyse(norni_importer *imp, norni_function *f, int depth);
 
-static norn_status analyse_nodes(norni_importer *imp, norni_function *f, size_t n, norni_pb_node **nodes, bool inner,
-                                 int depth) {
+static norn_status analyse_nodes(norni_importer *imp, norni_function *f, size_t n, norni_pb_node **nodes,
+                                 bool inner, int depth) {
     norni_scope sc = {.imp = imp, .n_opsets = f->proto->n_opset_import, .opsets = f->proto->opset_import};
     for (size_t i = 0; i < n; i++) {
         norni_function *callee = norni_function_find(imp, nodes[i]);
@@ -37,7 +38,8 @@ static norn_status analyse_nodes(norni_importer *imp, norni_function *f, size_t 
             NORNI_TRY(analyse(imp, callee, depth + 1));
         if (callee && callee->height >= f->height)
             f->height = callee->height + 1;
-        bool constant = !strcmp(norni_pb_text(nodes[i]->op_type), "Constant") && !*norni_pb_domain(nodes[i]->domain);
+        bool constant =
+            !strcmp(norni_pb_text(nodes[i]->op_type), "Constant") && !*norni_pb_domain(nodes[i]->domain);
         if (inner || (!constant && !norni_scope_op(&sc, nodes[i], &version) && !(callee && callee->expands)))
             f->expands = false;
         for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
@@ -59,16 +61,16 @@ static norn_status analyse(norni_importer *imp, norni_function *f, int depth) {
         return norni_fail(NORN_PARSE, "function '%s' calls itself", name_of(imp, f));
     if (f->state == NORNI_FUNCTION_NEW) {
         if (depth >= NORNI_FUNCTION_DEPTH)
-            return norni_fail(NORN_PARSE, "function '%s': calls nest deeper than %d (norn's limit)", name_of(imp, f),
-                              NORNI_FUNCTION_DEPTH);
+            return norni_fail(NORN_PARSE, "function '%s': calls nest deeper than %d (norn's limit)",
+                              name_of(imp, f), NORNI_FUNCTION_DEPTH);
         f->state = NORNI_FUNCTION_ACTIVE;
         f->expands = true;
         NORNI_TRY(analyse_nodes(imp, f, f->proto->n_node, f->proto->node, false, depth));
         f->state = NORNI_FUNCTION_DONE;
     }
     if (depth + f->height >= NORNI_FUNCTION_DEPTH)
-        return norni_fail(NORN_PARSE, "function '%s': calls nest deeper than %d (norn's limit)", name_of(imp, f),
-                          NORNI_FUNCTION_DEPTH);
+        return norni_fail(NORN_PARSE, "function '%s': calls nest deeper than %d (norn's limit)",
+                          name_of(imp, f), NORNI_FUNCTION_DEPTH);
     return NORN_OK;
 }
 
@@ -128,7 +130,8 @@ static bool declares(const norni_pb_function *f, const char *name) {
 }
 
 /* What the call gives for the attributes of the function. */
-static norn_status give(norni_scope *sc, norni_scope *inner, const norni_pb_node *n, const norni_pb_function *f) {
+static norn_status give(norni_scope *sc, norni_scope *inner, const norni_pb_node *n,
+                        const norni_pb_function *f) {
     inner->given = norni_arena_array(sc->imp->scratch, n->n_attribute, sizeof *inner->given);
     if (!inner->given)
         return norni_nomem();
@@ -161,7 +164,8 @@ const norni_pb_attr *norni_scope_attr(norni_scope *sc, const norni_pb_attr *a) {
     return copy;
 }
 
-static norn_status bind_inputs(norni_scope *sc, norni_scope *inner, const norni_pb_node *n, const norni_pb_function *f) {
+static norn_status bind_inputs(norni_scope *sc, norni_scope *inner, const norni_pb_node *n,
+                               const norni_pb_function *f) {
     for (size_t i = 0; i < f->n_input; i++) {
         norn_value *v = i < n->n_input ? norni_scope_value(sc, n->input[i]) : NORNI_NONE;
         bool fresh;
@@ -169,7 +173,8 @@ static norn_status bind_inputs(norni_scope *sc, norni_scope *inner, const norni_
         if (!entry)
             return norni_nomem();
         if (!fresh || !v)
-            return norni_fail(NORN_PARSE, "input '%s' of the function %s", f->input[i], v ? "is listed twice" : "is missing");
+            return norni_fail(NORN_PARSE, "input '%s' of the function %s", f->input[i],
+                              v ? "is listed twice" : "is missing");
         entry->p = v == NORNI_NONE ? NULL : v;
     }
     for (size_t i = 0; i < f->n_value_info; i++) {
@@ -181,8 +186,8 @@ static norn_status bind_inputs(norni_scope *sc, norni_scope *inner, const norni_
     return NORN_OK;
 }
 
-static norn_status bind_outputs(norni_scope *sc, norni_scope *inner, const norni_pb_node *n, const norni_pb_function *f,
-                                int first_id, const char *where) {
+static norn_status bind_outputs(norni_scope *sc, norni_scope *inner, const norni_pb_node *n,
+                                const norni_pb_function *f, int first_id, const char *where) {
     for (size_t k = 0; k < n->n_output; k++) {
         if (!*n->output[k])
             continue;
@@ -196,7 +201,8 @@ static norn_status bind_outputs(norni_scope *sc, norni_scope *inner, const norni
     return NORN_OK;
 }
 
-norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f, const char *where) {
+norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f,
+                                const char *where) {
     norni_importer *imp = sc->imp;
     const norni_pb_function *p = f->proto;
     norni_scope inner = {.imp = imp,
@@ -211,10 +217,11 @@ norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_f
         return norni_nomem();
     norn_status s = NORN_OK;
     if (n->n_input > p->n_input || n->n_output > p->n_output)
-        s = norni_fail(NORN_ARG, "%zu inputs, %zu outputs (the function has %zu and %zu)", n->n_input, n->n_output,
-                       p->n_input, p->n_output);
+        s = norni_fail(NORN_ARG, "%zu inputs, %zu outputs (the function has %zu and %zu)", n->n_input,
+                       n->n_output, p->n_input, p->n_output);
     else if (p->n_node > NORNI_FUNCTION_NODES - imp->function_nodes)
-        s = norni_fail(NORN_UNSUPPORTED, "functions add more than %d nodes (norn's limit)", NORNI_FUNCTION_NODES);
+        s = norni_fail(NORN_UNSUPPORTED, "functions add more than %d nodes (norn's limit)",
+                       NORNI_FUNCTION_NODES);
     else {
         imp->function_nodes += p->n_node;
         s = give(sc, &inner, n, p);

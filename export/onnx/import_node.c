@@ -65,7 +65,8 @@ norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, c
     entry->p = v;
     if (!v->name && !(v->name = unique_name(sc, name)))
         return norni_nomem();
-    norni_name *declared = norni_table_find(&sc->declared, name), *output = norni_table_find(&sc->outputs, name);
+    norni_name *declared = norni_table_find(&sc->declared, name),
+               *output = norni_table_find(&sc->outputs, name);
     if (declared) {
         norni_extra rest;
         NORNI_TRY(norni_refine(imp, v, declared->p, where));
@@ -76,12 +77,13 @@ norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, c
     return output ? norni_refine(imp, v, output->p, where) : NORN_OK;
 }
 
-static norn_status bind_outputs(norni_scope *sc, const norni_pb_node *n, norn_value *const *out, const char *where) {
+static norn_status bind_outputs(norni_scope *sc, const norni_pb_node *n, norn_value *const *out,
+                                const char *where) {
     for (size_t k = 0; k < n->n_output; k++)
         if (*n->output[k]) {
             if (!out[k])
-                return norni_fail(NORN_UNSUPPORTED, "%s %s: output %zu '%s' is not made by its newest form", where,
-                                  norni_pb_text(n->op_type), k, n->output[k]);
+                return norni_fail(NORN_UNSUPPORTED, "%s %s: output %zu '%s' is not made by its newest form",
+                                  where, norni_pb_text(n->op_type), k, n->output[k]);
             NORNI_TRY(norni_scope_bind(sc, n->output[k], out[k], where));
         }
     return NORN_OK;
@@ -99,7 +101,8 @@ static norn_status describe(norni_scope *sc, norn_node *made, const norni_pb_nod
     norni_pb_node rest = *n;
     rest.n_input = rest.n_output = rest.n_attribute = 0;
     rest.name = rest.op_type = rest.domain = NULL;
-    if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(sc->imp->g->arena, "%s%s", sc->prefix, n->name)))
+    if (*norni_pb_text(n->name) &&
+        !(made->name = norni_arena_printf(sc->imp->g->arena, "%s%s", sc->prefix, n->name)))
         return norni_nomem();
     return norni_pb_pack(&rest, sc->imp->g->arena, &made->extra);
 }
@@ -132,18 +135,19 @@ static norn_status import_attrs(norni_scope *sc, const norni_pb_node *n, const n
         if (seen & bit)
             return norni_fail(NORN_PARSE, "%s %s: attribute '%s' is given twice", where, op->name, name);
         if (known->flags & NORNI_ATTR_OLD && known->since && known->since <= opset)
-            return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (opset %d took it away)", where, op->name, name,
-                              opset, known->since);
+            return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (opset %d took it away)", where,
+                              op->name, name, opset, known->since);
         if (!(known->flags & NORNI_ATTR_OLD) && known->since > opset)
-            return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (it is new in opset %d)", where, op->name, name,
-                              opset, known->since);
+            return norni_fail(NORN_ARG, "%s %s: attribute '%s' in opset %d (it is new in opset %d)", where,
+                              op->name, name, opset, known->since);
         seen |= bit;
     }
     return at_node(norni_attrs_complete(op, seen), where);
 }
 
 /* The node, in its newest form, into the graph. */
-static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_node *node, int version, const char *where) {
+static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_node *node, int version,
+                               const char *where) {
     norni_importer *imp = sc->imp;
     norn_graph *g = imp->g;
     norn_value *out[MAX_OUTPUTS] = {0};
@@ -189,8 +193,8 @@ static norn_status import_known(norni_scope *sc, const norni_pb_node *n, const n
         const norni_param *p = norni_op_input(op, (int)i);
         node.in[i] = v == NORNI_NONE ? NULL : v;
         if (node.in[i] && p && NORNI_SINCE_OF(p->flags) > opset)
-            return norni_fail(NORN_ARG, "%s %s: input %zu '%s' in opset %d (it is new in opset %d)", where, op->name, i,
-                              p->name, opset, NORNI_SINCE_OF(p->flags));
+            return norni_fail(NORN_ARG, "%s %s: input %zu '%s' in opset %d (it is new in opset %d)", where,
+                              op->name, i, p->name, opset, NORNI_SINCE_OF(p->flags));
     }
     norni_attrs_default(op, node.attrs);
     norn_status s = import_attrs(sc, n, op, node.attrs, where);
@@ -231,12 +235,14 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
     if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(g->arena, "%s%s", sc->prefix, n->name)))
         return norni_nomem();
     copy.name = (char *)made->name;
-    NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where, made->type));
+    NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where,
+                           made->type));
     NORNI_TRY(norni_pb_pack(&copy, g->arena, &made->extra));
     return bind_outputs(sc, n, made->out, where);
 }
 
-static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index, const norni_captures *captures) {
+static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index,
+                               const norni_captures *captures) {
     const char *where = norni_node_label(sc->imp->scratch, n, index), *domain = norni_pb_domain(n->domain);
     const char *type = norni_pb_text(n->op_type);
     int version;
@@ -245,8 +251,8 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     if (!norni_scope_opset(sc, domain))
         return norni_fail(NORN_PARSE, "%s %s: the file imports no opset of domain '%s'", where, type, domain);
     if (n->n_output > MAX_OUTPUTS)
-        return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu outputs (wanted at most %d)", where, type, n->n_output,
-                          MAX_OUTPUTS);
+        return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu outputs (wanted at most %d)", where, type,
+                          n->n_output, MAX_OUTPUTS);
     if (n->n_input > INT_MAX / 2 || captures->n > INT_MAX / 2)
         return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu inputs", where, type, n->n_input + captures->n);
     bool kept = false;

@@ -9,10 +9,10 @@ typedef struct {
     norni_pb_node **nodes;
     const norni_captures *captures;
     norni_table producers; /* by name of an output: index + 1 of its node */
-    enum { WAITING, ACTIVE, PLACED } *state;
+    enum { WAITING, ACTIVE, PLACED } * state;
     struct {
         size_t node, next; /* next: the dependency to look at */
-    } *stack;
+    } * stack;
     size_t depth, placed;
     size_t *order;
 } sorter;
@@ -40,14 +40,16 @@ static norn_status collect_producers(sorter *s) {
             if (!*name)
                 continue;
             if (norni_table_find(&s->sc->values, name))
-                return norni_fail(NORN_PARSE, "%s %s: its output '%s' is an input or initialiser already (every name is "
-                                              "made once)",
+                return norni_fail(NORN_PARSE,
+                                  "%s %s: its output '%s' is an input or initialiser already (every name is "
+                                  "made once)",
                                   label(s, i), norni_pb_text(s->nodes[i]->op_type), name);
             norni_name *p = norni_table_add(&s->producers, name, &fresh);
             if (!p)
                 return norni_nomem();
             if (!fresh)
-                return norni_fail(NORN_PARSE, "%s %s: its output '%s' is made by %s already (every name is made once)",
+                return norni_fail(NORN_PARSE,
+                                  "%s %s: its output '%s' is made by %s already (every name is made once)",
                                   label(s, i), norni_pb_text(s->nodes[i]->op_type), name, label(s, p->i - 1));
             p->i = i + 1;
         }
@@ -62,8 +64,8 @@ static norn_status cycle(sorter *s, size_t node) {
     for (size_t i = from - 1, k = 0; i < s->depth; i++, k++)
         if (k < 8)
             norni_str_addf(&names, "%s%s", k ? ", " : "", label(s, s->stack[i].node));
-    norn_status st = norni_fail(NORN_PARSE, "a cycle of %zu nodes: %s%s", s->depth - from + 1, names.s ? names.s : "",
-                                s->depth - from + 1 > 8 ? ", ..." : "");
+    norn_status st = norni_fail(NORN_PARSE, "a cycle of %zu nodes: %s%s", s->depth - from + 1,
+                                names.s ? names.s : "", s->depth - from + 1 > 8 ? ", ..." : "");
     norni_str_free(&names);
     return st;
 }
@@ -92,8 +94,9 @@ static norn_status visit(sorter *s, size_t node) {
         norni_name *p = *name ? norni_table_find(&s->producers, name) : NULL;
         if (!p) {
             if (*name && !norni_table_find(&s->sc->values, name))
-                return norni_fail(NORN_PARSE, "%s %s: %s '%s': nothing makes it (wanted an input, an initialiser or an "
-                                              "output of a node)",
+                return norni_fail(NORN_PARSE,
+                                  "%s %s: %s '%s': nothing makes it (wanted an input, an initialiser or an "
+                                  "output of a node)",
                                   label(s, top), norni_pb_text(s->nodes[top]->op_type),
                                   i < s->nodes[top]->n_input ? "input" : "its subgraph reads", name);
             continue;
@@ -110,8 +113,8 @@ static norn_status visit(sorter *s, size_t node) {
     return NORN_OK;
 }
 
-norn_status norni_import_order(norni_scope *sc, size_t n, norni_pb_node **nodes, const norni_captures *captures,
-                               size_t *order) {
+norn_status norni_import_order(norni_scope *sc, size_t n, norni_pb_node **nodes,
+                               const norni_captures *captures, size_t *order) {
     sorter s = {.sc = sc, .n = n, .nodes = nodes, .captures = captures, .order = order};
     s.state = norni_alloc_array(n, sizeof *s.state);
     s.stack = norni_alloc_array(n, sizeof *s.stack);

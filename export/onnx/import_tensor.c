@@ -4,13 +4,21 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { FIELD_FLOAT = 4, FIELD_INT32 = 5, FIELD_STRING = 6, FIELD_INT64 = 7, FIELD_RAW = 9, FIELD_DOUBLE = 10, FIELD_UINT64 = 11 };
+enum {
+    FIELD_FLOAT = 4,
+    FIELD_INT32 = 5,
+    FIELD_STRING = 6,
+    FIELD_INT64 = 7,
+    FIELD_RAW = 9,
+    FIELD_DOUBLE = 10,
+    FIELD_UINT64 = 11
+};
 enum { F6E2M3 = 27, F6E3M2 = 28 }; /* element types that ONNX has and norn.h does not */
 
 /* Where the data of one tensor are: little-endian bytes, or numbers. */
 typedef struct {
-    uint32_t field; /* 0: nowhere; FIELD_RAW also for external data */
-    int found;      /* encodings that are there */
+    uint32_t field;     /* 0: nowhere; FIELD_RAW also for external data */
+    int found;          /* encodings that are there */
     norni_blob *source; /* bytes at `offset` of a file; NULL: at `bytes` */
     size_t offset;
     const uint8_t *bytes;
@@ -61,7 +69,8 @@ static uint32_t typed_field(int dtype) {
 bool norni_tensor_modelled(const norni_pb_tensor *t) {
     if (t->data_type == F6E2M3 || t->data_type == F6E3M2 || t->n_dims > NORN_MAX_RANK)
         return false;
-    return !norni_dtype_valid(t->data_type) || norni_dtype_class((norn_dtype)t->data_type) != NORNI_CLASS_NONE;
+    return !norni_dtype_valid(t->data_type) ||
+           norni_dtype_class((norn_dtype)t->data_type) != NORNI_CLASS_NONE;
 }
 
 /* ---- External data. */
@@ -87,7 +96,8 @@ static norn_status external_number(const norni_pb_tensor *t, const char *key, ui
 }
 
 /* wanted: the bytes that the tensor has, SIZE_MAX when that is not known. */
-static norn_status place_external(norni_tensor_reader *r, const norni_pb_tensor *t, size_t wanted, data_place *d) {
+static norn_status place_external(norni_tensor_reader *r, const norni_pb_tensor *t, size_t wanted,
+                                  data_place *d) {
     const char *location = external_key(t, "location");
     uint64_t offset, length;
     bool has_offset, has_length;
@@ -96,7 +106,8 @@ static norn_status place_external(norni_tensor_reader *r, const norni_pb_tensor 
     NORNI_TRY(external_number(t, "offset", &offset, &has_offset));
     NORNI_TRY(external_number(t, "length", &length, &has_length));
     if (wanted == SIZE_MAX && !has_length)
-        return norni_fail(NORN_UNSUPPORTED, "external data of element type %d without a length", t->data_type);
+        return norni_fail(NORN_UNSUPPORTED, "external data of element type %d without a length",
+                          t->data_type);
     if (!has_length)
         length = wanted;
     if (wanted != SIZE_MAX && length != wanted)
@@ -106,9 +117,11 @@ static norn_status place_external(norni_tensor_reader *r, const norni_pb_tensor 
     norni_blob *s;
     NORNI_TRY(norni_externals_find(r->externals, location, &s));
     if (offset > s->bytes || length > s->bytes - offset)
-        return norni_fail(NORN_PARSE, "external data: bytes %" PRIu64 " to %" PRIu64 " of '%s', which has %zu", offset,
+        return norni_fail(NORN_PARSE,
+                          "external data: bytes %" PRIu64 " to %" PRIu64 " of '%s', which has %zu", offset,
                           offset + length, location, s->bytes);
-    *d = (data_place){.field = FIELD_RAW, .found = 1, .source = s, .offset = (size_t)offset, .n = (size_t)length};
+    *d = (data_place){
+        .field = FIELD_RAW, .found = 1, .source = s, .offset = (size_t)offset, .n = (size_t)length};
     return NORN_OK;
 }
 
@@ -153,7 +166,8 @@ static norn_status find_data(norni_tensor_reader *r, const norni_pb_tensor *t, s
     if (d->source)
         d->bytes = d->source->data + d->offset;
     /* Packed floating-point numbers are the bytes of raw data. */
-    if (!d->unpacked && (d->field == FIELD_FLOAT || d->field == FIELD_DOUBLE) && d->field == typed_field(t->data_type))
+    if (!d->unpacked && (d->field == FIELD_FLOAT || d->field == FIELD_DOUBLE) &&
+        d->field == typed_field(t->data_type))
         d->field = FIELD_RAW;
     return NORN_OK;
 }
@@ -217,7 +231,8 @@ static norn_status check_shape(norn_dtype dtype, size_t rank, const int64_t *dim
         return norni_fail(NORN_UNSUPPORTED, "%zu dimensions (wanted at most %d)", rank, NORN_MAX_RANK);
     for (size_t i = 0; i < rank; i++)
         if (dims[i] < 0)
-            return norni_fail(NORN_SHAPE, "size %" PRId64 " in dimension %zu (wanted at least 0)", dims[i], i);
+            return norni_fail(NORN_SHAPE, "size %" PRId64 " in dimension %zu (wanted at least 0)", dims[i],
+                              i);
     int64_t n = norni_elems((int)rank, dims);
     char text[128];
     *bytes = n < 0 ? SIZE_MAX : norni_dtype_bytes(dtype, n);
@@ -230,7 +245,8 @@ static norn_status check_shape(norn_dtype dtype, size_t rank, const int64_t *dim
 static norn_status wrong_count(const norni_pb_tensor *t, const char *what, size_t got, size_t wanted) {
     char text[128];
     return norni_fail(NORN_SHAPE, "%zu %s (wanted %zu for %s%s)", got, what, wanted,
-                      norni_dtype_name((norn_dtype)t->data_type), norni_shape_text((int)t->n_dims, t->dims, text));
+                      norni_dtype_name((norn_dtype)t->data_type),
+                      norni_shape_text((int)t->n_dims, t->dims, text));
 }
 
 norn_status norni_tensor_read(norni_tensor_reader *r, const norni_pb_tensor *t, norn_tensor **out) {
@@ -239,7 +255,8 @@ norn_status norni_tensor_read(norni_tensor_reader *r, const norni_pb_tensor *t, 
         return norni_fail(NORN_DTYPE, "element type %d (wanted 1 to %d)", t->data_type, NORN_I2);
     norn_dtype dtype = (norn_dtype)t->data_type;
     if (norni_dtype_class(dtype) == NORNI_CLASS_NONE)
-        return norni_fail(NORN_UNSUPPORTED, "element type %s: norn has no storage for it", norni_dtype_name(dtype));
+        return norni_fail(NORN_UNSUPPORTED, "element type %s: norn has no storage for it",
+                          norni_dtype_name(dtype));
     if (t->segment)
         return norni_fail(NORN_UNSUPPORTED, "one segment of a tensor (wanted the whole)");
     size_t bytes;
@@ -253,8 +270,9 @@ norn_status norni_tensor_read(norni_tensor_reader *r, const norni_pb_tensor *t, 
         return norni_tensor_host(dtype, rank, t->dims, out);
     }
     if (d.field != FIELD_RAW && d.field != typed_field(t->data_type))
-        return norni_fail(NORN_PARSE, "elements of type %s in %s (wanted raw_data or %s)", norni_dtype_name(dtype),
-                          field_name(d.field), field_name(typed_field(t->data_type)));
+        return norni_fail(NORN_PARSE, "elements of type %s in %s (wanted raw_data or %s)",
+                          norni_dtype_name(dtype), field_name(d.field),
+                          field_name(typed_field(t->data_type)));
     if (d.field == FIELD_RAW) {
         if (d.n != bytes)
             return wrong_count(t, "bytes of data", d.n, bytes);
@@ -283,7 +301,8 @@ norn_status norni_tensor_read(norni_tensor_reader *r, const norni_pb_tensor *t, 
 
 /* ---- Sparse tensors. */
 /* The flat index of the element that entry i of `indices` names. */
-static norn_status sparse_at(const norn_tensor *indices, int64_t i, int rank, const int64_t *dims, int64_t *flat) {
+static norn_status sparse_at(const norn_tensor *indices, int64_t i, int rank, const int64_t *dims,
+                             int64_t *flat) {
     const int64_t *v = norni_tensor_data(indices);
     int64_t elems = norni_elems(rank, dims);
     if (indices->rank == 1) {
@@ -296,7 +315,8 @@ static norn_status sparse_at(const norn_tensor *indices, int64_t i, int rank, co
     for (int k = 0; k < rank; k++) {
         int64_t x = v[i * rank + k];
         if (x < 0 || x >= dims[k])
-            return norni_fail(NORN_PARSE, "index %" PRId64 " in dimension %d (wanted 0 to %" PRId64 ")", x, k, dims[k] - 1);
+            return norni_fail(NORN_PARSE, "index %" PRId64 " in dimension %d (wanted 0 to %" PRId64 ")", x, k,
+                              dims[k] - 1);
         *flat = *flat * dims[k] + x;
     }
     return NORN_OK;
@@ -339,11 +359,13 @@ norn_status norni_tensor_read_sparse(norni_tensor_reader *r, const norni_pb_spar
         char a[128], b[128];
         s = norni_fail(NORN_SHAPE, "values %s%s, indices %s%s (wanted [n] and int64[n] or int64[n,%zu])",
                        norni_dtype_name(values->dtype), norni_shape_text(values->rank, values->dims, a),
-                       norni_dtype_name(indices->dtype), norni_shape_text(indices->rank, indices->dims, b), t->n_dims);
+                       norni_dtype_name(indices->dtype), norni_shape_text(indices->rank, indices->dims, b),
+                       t->n_dims);
     } else if (norni_dtype_class(values->dtype) == NORNI_CLASS_FLOAT && norni_dtype_bits(values->dtype) < 8)
         s = norni_fail(NORN_UNSUPPORTED, "a sparse tensor of %s", norni_dtype_name(values->dtype));
     else if (bytes > r->dense_left)
-        s = norni_fail(NORN_UNSUPPORTED, "%zu bytes when filled in (norn's limit for sparse tensors: %" PRIu64 ")", bytes,
+        s = norni_fail(NORN_UNSUPPORTED,
+                       "%zu bytes when filled in (norn's limit for sparse tensors: %" PRIu64 ")", bytes,
                        r->dense_left);
     else
         s = norni_tensor_host(values->dtype, (int)t->n_dims, t->dims, out);
@@ -362,7 +384,8 @@ norn_status norni_tensor_read_sparse(norni_tensor_reader *r, const norni_pb_spar
 
 /* ---- Restoring. */
 static norn_status restore_tensor(norni_tensor_reader *r, norni_pb_tensor *t, norni_arena *arena) {
-    bool external = t->has_data_location && t->data_location == NORNI_ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    bool external =
+        t->has_data_location && t->data_location == NORNI_ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
     if (!t->n_payload && !external)
         return NORN_OK;
     data_place d;
@@ -406,7 +429,8 @@ norn_status norni_tensor_restore(norni_tensor_reader *r, ProtobufCMessage *m, no
                 NORNI_TRY(norni_tensor_restore(r, v[k], arena));
             continue;
         }
-        if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && *(uint32_t *)((char *)m + f->quantifier_offset) != f->id)
+        if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
+            *(uint32_t *)((char *)m + f->quantifier_offset) != f->id)
             continue;
         ProtobufCMessage *sub = *(ProtobufCMessage **)at;
         if (sub)

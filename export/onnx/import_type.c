@@ -11,7 +11,8 @@ static norn_status import_size(norni_importer *imp, const norni_pb_dim *d, norni
         *out = d->dim_value;
         return NORN_OK;
     }
-    if (d->value_case == NORNI_ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && *norni_pb_text(d->dim_param)) {
+    if (d->value_case == NORNI_ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
+        *norni_pb_text(d->dim_param)) {
         bool fresh;
         norni_name *n = norni_table_add(&imp->sizes, d->dim_param, &fresh);
         if (!n)
@@ -30,7 +31,8 @@ norn_status norni_import_type(norni_importer *imp, const norni_pb_type *t, norni
     *whole = !t || t->value_case == NORNI_ONNX__TYPE_PROTO__VALUE__NOT_SET;
     if (*whole)
         return NORN_OK;
-    *whole = t->value_case == NORNI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && !t->denotation && !t->base.n_unknown_fields;
+    *whole = t->value_case == NORNI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && !t->denotation &&
+             !t->base.n_unknown_fields;
     if (t->value_case != NORNI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return NORN_OK;
     const NorniOnnx__TypeProto__Tensor *x = t->tensor_type;
@@ -55,17 +57,19 @@ norn_status norni_import_type(norni_importer *imp, const norni_pb_type *t, norni
     return NORN_OK;
 }
 
-static void warn_types(norni_importer *imp, const norni_type *is, const norni_type *declared, const char *name,
-                       const char *where) {
+static void warn_types(norni_importer *imp, const norni_type *is, const norni_type *declared,
+                       const char *name, const char *where) {
     norni_str a = {0}, b = {0};
     norni_type_print(&a, imp->g, declared);
     norni_type_print(&b, imp->g, is);
-    norni_model_warn(imp->model, "%s: '%s' is declared as %s, but is %s", where, name, a.s ? a.s : "", b.s ? b.s : "");
+    norni_model_warn(imp->model, "%s: '%s' is declared as %s, but is %s", where, name, a.s ? a.s : "",
+                     b.s ? b.s : "");
     norni_str_free(&a);
     norni_str_free(&b);
 }
 
-norn_status norni_refine(norni_importer *imp, norn_value *v, const norni_pb_value *declared, const char *where) {
+norn_status norni_refine(norni_importer *imp, norn_value *v, const norni_pb_value *declared,
+                         const char *where) {
     norni_type d, *t = &v->type;
     bool whole, contradicts = false;
     NORNI_TRY(norni_prefix(norni_import_type(imp, declared->type, &d, &whole), "%s: '%s'", where,
@@ -74,7 +78,8 @@ norn_status norni_refine(norni_importer *imp, norn_value *v, const norni_pb_valu
         t->dtype = d.dtype;
     else if (d.dtype != NORN_UNDEFINED && d.dtype != t->dtype)
         return norni_fail(NORN_DTYPE, "%s: '%s' is declared as %s, but is %s", where,
-                          norni_pb_text(declared->name), norni_dtype_name(d.dtype), norni_dtype_name(t->dtype));
+                          norni_pb_text(declared->name), norni_dtype_name(d.dtype),
+                          norni_dtype_name(t->dtype));
     if (d.rank < 0)
         return NORN_OK;
     if (t->rank < 0) {

@@ -24,7 +24,8 @@ norn_value *norni_export_value(const norni_exporter *x, norn_value *v) {
 }
 
 /* ---- Inputs that are attributes in an older form. */
-static norn_status constant_attr(norni_exporter *x, const norni_attr *a, const norn_tensor *t, norni_attr_value *out) {
+static norn_status constant_attr(norni_exporter *x, const norni_attr *a, const norn_tensor *t,
+                                 norni_attr_value *out) {
     int64_t n = norni_tensor_elems(t);
     const void *data = norni_tensor_data(t);
     bool list = a->kind == NORNI_ATTR_INTS || a->kind == NORNI_ATTR_FLOATS;
@@ -57,7 +58,8 @@ static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_m
         return NORN_OK;
     const char *name = norni_op_input(op, m->input)->name;
     if (v->kind != NORNI_CONST)
-        return norni_fail(NORN_UNSUPPORTED, "input '%s' is computed (in opset %d it is the attribute '%s', a constant)", name,
+        return norni_fail(NORN_UNSUPPORTED,
+                          "input '%s' is computed (in opset %d it is the attribute '%s', a constant)", name,
                           x->opset, m->attr);
     NORNI_TRY(norni_prefix(constant_attr(x, a, v->data, &value), "input '%s'", name));
     NORNI_TRY(norni_attrs_set(op, low->attrs, x->arena, m->attr, &value));
@@ -70,8 +72,8 @@ static norn_status check_form(norni_exporter *x, const norn_node *low) {
     for (const norni_attr *a = low->op->attrs; a && a->name; a++) {
         norni_attr_value v;
         if (!(a->flags & NORNI_ATTR_OLD) && a->since > x->opset && norni_attr_get(a, low->attrs, &v))
-            return norni_fail(NORN_UNSUPPORTED, "attribute '%s' is new in opset %d (wanted opset %d)", a->name, a->since,
-                              x->opset);
+            return norni_fail(NORN_UNSUPPORTED, "attribute '%s' is new in opset %d (wanted opset %d)",
+                              a->name, a->since, x->opset);
     }
     for (int i = 0; i < low->n_in; i++) {
         const norni_param *p = norni_op_input(low->op, i);
@@ -89,7 +91,8 @@ static unsigned wanted_outputs(const norn_node *node) {
     return wanted;
 }
 
-norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low, norn_value **out, bool *replaced) {
+norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low, norn_value **out,
+                        bool *replaced) {
     const norn_op *op = node->op;
     bool standard = !*op->domain;
     *replaced = false;
@@ -185,9 +188,11 @@ static norn_status expand(norni_exporter *x, const norn_node *node, norn_value *
         return norni_fail(NORN_UNSUPPORTED, "an operator of norn's own, which ONNX cannot say");
     for (int k = 0; k < node->n_out; k++)
         if (node->out[k] && norni_op_output(op, k)->flags & NORNI_STASH)
-            return norni_fail(NORN_UNSUPPORTED, "its output '%s' is norn's own, and no other operators make it",
+            return norni_fail(NORN_UNSUPPORTED,
+                              "its output '%s' is norn's own, and no other operators make it",
                               norni_op_output(op, k)->name);
-    return norni_fail(NORN_UNSUPPORTED, "the operator is new in opset %d (wanted opset %d)", op->versions[0], x->opset);
+    return norni_fail(NORN_UNSUPPORTED, "the operator is new in opset %d (wanted opset %d)", op->versions[0],
+                      x->opset);
 }
 
 static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *const *within, int depth);
@@ -207,7 +212,8 @@ static norn_status replace(norni_exporter *x, const norn_node *node, norn_value 
         if (!old || (hidden && !out[k]))
             continue;
         if (!out[k])
-            return norni_export_at(norni_fail(NORN_INTERNAL, "its replacement does not make output %d", k), node);
+            return norni_export_at(norni_fail(NORN_INTERNAL, "its replacement does not make output %d", k),
+                                   node);
         norn_value *v = norni_export_value(x, out[k]);
         if (v == old)
             return norni_export_at(norni_fail(NORN_INTERNAL, "its replacement is the node itself"), node);
@@ -232,12 +238,14 @@ static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *c
         (!*op->domain && !norni_op_version(op, x->opset))) {
         for (int i = 0; i < depth; i++)
             if (within[i]->op == op)
-                return norni_export_at(norni_fail(NORN_UNSUPPORTED, "the operator is new in opset %d (wanted opset %d)",
-                                          op->versions[0], x->opset),
-                               within[0]);
+                return norni_export_at(norni_fail(NORN_UNSUPPORTED,
+                                                  "the operator is new in opset %d (wanted opset %d)",
+                                                  op->versions[0], x->opset),
+                                       within[0]);
         if (depth == MAX_DEPTH)
-            return norni_export_at(norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d", MAX_DEPTH, x->opset),
-                           within[0]);
+            return norni_export_at(norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d",
+                                              MAX_DEPTH, x->opset),
+                                   within[0]);
         NORNI_TRY(norni_export_at(expand(x, node, out), node));
     } else {
         norn_node low;
@@ -247,8 +255,9 @@ static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *c
         if (!replaced)
             return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
         if (depth == MAX_DEPTH)
-            return norni_export_at(norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d", MAX_DEPTH, x->opset),
-                           within[0]);
+            return norni_export_at(norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d",
+                                              MAX_DEPTH, x->opset),
+                                   within[0]);
     }
     if (depth)
         memcpy(path, within, (size_t)depth * sizeof *path);

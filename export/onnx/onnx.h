@@ -4,12 +4,20 @@
 #define NORNI_ONNX_H
 #include "export/model.h"
 
-enum { NORNI_IR_MIN = 3, NORNI_IR_MAX = 14, NORNI_OPSET_MAX = 28, NORNI_OPSET_MIN_EXPORT = 7, NORNI_OPSET_BUILT = 17 };
+enum {
+    NORNI_IR_MIN = 3,
+    NORNI_IR_MAX = 14,
+    NORNI_OPSET_MAX = 28,
+    NORNI_OPSET_MIN_EXPORT = 7,
+    NORNI_OPSET_BUILT = 17
+};
 
 /* limit: see norn_load_options. */
 norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out);
-norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit, norn_model **out);
+norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit,
+                              norn_model **out);
 norn_status norni_onnx_save(const norn_model *m, const char *path, const norn_save_options *options);
-norn_status norni_onnx_export(const norn_model *m, const norn_save_options *options, char **data, size_t *bytes);
+norn_status norni_onnx_export(const norn_model *m, const norn_save_options *options, char **data,
+                              size_t *bytes);
 
 #endif

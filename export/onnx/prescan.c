@@ -15,8 +15,8 @@ typedef struct {
     const ProtobufCFieldDescriptor *via; /* the field that holds it; NULL for the outermost */
     size_t index;                        /* which of its like it is */
     size_t start, end;
-    size_t length_at;                   /* where its length stands */
-    size_t removed;                     /* bytes that the slimmed copy lacks */
+    size_t length_at;                     /* where its length stands */
+    size_t removed;                       /* bytes that the slimmed copy lacks */
     const ProtobufCFieldDescriptor *last; /* the field before, and how many of it came in a row */
     size_t last_count;
 } frame;
@@ -39,7 +39,8 @@ typedef struct {
 } scanner;
 
 uint64_t norni_prescan_limit(size_t file_bytes, uint64_t most) {
-    uint64_t fair = (uint64_t)file_bytes < UINT64_MAX / 128 ? (64u << 20) + (uint64_t)file_bytes * 64 : UINT64_MAX;
+    uint64_t fair =
+        (uint64_t)file_bytes < UINT64_MAX / 128 ? (64u << 20) + (uint64_t)file_bytes * 64 : UINT64_MAX;
     most = most ? most : (uint64_t)4 << 30;
     return fair < most ? fair : most;
 }
@@ -61,7 +62,8 @@ static norn_status at_place(const scanner *s, const ProtobufCFieldDescriptor *fi
     }
     if (field)
         norni_str_addf(&path, "%s%s", path.n ? "." : "", field->name);
-    code = path.n ? norni_prefix(code, "byte %zu: %s", s->pos, path.s) : norni_prefix(code, "byte %zu", s->pos);
+    code =
+        path.n ? norni_prefix(code, "byte %zu: %s", s->pos, path.s) : norni_prefix(code, "byte %zu", s->pos);
     norni_str_free(&path);
     return code;
 }
@@ -95,8 +97,8 @@ static int wire_type_of(const ProtobufCFieldDescriptor *f) {
 }
 
 static const char *wire_name(int type) {
-    static const char *const names[] = {"a varint", "8 bytes", "a length and bytes", "a group", "the end of a group",
-                                        "4 bytes"};
+    static const char *const names[] = {"a varint",           "8 bytes", "a length and bytes", "a group",
+                                        "the end of a group", "4 bytes"};
     return type < 6 ? names[type] : "no such wire type";
 }
 
@@ -109,7 +111,8 @@ static norn_status scan_packed(scanner *s, const ProtobufCFieldDescriptor *f, si
         size_t size = type == NORNI_WIRE_I32 ? 4 : 8;
         *n = bytes / size;
         if (bytes % size)
-            return at_place(s, f, norni_fail(NORN_PARSE, "%zu bytes (wanted a multiple of %zu)", bytes, size));
+            return at_place(s, f,
+                            norni_fail(NORN_PARSE, "%zu bytes (wanted a multiple of %zu)", bytes, size));
         return NORN_OK;
     }
     size_t run = 0; /* bytes of the number so far */
@@ -128,7 +131,8 @@ static norn_status scan_packed(scanner *s, const ProtobufCFieldDescriptor *f, si
 
 static bool is_tensor_data(const frame *f, const ProtobufCFieldDescriptor *field) {
     return f->desc == &norni_onnx__tensor_proto__descriptor &&
-           (field->id == 4 || field->id == 5 || field->id == 7 || field->id == 9 || field->id == 10 || field->id == 11);
+           (field->id == 4 || field->id == 5 || field->id == 7 || field->id == 9 || field->id == 10 ||
+            field->id == 11);
 }
 
 /* Takes the data out of the slimmed copy. tag_at: where the field begins. */
@@ -138,7 +142,8 @@ static norn_status cut(scanner *s, const ProtobufCFieldDescriptor *field, size_t
     norni_payload p = {field->id, s->pos, bytes};
     if (out->payloads.n >= UINT32_MAX || !NORNI_PUSH(&out->payloads, p) || !NORNI_PUSH(&s->edits, e))
         return norni_nomem();
-    size_t reference = norni_wire_varint_bytes((uint64_t)NORNI_PRESCAN_RESERVED << 3) + norni_wire_varint_bytes(e.value);
+    size_t reference =
+        norni_wire_varint_bytes((uint64_t)NORNI_PRESCAN_RESERVED << 3) + norni_wire_varint_bytes(e.value);
     s->stack[s->depth - 1].removed += e.end - e.at - reference;
     return charge(s, field, SLOT_BYTES + sizeof(uint32_t));
 }
@@ -146,8 +151,9 @@ static norn_status cut(scanner *s, const ProtobufCFieldDescriptor *field, size_t
 static norn_status push(scanner *s, const ProtobufCFieldDescriptor *field, size_t length_at, size_t bytes) {
     frame *parent = &s->stack[s->depth - 1];
     if (s->depth == NORNI_PRESCAN_DEPTH)
-        return at_place(s, field,
-                        norni_fail(NORN_PARSE, "messages nest deeper than %d (norn's limit)", NORNI_PRESCAN_DEPTH));
+        return at_place(
+            s, field,
+            norni_fail(NORN_PARSE, "messages nest deeper than %d (norn's limit)", NORNI_PRESCAN_DEPTH));
     const ProtobufCMessageDescriptor *desc = field->descriptor;
     s->stack[s->depth++] = (frame){.desc = desc,
                                    .via = field,
@@ -220,14 +226,16 @@ static norn_status scan_field(scanner *s) {
     uint32_t number = (uint32_t)(tag >> 3);
     int type = (int)(tag & 7);
     if (number == 0 || number == NORNI_PRESCAN_RESERVED)
-        return at_place(s, NULL, norni_fail(NORN_PARSE, "field number %u (wanted 1 to %d)", number,
-                                            NORNI_PRESCAN_RESERVED - 1));
+        return at_place(
+            s, NULL,
+            norni_fail(NORN_PARSE, "field number %u (wanted 1 to %d)", number, NORNI_PRESCAN_RESERVED - 1));
     const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(f->desc, number);
     int wanted = field ? wire_type_of(field) : type;
     bool packable = field && field->label == PROTOBUF_C_LABEL_REPEATED && wanted != NORNI_WIRE_BYTES;
     if (type == 3 || type == 4 || type > 5 || (type != wanted && !(packable && type == NORNI_WIRE_BYTES)))
-        return at_place(s, field, norni_fail(NORN_PARSE, "field %u is %s (wanted %s)", number, wire_name(type),
-                                             field ? wire_name(wanted) : "a varint, bytes, or 4 or 8 bytes"));
+        return at_place(s, field,
+                        norni_fail(NORN_PARSE, "field %u is %s (wanted %s)", number, wire_name(type),
+                                   field ? wire_name(wanted) : "a varint, bytes, or 4 or 8 bytes"));
     s->pos += n;
     s->out->fields++;
     f->last_count = field && field == f->last ? f->last_count + 1 : 1;
@@ -240,7 +248,8 @@ static norn_status scan_field(scanner *s) {
         if (!n)
             return at_place(s, field, norni_fail(NORN_PARSE, "a number is cut off or longer than 10 bytes"));
     } else if (n > f->end - s->pos)
-        return at_place(s, field, norni_fail(NORN_PARSE, "%zu bytes are left (wanted %zu)", f->end - s->pos, n));
+        return at_place(s, field,
+                        norni_fail(NORN_PARSE, "%zu bytes are left (wanted %zu)", f->end - s->pos, n));
     s->pos += n;
     return charge(s, field, SLOT_BYTES + (field ? sizeof(uint64_t) : UNKNOWN_BYTES + ALIGN_BYTES + n));
 }
@@ -271,13 +280,13 @@ static norn_status write_slim(scanner *s, size_t bytes) {
     if (!out->slim)
         return norni_nomem();
     if (out->slim_bytes > INT32_MAX)
-        return norni_fail(NORN_PARSE, "%zu bytes without the data of tensors (wanted at most %d)", out->slim_bytes,
-                          INT32_MAX);
+        return norni_fail(NORN_PARSE, "%zu bytes without the data of tensors (wanted at most %d)",
+                          out->slim_bytes, INT32_MAX);
     return NORN_OK;
 }
 
-norn_status norni_prescan_run(const uint8_t *data, size_t bytes, const ProtobufCMessageDescriptor *root, uint64_t limit,
-                              norni_prescan *out) {
+norn_status norni_prescan_run(const uint8_t *data, size_t bytes, const ProtobufCMessageDescriptor *root,
+                              uint64_t limit, norni_prescan *out) {
     *out = (norni_prescan){0};
     scanner *s = norni_alloc(sizeof *s);
     if (!s)

@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 enum {
-    NORNI_PRESCAN_DEPTH = 100,      /* as Google's parser has it: what deeper files would nest is no network */
-    NORNI_PRESCAN_SMALL = 1024,     /* data of fewer bytes stay in the metadata */
+    NORNI_PRESCAN_DEPTH = 100,  /* as Google's parser has it: what deeper files would nest is no network */
+    NORNI_PRESCAN_SMALL = 1024, /* data of fewer bytes stay in the metadata */
     NORNI_PRESCAN_RESERVED = 536870911 /* number of the field `payload` */
 };
 
@@ -42,8 +42,8 @@ typedef struct {
 uint64_t norni_prescan_limit(size_t file_bytes, uint64_t most);
 /* Scans a message of type `root`. Errors: NORN_PARSE, naming the byte, the place in the message and what was wanted;
  * NORN_NOMEM when the limit is passed. After an error there is nothing to free. */
-norn_status norni_prescan_run(const uint8_t *data, size_t bytes, const ProtobufCMessageDescriptor *root, uint64_t limit,
-                              norni_prescan *out);
+norn_status norni_prescan_run(const uint8_t *data, size_t bytes, const ProtobufCMessageDescriptor *root,
+                              uint64_t limit, norni_prescan *out);
 void norni_prescan_free(norni_prescan *s);
 
 #endif

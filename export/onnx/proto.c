@@ -19,8 +19,8 @@ static void leave(void *ctx, void *p) {
     (void)p;
 }
 
-norn_status norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data, size_t bytes,
-                            void *out) {
+norn_status norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data,
+                            size_t bytes, void *out) {
     source s = {arena, false};
     ProtobufCAllocator a = {take, leave, &s};
     void *m = protobuf_c_message_unpack(desc, &a, bytes, data);
@@ -40,4 +40,6 @@ norn_status norni_pb_pack(const void *message, norni_arena *arena, norni_extra *
     return NORN_OK;
 }
 
-const char *norni_pb_domain(const char *s) { return s && strcmp(s, "ai.onnx") ? s : ""; }
+const char *norni_pb_domain(const char *s) {
+    return s && strcmp(s, "ai.onnx") ? s : "";
+}

@@ -22,12 +22,14 @@ typedef NorniOnnx__StringStringEntryProto norni_pb_entry;
 
 /* A message unpacked into an arena: nothing to free. The bytes have passed the pre-scan: protobuf-c recurses with the
  * depth of the messages. */
-norn_status norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data, size_t bytes,
-                            void *out);
+norn_status norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data,
+                            size_t bytes, void *out);
 /* A message as bytes in an arena. */
 norn_status norni_pb_pack(const void *message, norni_arena *arena, norni_extra *out);
 /* "" for an absent string. */
-static inline const char *norni_pb_text(const char *s) { return s ? s : ""; }
+static inline const char *norni_pb_text(const char *s) {
+    return s ? s : "";
+}
 /* "" is the default domain, which may also be spelled "ai.onnx". */
 const char *norni_pb_domain(const char *s);
 

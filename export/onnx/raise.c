@@ -28,14 +28,16 @@ static norn_status to_input(norni_adapt *a, const norni_moved *m) {
     const norni_param *p = norni_op_input(node->op, m->input);
     norni_attr_value v;
     if (!attr || !p || m->input >= node->n_in + NORNI_RAISE_ROOM)
-        return norni_fail(NORN_INTERNAL, "%s: its table moves '%s' to input %d", node->op->name, m->attr, m->input);
+        return norni_fail(NORN_INTERNAL, "%s: its table moves '%s' to input %d", node->op->name, m->attr,
+                          m->input);
     bool has = norni_attr_get(attr, node->attrs, &v);
     bool input = m->input < node->n_in && node->in[m->input];
     if (has && a->version >= m->since)
-        return norni_fail(NORN_ARG, "%s: attribute '%s' in opset %d (it is input %d '%s' since opset %d)", node->op->name,
-                          m->attr, a->version, m->input, p->name, m->since);
+        return norni_fail(NORN_ARG, "%s: attribute '%s' in opset %d (it is input %d '%s' since opset %d)",
+                          node->op->name, m->attr, a->version, m->input, p->name, m->since);
     if (input && a->version < m->since)
-        return norni_fail(NORN_ARG, "%s: input %d '%s' in opset %d (it is the attribute '%s' before opset %d)",
+        return norni_fail(NORN_ARG,
+                          "%s: input %d '%s' in opset %d (it is the attribute '%s' before opset %d)",
                           node->op->name, m->input, p->name, a->version, m->attr, m->since);
     if (!has)
         return NORN_OK;
@@ -46,7 +48,8 @@ static norn_status to_input(norni_adapt *a, const norni_moved *m) {
         dtype = v.kind == NORNI_ATTR_INT || v.kind == NORNI_ATTR_INTS ? NORN_I64 : NORN_F32;
     if (v.kind != NORNI_ATTR_INT && v.kind != NORNI_ATTR_INTS && v.kind != NORNI_ATTR_FLOAT &&
         v.kind != NORNI_ATTR_FLOATS)
-        return norni_fail(NORN_INTERNAL, "%s: its table moves '%s', which is no number", node->op->name, m->attr);
+        return norni_fail(NORN_INTERNAL, "%s: its table moves '%s', which is no number", node->op->name,
+                          m->attr);
     norn_value *c = as_constant(a->g, &v, dtype);
     if (!c)
         return norn_graph_status(a->g);

@@ -2,9 +2,9 @@
 /* Tensors of ONNX files: TensorProto and SparseTensorProto to tensors, and back. */
 #ifndef NORNI_ONNX_TENSOR_H
 #define NORNI_ONNX_TENSOR_H
+#include "export/onnx/blob.h"
 #include "export/onnx/prescan.h"
 #include "export/onnx/proto.h"
-#include "export/onnx/blob.h"
 
 /* Where the data of a file's tensors are. */
 typedef struct {

@@ -36,7 +36,8 @@ norn_status norni_tensor_to_pb(const norn_tensor *t, const char *name, const cha
     norn_tensor *packed = NULL;
     norn_status s = x.arena ? norni_export_packed(t, &packed) : norni_nomem();
     if (s == NORN_OK && norni_tensor_bytes(packed) > INT32_MAX - 4096)
-        s = norni_fail(NORN_UNSUPPORTED, "%zu bytes (a tensor file has at most 2 GiB)", norni_tensor_bytes(packed));
+        s = norni_fail(NORN_UNSUPPORTED, "%zu bytes (a tensor file has at most 2 GiB)",
+                       norni_tensor_bytes(packed));
     if (s == NORN_OK)
         s = norni_export_tensor(&x, &pieces, 0, name, packed, NULL, NULL);
     s = norni_prefix(s, "%s", path);

@@ -5,8 +5,8 @@
 #include "export/onnx/types_since.h"
 #include <string.h>
 
-#define INTS_8    (NORNI_T(NORN_U8) | NORNI_T(NORN_I8))
-#define INTS_8_16 (INTS_8 | NORNI_T(NORN_U16) | NORNI_T(NORN_I16))
+#define INTS_8     (NORNI_T(NORN_U8) | NORNI_T(NORN_I8))
+#define INTS_8_16  (INTS_8 | NORNI_T(NORN_U16) | NORNI_T(NORN_I16))
 #define INTS_32_64 (NORNI_T(NORN_U32) | NORNI_T(NORN_I32) | NORNI_T(NORN_U64) | NORNI_T(NORN_I64))
 #define FLOAT8                                                                                               \
     (NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) | NORNI_T(NORN_F8E5M2FNUZ))
@@ -40,7 +40,9 @@ static const norni_types_row rows[] = {
     {"Dropout", 22, 1, FLOAT8},
     {"Einsum", 28, 1, NORNI_T(NORN_BF16)},
     {"Elu", 22, 1, NORNI_T(NORN_BF16)},
-    {"Equal", 11, 3, INTS_8_16 | NORNI_T(NORN_F16) | NORNI_T(NORN_F64) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64) | NORNI_T(NORN_F32)},
+    {"Equal", 11, 3,
+     INTS_8_16 | NORNI_T(NORN_F16) | NORNI_T(NORN_F64) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64) |
+         NORNI_T(NORN_F32)},
     {"EyeLike", 22, 1, NORNI_T(NORN_BF16)},
     {"Flatten", 9, 1, NORNI_INTS | NORNI_T(NORN_BOOL)},
     {"Flatten", 21, 1, FLOAT8},
@@ -148,8 +150,8 @@ int norni_type_since(norn_dtype t) {
 }
 
 static norn_status too_new(norn_dtype t, int since, int opset) {
-    return norni_fail(NORN_UNSUPPORTED, "elements of type %s are new in opset %d (wanted opset %d)", norni_dtype_name(t),
-                      since, opset);
+    return norni_fail(NORN_UNSUPPORTED, "elements of type %s are new in opset %d (wanted opset %d)",
+                      norni_dtype_name(t), since, opset);
 }
 
 norn_status norni_types_check(const norn_node *node, int opset) {
@@ -164,7 +166,8 @@ norn_status norni_types_check(const norn_node *node, int opset) {
         for (int i = 0; i < node->n_in; i++) {
             const norni_param *p = norni_op_input(node->op, i);
             int at = p ? (int)(p - node->op->inputs) : i;
-            if (node->in[i] && at < 32 && rows[r].inputs >> at & 1 && rows[r].types & NORNI_T(node->in[i]->type.dtype))
+            if (node->in[i] && at < 32 && rows[r].inputs >> at & 1 &&
+                rows[r].types & NORNI_T(node->in[i]->type.dtype))
                 return too_new(node->in[i]->type.dtype, rows[r].since, opset);
         }
     }

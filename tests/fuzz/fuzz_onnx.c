@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     norn_graph *g = norn_model_graph(m);
     norn_status s = norn_model_export(m, NULL, &copy, &n);
     if (s == NORN_OK) {
-        must(norn_model_import(copy, n, "again", NULL, &back) == NORN_OK, "what was exported does not import");
+        must(norn_model_import(copy, n, "again", NULL, &back) == NORN_OK,
+             "what was exported does not import");
         norn_graph *h = norn_model_graph(back);
         must(norn_graph_input_count(g) == norn_graph_input_count(h), "inputs differ");
         must(norn_graph_output_count(g) == norn_graph_output_count(h), "outputs differ");

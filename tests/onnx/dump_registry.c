@@ -68,15 +68,17 @@ static void put_default(const norni_attr *a) {
 }
 
 static void put_attrs(const norni_attr *a) {
-    static const char *const kinds[] = {"INT", "FLOAT", "STRING", "TENSOR", "INTS", "FLOATS", "STRINGS", "STRING", "INT"};
+    static const char *const kinds[] = {"INT",    "FLOAT",   "STRING", "TENSOR", "INTS",
+                                        "FLOATS", "STRINGS", "STRING", "INT"};
     printf(", \"attributes\": [");
     for (int i = 0; a && a[i].name; i++) {
         printf("%s{\"name\": ", i ? ", " : "");
         put_text(a[i].name);
-        printf(", \"kind\": \"%s\", \"required\": %s, \"optional\": %s, \"old\": %s, \"since\": %d, \"default\": ",
+        printf(", \"kind\": \"%s\", \"required\": %s, \"optional\": %s, \"old\": %s, \"since\": %d, "
+               "\"default\": ",
                kinds[a[i].kind], a[i].flags & NORNI_ATTR_REQUIRED ? "true" : "false",
-               a[i].flags & NORNI_ATTR_OPTIONAL ? "true" : "false", a[i].flags & NORNI_ATTR_OLD ? "true" : "false",
-               a[i].since);
+               a[i].flags & NORNI_ATTR_OPTIONAL ? "true" : "false",
+               a[i].flags & NORNI_ATTR_OLD ? "true" : "false", a[i].since);
         put_default(&a[i]);
         putchar('}');
     }
@@ -91,10 +93,11 @@ static void put_op(const norn_op *op) {
     put_params("inputs", op->inputs);
     put_params("outputs", op->outputs);
     put_attrs(op->attrs);
-    printf(", \"raise\": %s, \"lower\": %s, \"moved\": [", op->raise ? "true" : "false", op->lower ? "true" : "false");
+    printf(", \"raise\": %s, \"lower\": %s, \"moved\": [", op->raise ? "true" : "false",
+           op->lower ? "true" : "false");
     for (const norni_moved *m = op->moved; m && m->attr; m++)
-        printf("%s{\"attr\": \"%s\", \"input\": %d, \"since\": %d}", m == op->moved ? "" : ", ", m->attr, m->input,
-               m->since);
+        printf("%s{\"attr\": \"%s\", \"input\": %d, \"since\": %d}", m == op->moved ? "" : ", ", m->attr,
+               m->input, m->since);
     printf("]}");
 }
 
@@ -108,14 +111,15 @@ int main(void) {
     }
     printf("\n], \"types_since\": [\n");
     for (size_t i = 0; i < n; i++) {
-        printf("%s{\"op\": \"%s\", \"since\": %d, \"inputs\": %u, \"types\": ", i ? ",\n" : "", rows[i].op, rows[i].since,
-               rows[i].inputs);
+        printf("%s{\"op\": \"%s\", \"since\": %d, \"inputs\": %u, \"types\": ", i ? ",\n" : "", rows[i].op,
+               rows[i].since, rows[i].inputs);
         put_types(rows[i].types);
         printf("}");
     }
     printf("\n], \"type_since\": {");
     for (int t = 1; t <= NORN_I2; t++)
-        printf("%s\"%s\": %d", t > 1 ? ", " : "", norni_dtype_name((norn_dtype)t), norni_type_since((norn_dtype)t));
+        printf("%s\"%s\": %d", t > 1 ? ", " : "", norni_dtype_name((norn_dtype)t),
+               norni_type_since((norn_dtype)t));
     printf("}}\n");
     return 0;
 }

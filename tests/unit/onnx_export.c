@@ -40,7 +40,9 @@ static norn_status refuse_opset(const norn_model *m, int opset) {
     return s;
 }
 
-static void close_written(written *w) { norni_arena_free(w->arena); }
+static void close_written(written *w) {
+    norni_arena_free(w->arena);
+}
 
 /* "Op(in,in)->out Op..." */
 static void assert_nodes(const written *w, const char *want) {
@@ -95,7 +97,7 @@ static void test_built(void **state) {
     norn_value *x = norn_graph_input(g, "x", "float[N,3]"), *w = norn_graph_constant(g, "w", t);
     norn_value *y = norn_relu(g, norn_add(g, x, w));
     WORKS(norn_graph_output(g, "y", y));
-    WORKS(norn_graph_output(g, "again", y));  /* a second name for the same value */
+    WORKS(norn_graph_output(g, "again", y)); /* a second name for the same value */
     WORKS(norn_graph_output(g, "x_out", x)); /* and one for an input */
     norn_model *m = built(g);
     written out = export_of(m, NULL);
@@ -124,9 +126,10 @@ static void test_names(void **state) {
     norn_graph *g;
     WORKS(norn_graph_new("g", &g));
     norn_value *x = norn_graph_input(g, "x", "float[3]");
-    norn_value *a = norn_neg(g, x), *b = norn_abs(g, a), *c = norn_exp(g, b), *one = norn_graph_scalar(g, NORN_F32, 1);
+    norn_value *a = norn_neg(g, x), *b = norn_abs(g, a), *c = norn_exp(g, b),
+               *one = norn_graph_scalar(g, NORN_F32, 1);
     a->name = "same";
-    b->name = "same"; /* two values of one name */
+    b->name = "same";  /* two values of one name */
     c->name = "Sub_6"; /* a name that one would be invented for */
     norn_value *d = norn_sub(g, c, one), *e = norn_sqrt(g, d);
     WORKS(norn_graph_output(g, "y", e));
@@ -169,7 +172,8 @@ static void test_parameters(void **state) {
     norn_tensor *first = floats(3, 1), *later = floats(3, 10), *wrong = floats(4, 0);
     WORKS(norn_graph_new("g", &g));
     norn_value *x = norn_graph_input(g, "x", "float[3]"), *w = norn_graph_parameter(g, "w", first);
-    norn_value *y = norn_mul(g, x, w), *next = norn_sub(g, w, norn_mul(g, x, norn_graph_constant(g, "rate", first)));
+    norn_value *y = norn_mul(g, x, w),
+               *next = norn_sub(g, w, norn_mul(g, x, norn_graph_constant(g, "rate", first)));
     WORKS(norn_graph_output(g, "y", y));
     WORKS(norn_graph_update(g, w, next));
     norn_model *m = built(g);
@@ -186,9 +190,11 @@ static void test_parameters(void **state) {
     char *data;
     size_t bytes;
     feed.tensor = wrong;
-    FAILS(norn_model_export(m, &o, &data, &bytes), NORN_SHAPE, "export: update 'w': got float[4] (wanted float[3])");
+    FAILS(norn_model_export(m, &o, &data, &bytes), NORN_SHAPE,
+          "export: update 'w': got float[4] (wanted float[3])");
     feed.name = "x";
-    FAILS(norn_model_export(m, &o, &data, &bytes), NORN_ARG, "update 'x': no parameter or constant has this name");
+    FAILS(norn_model_export(m, &o, &data, &bytes), NORN_ARG,
+          "update 'x': no parameter or constant has this name");
     norn_tensor_free(first);
     norn_tensor_free(later);
     norn_tensor_free(wrong);
@@ -232,7 +238,8 @@ static void test_lower(void **state) {
     OUTPUT(&b, "y", 3);
     WORKS(import(&b, &m));
     FAILS(refuse_opset(m, 10), NORN_UNSUPPORTED,
-          "export: node 'c' Clip(float[3], float[]): input 'min' is computed (in opset 10 it is the attribute 'min', a "
+          "export: node 'c' Clip(float[3], float[]): input 'min' is computed (in opset 10 it is the "
+          "attribute 'min', a "
           "constant)");
     FAILS(refuse_opset(m, 6), NORN_ARG, "export: opset 6 (wanted 7 to 28)");
     FAILS(refuse_opset(m, 29), NORN_ARG, "export: opset 29 (wanted 7 to 28)");
@@ -287,6 +294,35 @@ static void test_expand(void **state) {
     norn_model_free(m);
 }
 
+/* A gradient is exported as plain ONNX: operators of norn's own become others. */
+static void test_gradient(void **state) {
+    norn_graph *g;
+    WORKS(norn_graph_new("g", &g));
+    norn_value *x = norn_graph_input(g, "x", "float[2,5]"), *w = norn_graph_input(g, "w", "float[5,3]"), *dw;
+    norn_value *y = norn_softmax(g, norn_matmul(g, x, w), -1);
+    WORKS(norn_grad(g, norn_reduce_sum(g, norn_mul(g, y, y), 0, NULL, false), NULL, 1, &w, &dw));
+    WORKS(norn_graph_output(g, "dw", dw));
+    norn_model *m = built(g), *back;
+    bool own = false;
+    for (size_t i = 0; i < g->nodes.n; i++)
+        own |= !strcmp(g->nodes.v[i]->op->domain, "norn");
+    assert_true(own);
+    size_t nodes = g->nodes.n, values = g->values.n;
+    for (int opset = 13; opset <= 28; opset += 3) {
+        written out = export_opset(m, opset);
+        for (size_t i = 0; i < out.graph->n_node; i++)
+            assert_null(out.graph->node[i]->domain);
+        assert_int_equal(out.model->n_opset_import, 1);
+        close_written(&out);
+    }
+    assert_int_equal(g->nodes.n, nodes);
+    assert_int_equal(g->values.n, values);
+    WORKS(again(m, NULL, &back));
+    assert_type(back, "dw", "float[5,3]");
+    norn_model_free(back);
+    norn_model_free(m);
+}
+
 static void test_types(void **state) {
     norn_graph *g;
     WORKS(norn_graph_new("g", &g));
@@ -302,7 +338,8 @@ static void test_types(void **state) {
 static void test_unknown(void **state) {
     norn_model *m = load("capture");
     FAILS(refuse_opset(m, 13), NORN_UNSUPPORTED,
-          "export: node 'choose' If(bool[], float[2,3], float[2,3], bool[]): norn does not have this operator and cannot say "
+          "export: node 'choose' If(bool[], float[2,3], float[2,3], bool[]): norn does not have this "
+          "operator and cannot say "
           "it in opset 13 (wanted 17, that of the file it came from)");
     WORKS(refuse_opset(m, 17));
     norn_model_free(m);
@@ -329,7 +366,8 @@ static void test_captured_names(void **state) {
     WORKS(norn_graph_output(m->graph, "renamed", value_of(m, "renamed")));
     WORKS(norn_graph_output(m->graph, "first", value_of(m, "first")));
     out = export_of(m, NULL);
-    assert_nodes(&out, "Relu(x)->renamed Identity(renamed)->outer If(go)->first Identity(first)->p If(go)->q");
+    assert_nodes(&out,
+                 "Relu(x)->renamed Identity(renamed)->outer If(go)->first Identity(first)->p If(go)->q");
     close_written(&out);
     norn_model_free(m);
     m = load("capture"); /* names within the subgraphs are not taken for something else */
@@ -344,9 +382,25 @@ static void test_captured_names(void **state) {
 }
 
 /* ---- Files. */
-static const char *const files[] = {"function_in_subgraph", "capture_twice", "capture",  "everything", "external",    "functions", "functions_kept", "lies",
-                                    "new_ops",  "old_ir3",    "optional",    "sequences", "sizes",          "sparse",
-                                    "squeeze9", "strings",    "passthrough", "tensors",   "unsorted"};
+static const char *const files[] = {"function_in_subgraph",
+                                    "capture_twice",
+                                    "capture",
+                                    "everything",
+                                    "external",
+                                    "functions",
+                                    "functions_kept",
+                                    "lies",
+                                    "new_ops",
+                                    "old_ir3",
+                                    "optional",
+                                    "sequences",
+                                    "sizes",
+                                    "sparse",
+                                    "squeeze9",
+                                    "strings",
+                                    "passthrough",
+                                    "tensors",
+                                    "unsorted"};
 /* Functions that are still called stay, also when only a subgraph calls them. */
 static void test_kept_functions(void **state) {
     norn_model *m = load("function_in_subgraph");
@@ -363,7 +417,8 @@ static void test_kept_functions(void **state) {
     WORKS(refuse_opset(m, 18)); /* it imports nothing of ONNX's own */
     norn_model_free(m);
     m = load("everything");
-    FAILS(refuse_opset(m, 22), NORN_UNSUPPORTED, "export: its training_info is of opset 23 (wanted opset 22)");
+    FAILS(refuse_opset(m, 22), NORN_UNSUPPORTED,
+          "export: its training_info is of opset 23 (wanted opset 22)");
     norn_model_free(m);
     builder b = build(17);
     norni_str f = {0}, opset = {0}, node = {0}, call = {0}, mine = {0};
@@ -464,8 +519,10 @@ static void test_external(void **state) {
     assert_true(norni_tensor_equal(value_of(back, "middle")->data, middle));
     norn_model_free(back);
     char *memory;
-    FAILS(norn_model_export(m, &o, &memory, &n), NORN_ARG, "export: external data (a model in memory has no directory)");
-    FAILS(norn_model_save(m, temporary_path("none/m.onnx"), NULL), NORN_IO, "none/m.onnx: cannot make a temporary file");
+    FAILS(norn_model_export(m, &o, &memory, &n), NORN_ARG,
+          "export: external data (a model in memory has no directory)");
+    FAILS(norn_model_save(m, temporary_path("none/m.onnx"), NULL), NORN_IO,
+          "none/m.onnx: cannot make a temporary file");
     remove(temporary_path("m.onnx"));
     remove(temporary_path("m.onnx.data"));
     norn_tensor_free(small);
@@ -507,7 +564,8 @@ static int starving_opset;
 static norn_status starved(void) {
     char *data;
     size_t n;
-    norn_status s = norn_model_export(starving_model, &(norn_save_options){.opset = starving_opset}, &data, &n);
+    norn_status s =
+        norn_model_export(starving_model, &(norn_save_options){.opset = starving_opset}, &data, &n);
     norn_text_free(data);
     return s;
 }
@@ -528,12 +586,15 @@ static void test_starved(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_built),      cmocka_unit_test(test_names),         cmocka_unit_test(test_expressions),
-        cmocka_unit_test(test_parameters), cmocka_unit_test(test_lower),         cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_expand),     cmocka_unit_test(test_types),         cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_captured_names), cmocka_unit_test(test_fixed_point), cmocka_unit_test(test_save_in_place),
-        cmocka_unit_test(test_external),   cmocka_unit_test(test_set_graph),     cmocka_unit_test(test_failed_graph),
-        cmocka_unit_test(test_kept_functions), cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_built),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_expressions),  cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_lower),        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_expand),       cmocka_unit_test(test_types), cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_captured_names),
+        cmocka_unit_test(test_fixed_point),  cmocka_unit_test(test_save_in_place),
+        cmocka_unit_test(test_external),     cmocka_unit_test(test_set_graph),
+        cmocka_unit_test(test_failed_graph), cmocka_unit_test(test_kept_functions),
+        cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }

@@ -13,7 +13,9 @@ typedef struct {
     int64_t ir, opset;      /* 0: left out */
 } builder;
 
-static UNUSED builder build(int64_t opset) { return (builder){.ir = 8, .opset = opset}; }
+static UNUSED builder build(int64_t opset) {
+    return (builder){.ir = 8, .opset = opset};
+}
 
 /* Names in a list "a,b,,c" as a repeated field. */
 static UNUSED void put_list(norni_str *out, uint32_t field, const char *list) {
@@ -27,8 +29,8 @@ static UNUSED void put_list(norni_str *out, uint32_t field, const char *list) {
 }
 
 /* attrs: AttributeProtos as fields of the node, made by put_attr_*; emptied. */
-static UNUSED void add_named_node(builder *b, const char *name, const char *op, const char *in, const char *out,
-                                  norni_str *attrs) {
+static UNUSED void add_named_node(builder *b, const char *name, const char *op, const char *in,
+                                  const char *out, norni_str *attrs) {
     norni_str n = {0};
     put_list(&n, 1, in);
     put_list(&n, 2, out);
@@ -64,7 +66,8 @@ static UNUSED norni_str attr_float(const char *name, float v) {
 }
 
 /* A float value of rank 1 or more; size 0: named "N"; n 0: no shape. */
-static UNUSED void add_value(builder *b, uint32_t field, const char *name, int dtype, int rank, const int64_t *dims) {
+static UNUSED void add_value(builder *b, uint32_t field, const char *name, int dtype, int rank,
+                             const int64_t *dims) {
     norni_str shape = {0}, tensor = {0}, type = {0}, v = {0};
     for (int i = 0; i < rank; i++) {
         norni_str dim = {0};

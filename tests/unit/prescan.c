@@ -6,7 +6,7 @@
 #include "export/onnx/wire.h"
 
 enum { MODEL_GRAPH = 7, GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, NODE_ATTRIBUTE = 5, ATTR_T = 5, ATTR_G = 6 };
-#define MODEL (&norni_onnx__model_proto__descriptor)
+#define MODEL  (&norni_onnx__model_proto__descriptor)
 #define TENSOR (&norni_onnx__tensor_proto__descriptor)
 
 static norn_status scan_limited(const norni_str *b, const ProtobufCMessageDescriptor *root, uint64_t limit,
@@ -61,7 +61,8 @@ static void test_varint(void **state) {
         norni_str_free(&b);
     }
     uint64_t v;
-    assert_int_equal(norni_wire_varint((const uint8_t *)"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 11, &v), 0);
+    assert_int_equal(
+        norni_wire_varint((const uint8_t *)"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 11, &v), 0);
 }
 
 static void test_fields(void **state) {
@@ -72,7 +73,8 @@ static void test_fields(void **state) {
     norni_wire_put_string(&b, 3, NULL);
     const uint8_t *p = (const uint8_t *)b.s, *end = p + b.n;
     norni_wire_field f;
-    assert_true(norni_wire_next(&p, end, &f) && f.number == 1 && (int64_t)f.value == -5 && f.start == (uint8_t *)b.s);
+    assert_true(norni_wire_next(&p, end, &f) && f.number == 1 && (int64_t)f.value == -5 &&
+                f.start == (uint8_t *)b.s);
     assert_true(norni_wire_next(&p, end, &f) && f.number == 2 && f.bytes == 4);
     assert_memory_equal(f.data, "\0\0\xc0\x3f", 4);
     assert_true(norni_wire_next(&p, end, &f) && f.number == 300 && f.bytes == 3);
@@ -95,7 +97,8 @@ static void test_small_data_stay(void **state) {
     norni_str_free(&model);
 }
 
-static void check_tensor(const norni_pb_tensor *t, const norni_prescan *s, const norni_str *file, size_t bytes) {
+static void check_tensor(const norni_pb_tensor *t, const norni_prescan *s, const norni_str *file,
+                         size_t bytes) {
     assert_int_equal(t->n_payload, 1);
     assert_false(t->has_raw_data);
     assert_string_equal(t->doc_string, "behind the data");
@@ -161,7 +164,7 @@ static void test_long_lengths(void **state) {
     norni_str model = {0};
     norni_wire_put_tag(&model, MODEL_GRAPH, NORNI_WIRE_BYTES);
     norni_str_addn(&model, "\x83\x80\x80\x80\x80\x80\x80\x00", 8); /* 3 */
-    norni_wire_put_string(&model, 2, "g"); /* name of the graph */
+    norni_wire_put_string(&model, 2, "g");                         /* name of the graph */
     norni_prescan s;
     WORKS(scan(&model, MODEL, &s));
     assert_int_equal(s.slim_bytes, model.n - 7);
@@ -192,16 +195,19 @@ static void test_errors(void **state) {
     b = BYTES("\x80");
     FAILS(refuse(&b, MODEL), NORN_PARSE, "byte 0: the tag of a field is cut off or too long");
     b = BYTES("\x3a\x05\x12\x01");
-    FAILS(refuse(&b, MODEL), NORN_PARSE, "byte 2: graph: length 5 runs past the end of the file (wanted at most 2)");
+    FAILS(refuse(&b, MODEL), NORN_PARSE,
+          "byte 2: graph: length 5 runs past the end of the file (wanted at most 2)");
     b = BYTES("\x3a\x03\x12\x05g");
     FAILS(refuse(&b, MODEL), NORN_PARSE,
           "byte 4: graph.name: length 5 runs past the end of the message around it (wanted at most 1)");
     b = BYTES("\x0a\x01g");
-    FAILS(refuse(&b, MODEL), NORN_PARSE, "byte 0: ir_version: field 1 is a length and bytes (wanted a varint)");
+    FAILS(refuse(&b, MODEL), NORN_PARSE,
+          "byte 0: ir_version: field 1 is a length and bytes (wanted a varint)");
     b = BYTES("\x3b\x3c");
     FAILS(refuse(&b, MODEL), NORN_PARSE, "byte 0: graph: field 7 is a group");
     b = BYTES("\xc3\x3e");
-    FAILS(refuse(&b, MODEL), NORN_PARSE, "byte 0: field 1000 is a group (wanted a varint, bytes, or 4 or 8 bytes)");
+    FAILS(refuse(&b, MODEL), NORN_PARSE,
+          "byte 0: field 1000 is a group (wanted a varint, bytes, or 4 or 8 bytes)");
     b = BYTES("\x12\x03g\0h");
     FAILS(refuse(&b, MODEL), NORN_PARSE, "producer_name: text with a zero byte in it");
     b = BYTES("\x22\x03\0\0\0");
@@ -302,7 +308,9 @@ static norn_status starved(void) {
     return st;
 }
 
-static void test_starved(void **state) { starve(starved); }
+static void test_starved(void **state) {
+    starve(starved);
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -7,7 +7,9 @@
 /* The values that tests/data/onnx/make.py wrote. */
 static double sample(norn_dtype t, int64_t i) {
     double v = (double)((i * 7 + 3) % 5 - 2);
-    return norni_dtype_class(t) == NORNI_CLASS_UINT || norni_dtype_class(t) == NORNI_CLASS_BOOL ? (v < 0 ? -v : v) : v;
+    return norni_dtype_class(t) == NORNI_CLASS_UINT || norni_dtype_class(t) == NORNI_CLASS_BOOL
+               ? (v < 0 ? -v : v)
+               : v;
 }
 
 static void check_file(const char *name, norn_dtype dtype, int rank, const int64_t *dims) {
@@ -210,12 +212,14 @@ static norn_status starved(void) {
     return s;
 }
 
-static void test_starved(void **state) { starve(starved); }
+static void test_starved(void **state) {
+    starve(starved);
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),   cmocka_unit_test(test_round_trip), cmocka_unit_test(test_mapped),
-        cmocka_unit_test(test_typed_fields), cmocka_unit_test(test_errors), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_load),         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_mapped),
+        cmocka_unit_test(test_typed_fields), cmocka_unit_test(test_errors),     cmocka_unit_test(test_damage),
         cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
