@@ -54,7 +54,10 @@ static void grad(norni_grad *c) {
 }
 
 static const norni_impl impls[] = {
+    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_best, .emit = norni_emit_conv_columns_blas, .blas = true},
     {.name = "direct", .fits = norni_conv_direct_fits, .emit = norni_emit_conv_direct, .epilogue = true},
+    {.name = "im2col", .fits = norni_conv_columns_fits, .emit = norni_emit_conv_columns, .epilogue = true},
+    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_fits, .emit = norni_emit_conv_columns_blas, .blas = true},
     {.name = "reference", .emit = norni_emit_conv_reference, .epilogue = true},
     {0},
 };

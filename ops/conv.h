@@ -49,5 +49,14 @@ void norni_conv_args(norni_emit *e, norni_step *s, const norni_conv *v);
 norn_status norni_emit_conv_reference(norni_emit *e);
 norn_status norni_emit_conv_direct(norni_emit *e); /* Conv; ConvTranspose with stride 1 */
 const char *norni_conv_direct_fits(const norni_fit *f);
+norn_status norni_emit_conv_direct_w(norni_emit *e); /* norn.ConvGradW */
+const char *norni_conv_direct_w_fits(const norni_fit *f);
+norn_status norni_emit_conv_panels(norni_emit *e); /* norn.ConvGradW, where it is faster than direct */
+const char *norni_conv_panels_fits(const norni_fit *f);
+norn_status norni_emit_conv_columns(norni_emit *e); /* all three */
+norn_status norni_emit_conv_columns_blas(norni_emit *e);
+const char *norni_conv_columns_fits(const norni_fit *f);
+const char *norni_conv_columns_blas_fits(const norni_fit *f);
+const char *norni_conv_columns_blas_best(const norni_fit *f); /* fits, and is the best there is: on GPUs */
 
 #endif

@@ -22,6 +22,15 @@ size_t norni_conv_compute_bytes(norn_dtype t) {
     return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
 }
 
+int64_t norni_conv_room(const norn_device *d) {
+    uint64_t most = (uint64_t)64 << 20;
+    if (d->memory_bytes && d->memory_bytes / 8 < most)
+        most = d->memory_bytes / 8;
+    if (d->max_alloc_bytes && d->max_alloc_bytes / 4 < most)
+        most = d->max_alloc_bytes / 4;
+    return (int64_t)most;
+}
+
 /* Elements of a row (k = 2) or rows of a slice (k = 1). Row element j of phase f is input j * s + f - begin. The row
  * may end before the last element that windows reach, out - 1 + reach, where what follows is padding on both
  * sides: this row's from element `right` on, the next row's before element `left`. */
@@ -169,7 +178,7 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
     tile t = choose_tile(p.m, pl.pixels, width);
     int64_t nr = (int64_t)t.nv * width, n_tiles = ceil_div(pl.pixels, nr), panels = ceil_div(p.m, t.mr);
     int64_t slack = n_tiles * nr - pl.pixels + width, image = p.group * p.c * pl.channel;
-    int64_t chunk = max64(1, min64(p.n, ((int64_t)32 << 20) / (image * (int64_t)bytes)));
+    int64_t chunk = max64(1, min64(p.n, norni_conv_room(e->device) / (image * (int64_t)bytes)));
     bool in_place = norni_window_point(&p.w) && pl.pixels >= width;
     if (in_place) {
         pl.channel = pl.pixels;

@@ -43,6 +43,7 @@
 #define LOADC(p) NORNI_CAT(vload, W)(0, (p))
 #define STOREC(v, p) NORNI_CAT(vstore, W)((v), 0, (p))
 
+#if !defined(NORNI_ONLY) || defined(K_pad_planes)
 /* Element j of a row stands for input j * s + f - b. The last row written is cut at the end of the plane; behind the
  * last phase come zeros up to the channel's end, `slack` more behind the very last channel. */
 __kernel void pad_planes(__global const T *x, __global C *planes, const long channels, const long images,
@@ -85,7 +86,9 @@ __kernel void pad_planes(__global const T *x, __global C *planes, const long cha
             planes[j] = 0;
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_pack_weights)
 /* step_g, step_m, step_c: elements of w from one to the next; step_t: 1, or -1 for reversed kernels. */
 __kernel void pack_weights(__global const T *w, __global C *packed, const long m, const long c, const long taps,
                            const long step_g, const long step_m, const long step_c, const long step_t, const long first,
@@ -101,7 +104,9 @@ __kernel void pack_weights(__global const T *w, __global C *packed, const long m
             for (int i = 0; i < MR; i++)
                 packed[(j * taps + t) * MR + i] = i < n ? LD(w, i * step_m + j * step_c + t * step_t) : (C)0;
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_conv_direct)
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void conv_direct(__global const X *planes, __global const C *w, __global T *y, const long image0,
                           const long group, const long c, const long m, const long k0, const long k1, const long k2,
@@ -223,3 +228,4 @@ __kernel void conv_direct(__global const X *planes, __global const C *w, __globa
 #endif
     }
 }
+#endif

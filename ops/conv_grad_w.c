@@ -150,6 +150,11 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
 }
 
 static const norni_impl impls[] = {
+    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_best, .emit = norni_emit_conv_columns_blas, .blas = true},
+    {.name = "panels", .fits = norni_conv_panels_fits, .emit = norni_emit_conv_panels},
+    {.name = "direct", .fits = norni_conv_direct_w_fits, .emit = norni_emit_conv_direct_w},
+    {.name = "im2col", .fits = norni_conv_columns_fits, .emit = norni_emit_conv_columns},
+    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_fits, .emit = norni_emit_conv_columns_blas, .blas = true},
     {.name = "reference", .emit = norni_emit_conv_reference},
     {0},
 };

@@ -20,6 +20,7 @@
 #define BIAS(i) 0
 #endif
 
+#if !defined(NORNI_ONLY) || defined(K_conv_y)
 __kernel void conv_y(__global const T *x, __global const T *w, __global T *y, CONV_SIZES BIAS_ARG NORNI_EPI_ARGS) {
     const long o = get_global_id(0), oc = get_global_id(1), b = get_global_id(2), outs = out0 * out1 * out2;
     if (o >= outs || oc >= group * m || b >= n)
@@ -39,6 +40,7 @@ __kernel void conv_y(__global const T *x, __global const T *w, __global T *y, CO
     const size_t at = (size_t)((b * group * m + oc) * outs + o);
     ST(y, at, NORNI_EPI(1, sum, at, (size_t)oc));
 }
+#endif
 
 /* The output along one dimension that reads input i with kernel element a, or -1. */
 static inline long reader(const long i, const long a, const long s, const long d, const long b, const long out) {
@@ -46,6 +48,7 @@ static inline long reader(const long i, const long a, const long s, const long d
     return t < 0 || t % s || t / s >= out ? -1 : t / s;
 }
 
+#if !defined(NORNI_ONLY) || defined(K_conv_x)
 __kernel void conv_x(__global const T *y, __global const T *w, __global T *x, CONV_SIZES BIAS_ARG NORNI_EPI_ARGS) {
     const long i = get_global_id(0), ic = get_global_id(1), b = get_global_id(2), ins = in0 * in1 * in2;
     if (i >= ins || ic >= group * c || b >= n)
@@ -69,7 +72,9 @@ __kernel void conv_x(__global const T *y, __global const T *w, __global T *x, CO
     const size_t at = (size_t)((b * group * c + ic) * ins + i);
     ST(x, at, NORNI_EPI(1, sum, at, (size_t)ic));
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_conv_w)
 __kernel void conv_w(__global const T *x, __global const T *y, __global T *w, CONV_SIZES) {
     const long a = get_global_id(0), ic = get_global_id(1), oc = get_global_id(2), taps = k0 * k1 * k2;
     if (a >= taps || ic >= c || oc >= group * m)
@@ -89,3 +94,4 @@ __kernel void conv_w(__global const T *x, __global const T *y, __global T *w, CO
                 }
     ST(w, (oc * c + ic) * taps + a, sum);
 }
+#endif

@@ -47,7 +47,7 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
     *batch_stride = x->stride ? panels * p * g->k : 0;
     if (fresh && panels && g->k) {
         int64_t parts = panels * copies >= 16 ? 1 : 8, k_part = ceil_div(g->k, parts);
-        norni_step *s = norni_emit_kernel(e, "gemm.cl", "pack_rows", g->dtype);
+        norni_step *s = norni_emit_kernel(e, "gemm.cl", "pack_rows", x->dtype != NORN_UNDEFINED ? x->dtype : g->dtype);
         norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
         norni_step_define(e, s, "P", p);
         norni_step_buffer(e, s, x->ref, NORNI_READ);
@@ -72,9 +72,15 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     if (!g->m || !g->n || !g->batch)
         return e->status;
     norni_gemm_tile(e->device, g->dtype, g->m, g->n, &mr, &nr, &width);
-    norni_ref a = pack(e, g, &g->a, g->m, !g->a.trans, mr, &a_stride);
-    norni_ref b = pack(e, g, &g->b, g->n, g->b.trans, nr, &b_stride);
-    norni_step *s = norni_emit_kernel(e, "gemm.cl", "gemm", g->dtype);
+    norni_ref a = g->a.ref, b = g->b.ref;
+    a_stride = g->a.stride;
+    b_stride = g->b.stride;
+    if (!g->a_packed)
+        a = pack(e, g, &g->a, g->m, !g->a.trans, mr, &a_stride);
+    if (!g->b_packed)
+        b = pack(e, g, &g->b, g->n, g->b.trans, nr, &b_stride);
+    norn_dtype stored = g->c_dtype != NORN_UNDEFINED ? g->c_dtype : g->dtype;
+    norni_step *s = norni_emit_kernel(e, "gemm.cl", "gemm", stored);
     norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
     norni_step_define(e, s, "MR", mr);
     norni_step_define(e, s, "NR", nr);
@@ -86,7 +92,8 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     norni_step_buffer(e, s, a, NORNI_READ);
     norni_step_buffer(e, s, b, NORNI_READ);
     norni_step_buffer(e, s, g->c, NORNI_WRITE);
-    const int64_t sizes[] = {g->m, g->n, g->k, a_stride, b_stride, g->ldc, g->stride_c, g->c_offset};
+    const int64_t sizes[] = {g->m,  g->n,   g->k, a_stride, b_stride, g->b_packed ? g->b.offset : 0,
+                             g->ldc, g->stride_c, g->c_offset};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         norni_step_i64(e, s, sizes[i]);
     norni_step_real(e, s, g->dtype, g->alpha);
@@ -95,9 +102,16 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
         norni_step_real(e, s, g->dtype, g->beta);
         norni_step_i64(e, s, g->d_sm);
         norni_step_i64(e, s, g->d_sn);
+        norni_step_i64(e, s, g->d_offset);
+        norni_step_i64(e, s, g->d_stride);
+    }
+    if (g->channel_rows) {
+        norni_step_define(e, s, "CHANNEL_ROWS", 1);
+        norni_step_i64(e, s, g->channel);
+        norni_step_i64(e, s, g->channel_step);
     }
     if (g->epilogue)
-        norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, 1u | (unsigned)width);
+        norni_emit_epilogue(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS, 1u | (unsigned)width);
     norni_step_range(s, 3, (size_t)ceil_div(g->m, mr), (size_t)ceil_div(g->n, nr), (size_t)g->batch, 1, 1, 1);
     return e->status;
 }
@@ -105,12 +119,13 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
 norn_status norni_emit_product_blas(norni_emit *e, const norni_product *g) {
     if (!g->m || !g->n || !g->batch)
         return e->status;
-    if (g->d >= 0) {
+    if (g->d >= 0 && g->d != g->c) {
         norni_step *s = norni_emit_kernel(e, "gemm.cl", "spread", g->dtype);
         norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
         norni_step_buffer(e, s, g->d, NORNI_READ);
         norni_step_buffer(e, s, g->c, NORNI_WRITE);
-        const int64_t sizes[] = {g->m, g->n, g->d_sm, g->d_sn, g->ldc, g->stride_c, g->c_offset};
+        const int64_t sizes[] = {g->m,        g->n,        g->d_sm,     g->d_sn,    g->ldc,
+                                 g->stride_c, g->c_offset, g->d_offset, g->d_stride};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);
         norni_step_items(e, s, 3, g->n, g->m, g->batch);

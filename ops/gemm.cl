@@ -6,7 +6,8 @@
  *
  *   -DMR=8  rows of the tile (A is read as scalars)        -DNR=32  columns, a multiple of W
  *   -DW=16  vector width: 4, 8, 16                         -DP=8    pack_rows: panel size
- *   -DHAS_D=1  adds beta * D, element (m, n) at m * d_sm + n * d_sn
+ *   -DHAS_D=1  adds beta * D, element (z, m, n) at z * d_stride + m * d_sm + n * d_sn
+ *   -DCHANNEL_ROWS=1  the epilogue's channels are the rows, row m of matrix z is channel + z * channel_step + m
  * The range of gemm is (M/MR, N/NR, batch): dimension 0 walks the row panels, so that a panel of B stays in cache. */
 #ifndef MR
 #define MR 8
@@ -53,17 +54,21 @@ __kernel void pack_rows(__global const T *src, __global C *dst, const long rows,
 #if !defined(NORNI_ONLY) || defined(K_gemm)
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void gemm(__global const C *a, __global const C *b, __global T *c, const long m, const long n, const long k,
-                   const long a_stride, const long b_stride, const long ldc, const long c_stride, const long c_offset,
-                   const REAL alpha
+                   const long a_stride, const long b_stride, const long b_offset, const long ldc, const long c_stride,
+                   const long c_offset, const REAL alpha
 #ifdef HAS_D
-                   , __global const T *d, const REAL beta, const long d_sm, const long d_sn
+                   , __global const T *d, const REAL beta, const long d_sm, const long d_sn, const long d_offset,
+                   const long d_stride
+#endif
+#ifdef CHANNEL_ROWS
+                   , const long channel, const long channel_step
 #endif
                    NORNI_EPI_ARGS) {
     const long i0 = get_global_id(0) * MR, j0 = get_global_id(1) * NR, z = get_global_id(2);
     if (i0 >= m || j0 >= n)
         return;
     a += z * a_stride + i0 * k;
-    b += z * b_stride + j0 * k;
+    b += b_offset + z * b_stride + j0 * k;
     VEC acc[MR][NV];
     for (int i = 0; i < MR; i++)
         for (int v = 0; v < NV; v++)
@@ -81,7 +86,15 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
                 acc[i][v] = FMA(av, bv[v], acc[i][v]);
         }
     }
-    const size_t base = (size_t)(z * c_stride);
+    const size_t base = (size_t)(c_offset + z * c_stride);
+#ifdef HAS_D
+    d += d_offset + z * d_stride;
+#endif
+#ifdef CHANNEL_ROWS
+#define CHANNEL(i, j) (size_t)(channel + z * channel_step + (i))
+#else
+#define CHANNEL(i, j) (size_t)(j)
+#endif
 #pragma unroll
     for (int i = 0; i < MR; i++) {
         if (i0 + i >= m)
@@ -103,7 +116,7 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
                     dv = (VEC)(LD(d, (i0 + i) * d_sm));
                 x = FMA((VEC)((C)beta), dv, x);
 #endif
-                STV(W, c, c_offset + row + j, NORNI_EPI(W, x, row + j, (size_t)j));
+                STV(W, c, row + j, NORNI_EPI(W, x, row + j, CHANNEL(i0 + i, j)));
             } else {
                 C s[W];
                 NORNI_CAT(vstore, W)(x, 0, s);
@@ -112,7 +125,7 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
 #ifdef HAS_D
                     y = FMA((C)beta, LD(d, (i0 + i) * d_sm + (j + l) * d_sn), y);
 #endif
-                    ST(c, c_offset + row + j + l, NORNI_EPI(1, y, row + j + l, (size_t)(j + l)));
+                    ST(c, row + j + l, NORNI_EPI(1, y, row + j + l, CHANNEL(i0 + i, j + l)));
                 }
             }
         }
@@ -120,12 +133,13 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
 }
 #endif
 
-/* c[z][i][j] = d[i * d_sm + j * d_sn]: what CLBlast then adds to. Range: (n, m, batch). */
+/* c[z][i][j] = d[z * d_stride + i * d_sm + j * d_sn]: what CLBlast then adds to. Range: (n, m, batch). */
 #if !defined(NORNI_ONLY) || defined(K_spread)
 __kernel void spread(__global const T *d, __global T *c, const long m, const long n, const long d_sm, const long d_sn,
-                     const long ldc, const long c_stride, const long c_offset) {
+                     const long ldc, const long c_stride, const long c_offset, const long d_offset,
+                     const long d_stride) {
     const long j = get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (i < m && j < n)
-        c[c_offset + z * c_stride + i * ldc + j] = d[i * d_sm + j * d_sn];
+        c[c_offset + z * c_stride + i * ldc + j] = d[d_offset + z * d_stride + i * d_sm + j * d_sn];
 }
 #endif

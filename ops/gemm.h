@@ -3,7 +3,7 @@
  *
  *     C[b] = alpha * op(A[b]) op(B[b]) + beta * D,      op(A): M x K, op(B): K x N, row major
  *
- * D is broadcast: element (m, n) at m * d_sm + n * d_sn. Own kernel: operands are packed into panels, one
+ * D is broadcast: element (b, m, n) at d_offset + b * d_stride + m * d_sm + n * d_sn. Own kernel: operands are packed into panels, one
  * work-item computes a tile of MR x NR from a panel of each (after Goto and van de Geijn, "Anatomy of
  * High-Performance Matrix Multiplication", 2008). CLBlast takes float and double. */
 #ifndef NORNI_GEMM_H
@@ -17,24 +17,30 @@ typedef struct {
     bool trans;
     int64_t ld, stride; /* stride: elements from one matrix of the batch to the next; 0: the same for all */
     int64_t offset;     /* elements */
+    norn_dtype dtype;   /* when it is not the product's (own kernel only) */
 } norni_matrix;
 
 typedef struct {
-    norn_dtype dtype;
+    norn_dtype dtype, c_dtype; /* c_dtype: of C and D, when it is not dtype (own kernel only) */
     int64_t m, n, k, batch;
     double alpha, beta;
     norni_matrix a, b;
     norni_ref c;
     int64_t ldc, stride_c, c_offset;
     norni_ref d; /* -1: none */
-    int64_t d_sm, d_sn;
-    bool epilogue; /* the node's epilogue applies to C, which is then the whole output, packed */
+    int64_t d_sm, d_sn, d_offset, d_stride;
+    /* Own kernel: a.ref holds panels [m / mr][k][mr], b.ref [n / nr][k][nr] of the compute type (norni_gemm_tile). */
+    bool a_packed, b_packed;
+    /* The node's epilogue applies to C, at c_offset of the output, which C's elements belong to. Its channels are
+     * the columns, or else (channel_rows) row i of matrix b is channel `channel` + b * channel_step + i. */
+    bool epilogue, channel_rows;
+    int64_t channel, channel_step;
 } norni_product;
 
 /* Register tile of the own kernel for a product on a device. */
 void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, int *mr, int *nr, int *width);
 norn_status norni_emit_product(norni_emit *e, const norni_product *p);
-/* The same through CLBlast; beta * D is written into C first. */
+/* The same through CLBlast; beta * D is written into C first, unless D is C. */
 norn_status norni_emit_product_blas(norni_emit *e, const norni_product *p);
 const char *
 norni_blas_fits(const norni_fit *f); /* for norni_impl.fits, by the type of the node's first input */
