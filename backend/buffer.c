@@ -76,8 +76,9 @@ static void give_pooled(norn_context *ctx, cl_mem mem, size_t bytes) {
 static norn_status check_size(const norn_device *d, size_t bytes) {
     if (bytes <= d->max_alloc_bytes)
         return NORN_OK;
-    return norni_fail(NORN_NOMEM, "device '%s': buffer: %zu bytes (wanted at most %llu, its largest allocation)",
-                      d->name, bytes, (unsigned long long)d->max_alloc_bytes);
+    return norni_fail(NORN_NOMEM,
+                      "device '%s': buffer: %zu bytes (wanted at most %llu, its largest allocation)", d->name,
+                      bytes, (unsigned long long)d->max_alloc_bytes);
 }
 
 static norn_status create(norn_context *ctx, norn_buffer *b) {

@@ -5,17 +5,23 @@
 #include "base/status.h"
 #include "base/tensor.h"
 
-/* A part of `parent` as a buffer of its own; offset must be a multiple of the device's base_align_bytes. The
- * parent outlives it (a reference is held). bytes 0 becomes 1, so that every tensor has a buffer. */
+/* The contents of a new buffer are undefined (with NORN_POISON=1 in the environment, all bits are set).
+ * Commands run in order, so a buffer may be freed while commands on it are queued.
+ *
+ * A part of `parent` as a buffer of its own; offset must be a multiple of the device's base_align_bytes. The
+ * parent outlives it (a reference is held). A part of 0 bytes is fine: every tensor has a buffer. Errors:
+ * NORN_ARG. */
 norn_status norni_buffer_sub(norn_buffer *parent, size_t offset_bytes, size_t bytes, norn_buffer **out);
 norn_context *norni_buffer_context(const norn_buffer *b);
-/* Enqueued, not waited for: `data` must stay valid until norn_context_finish. */
+/* Enqueued, not waited for: `data` must stay valid until norn_context_finish. A copy between contexts does
+ * wait. */
 norn_status norni_buffer_write_async(norn_buffer *b, size_t offset_bytes, const void *data, size_t bytes);
 norn_status norni_buffer_read_async(const norn_buffer *b, size_t offset_bytes, void *data, size_t bytes);
 norn_status norni_buffer_copy_async(const norn_buffer *from, size_t from_bytes, norn_buffer *to,
                                     size_t to_bytes, size_t bytes);
 norn_status norni_buffer_fill_async(norn_buffer *b, size_t offset_bytes, size_t bytes, uint8_t value);
-/* The buffer under a device tensor (borrowed), and a tensor over a buffer (which it takes a reference to). */
+/* The buffer under a device tensor (borrowed; element 0 lies at t->offset_bytes; NULL for host memory), and a
+ * tensor over a buffer (which it takes a reference to). */
 norn_buffer *norni_tensor_buffer(const norn_tensor *t);
 norn_status norni_tensor_over_buffer(norn_buffer *b, norn_dtype dtype, int rank, const int64_t *dims,
                                      norn_tensor **out);

@@ -224,14 +224,23 @@ bool norni_cache_load(const norni_cache *c, const char *key, norni_cache_entry *
     e->n_variants = h.n_variants;
     e->binary_bytes = (size_t)h.binary_bytes;
     e->binary = norni_alloc(e->binary_bytes);
-    bool ok = e->binary && read_all(fd, e->binary, e->binary_bytes) &&
-              checksum(&h, e->variants, key, e->binary) == h.checksum;
+    bool whole = e->binary && read_all(fd, e->binary, e->binary_bytes);
+    bool ok = whole && checksum(&h, e->variants, key, e->binary) == h.checksum;
     if (ok)
         (void)!futimens(fd, NULL); /* used now; a folder that cannot be written is fine */
     else
         norni_cache_entry_free(e);
+    if (whole && !ok)
+        norni_cache_remove(c, key);
     close(fd);
     return ok;
+}
+
+void norni_cache_remove(const norni_cache *c, const char *key) {
+    char *path = c->dir && key ? path_of(c, key) : NULL;
+    if (path)
+        unlink(path);
+    norni_free(path);
 }
 
 bool norni_cache_covers(const norni_cache *c, const char *key, const uint64_t *variants, size_t n) {

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 norn_status norni_context_check(const norn_context *ctx, const char *where) {
     return ctx->closed
@@ -153,6 +154,17 @@ static norn_status verify_floats(norn_context *ctx) {
 }
 
 /* Open and close ---------------------------------------------------------------------------------- */
+/* As many as there are cores. Oclgrind 21.10 crashes when two threads build. */
+static unsigned build_threads(const norn_device *d) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const char *own = getenv("NORN_BUILD_THREADS");
+    if (own && atoi(own) > 0)
+        return (unsigned)atoi(own);
+    return cores < 1 || norni_text_has(d->name, "oclgrind") || norni_text_has(d->vendor, "oclgrind")
+               ? 1
+               : (unsigned)cores;
+}
+
 static norn_status open_device(norn_context *ctx) {
     const norn_device *d = &ctx->device;
     const char *why = norni_device_unusable(d);
@@ -165,8 +177,10 @@ static norn_status open_device(norn_context *ctx) {
         return norni_cl_fail(d, e, "clCreateContext", NULL);
     /* Time stamps cost 0.4 us of 4 us a launch on PoCL; there they tell what the first launches spend on
      * compiling. */
-    ctx->lazy = norni_text_has(d->platform, "Portable Computing Language");
+    ctx->lazy =
+        norni_text_has(d->platform, "Portable Computing Language") || norni_text_has(d->version, "PoCL");
     ctx->timed_queue = ctx->lazy;
+    ctx->build_threads = build_threads(d);
     NORNI_TRY(new_queue(ctx, ctx->timed_queue, &ctx->queue));
     ctx->pool_cap_bytes = (size_t)(d->memory_bytes / 4 < SIZE_MAX / 4 ? d->memory_bytes / 4 : SIZE_MAX / 4);
     norni_cache_open(&ctx->cache, d, ctx->id);

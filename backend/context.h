@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The context: one device, one in-order queue, program cache, buffer pool, profile. */
+/* The context: one device, one in-order queue, program cache, buffer pool, profile. What is left of it when
+ * it is closed (buffers, kernels) can be freed in any order, and does nothing else any more: NORN_ARG. */
 #ifndef NORNI_CONTEXT_H
 #define NORNI_CONTEXT_H
 #include "backend/device.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a device is and can do, as plain data: no OpenCL handle in here, so that a plan can be made from a
- * text snapshot of a device that this machine does not have. */
+ * text snapshot of a device that this machine does not have. All bytes after the end of a text are 0: equal
+ * devices compare equal as memory. fp16 and fp64 of a listed device are claims; in a context they were tried
+ * out (the doubles of CPUs are believed). */
 #ifndef NORNI_DEVICE_H
 #define NORNI_DEVICE_H
 #include "base/status.h"
@@ -16,7 +18,7 @@ struct norn_device {
     unsigned vector_float; /* preferred vector width for float, as the driver says */
     bool local_dedicated;  /* local memory is real on-chip memory, not a piece of global memory */
     bool fp16, fp64, subgroups, unified_memory, images;
-    bool no_compiler; /* CL_DEVICE_COMPILER_AVAILABLE is false: unusable */
+    bool no_compiler; /* no compiler, or switched off, or big-endian: unusable */
 };
 
 /* True for devices that run work-items on CPU cores (whatever the driver calls itself): these want one

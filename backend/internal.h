@@ -82,10 +82,13 @@ void norni_cache_open(norni_cache *c, const norn_device *d, cl_device_id id);
 void norni_cache_close(norni_cache *c);
 /* The full key of a program, NULL when memory is out. */
 char *norni_cache_key(const norni_cache *c, const char *options, const char *source);
-/* False when there is no valid file with this very key. Touches the file, so that it counts as used. */
+/* False when there is no valid file with this very key. Touches the file, so that it counts as used; removes
+ * a damaged one. */
 bool norni_cache_load(const norni_cache *c, const char *key, norni_cache_entry *e);
-/* Whether a load would succeed and hold all these variants; reads neither binary nor checksum. */
+/* Whether there is such a file and it holds all these variants; reads neither binary nor checksum. */
 bool norni_cache_covers(const norni_cache *c, const char *key, const uint64_t *variants, size_t n);
+/* For a file whose binary the driver refuses. */
+void norni_cache_remove(const norni_cache *c, const char *key);
 /* Failures leave the cache as it was. */
 void norni_cache_store(const norni_cache *c, const char *key, const norni_cache_entry *e);
 /* Removes the least recently used files until the folder is within its limit, and temporary files left by a
@@ -127,6 +130,7 @@ struct norn_context {
     bool closed; /* norn_context_close was called; buffers and kernels that are left hold it up */
     bool lazy;   /* the driver compiles a kernel at its first launch, per local size, so binaries grow until
                     then */
+    unsigned build_threads;
     bool poison; /* NORN_POISON: fresh and recycled memory is filled with 0xFF */
     bool timed_queue;
     int refs; /* the caller's until close, one a buffer, program and kernel */

@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_THREADS = 16, MAX_VARIANTS = 256, LOG_LINES = 12, LOG_BYTES = 2000 };
 enum { STACK_BYTES = 8 << 20 };       /* compilers recurse, and some C libraries give a thread little */
@@ -64,10 +63,10 @@ static void load(job *j) {
     norn_context *ctx = p->ctx;
     char *key = norni_cache_key(&ctx->cache, p->options, p->source);
     norni_cache_entry e;
-    bool found = norni_cache_load(&ctx->cache, key, &e);
-    norni_free(key);
-    if (!found)
+    if (!norni_cache_load(&ctx->cache, key, &e)) {
+        norni_free(key);
         return;
+    }
     const unsigned char *binary = e.binary;
     cl_int status = CL_SUCCESS;
     int error = CL_SUCCESS;
@@ -80,10 +79,13 @@ static void load(job *j) {
         p->variants.v = e.variants;
         p->variants.n = p->variants.cap = e.n_variants;
         e.variants = NULL;
-    } else if (cl) {
-        clReleaseProgram(cl);
+    } else {
+        if (cl)
+            clReleaseProgram(cl);
+        norni_cache_remove(&ctx->cache, key);
     }
     norni_cache_entry_free(&e);
+    norni_free(key);
 }
 
 static void save(norni_program *p) {
@@ -146,12 +148,11 @@ static void *worker(void *arg) {
 
 /* The calling thread works too, so that it goes on without threads where none can be had. Milliseconds are
  * returned. */
-static double work_on(job *jobs, size_t n, void (*work)(job *)) {
+static double work_on(norn_context *ctx, job *jobs, size_t n, void (*work)(job *)) {
     uint64_t start = norni_now_ns();
     crew c = {.jobs = jobs, .n = n, .work = work};
     atomic_init(&c.next, 0);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t most = cores < 1 ? 1 : cores > MAX_THREADS ? MAX_THREADS : (size_t)cores, threads = 0, todo = 0;
+    size_t most = ctx->build_threads < MAX_THREADS ? ctx->build_threads : MAX_THREADS, threads = 0, todo = 0;
     for (size_t i = 0; i < n; i++)
         todo += jobs[i].p->cl == NULL;
     pthread_t ids[MAX_THREADS];
@@ -257,7 +258,7 @@ static norn_status find(norn_context *ctx, const norni_program_source *src, job 
 /* Loads or builds what is missing and moves it to the table; the first failure is the result. */
 static norn_status make(norn_context *ctx, job *jobs, size_t n) {
     if (ctx->cache.dir && n) {
-        ctx->builds.cache_ms += work_on(jobs, n, load);
+        ctx->builds.cache_ms += work_on(ctx, jobs, n, load);
         for (size_t i = 0; i < n; i++)
             ctx->builds.cached += jobs[i].p->cl != NULL;
     }
@@ -265,7 +266,7 @@ static norn_status make(norn_context *ctx, job *jobs, size_t n) {
     for (size_t i = 0; i < n; i++)
         missing += jobs[i].p->cl == NULL;
     if (missing)
-        ctx->builds.build_ms += work_on(jobs, n, build);
+        ctx->builds.build_ms += work_on(ctx, jobs, n, build);
     norn_status s = NORN_OK;
     for (size_t i = 0; i < n; i++) {
         if (jobs[i].call && s == NORN_OK)

@@ -14,8 +14,9 @@ typedef struct {
 } norni_program_source;
 
 /* Programs for n sources, in the same order: from memory, else from the disk cache, else built (those that
- * miss, side by side in threads). They belong to the context. An error names program, device and options and
- * holds the first lines of the build log. */
+ * miss, side by side in threads: one a core, or NORN_BUILD_THREADS). They belong to the context. NORN_BUILD
+ * names program, device and options and holds the first lines of the build log; NORN_ARG: refused options;
+ * NORN_UNSUPPORTED: the host reference. */
 norn_status norni_programs_get(norn_context *ctx, const norni_program_source *src, size_t n,
                                norni_program **out);
 
@@ -23,8 +24,9 @@ norn_status norni_programs_get(norn_context *ctx, const norni_program_source *sr
  */
 norn_status norni_kernel_new(norni_program *p, const char *name, norni_kernel **out);
 void norni_kernel_free(norni_kernel *k);
-/* Arguments are checked against what clGetKernelInfo says: index, and for values the size. A kernel keeps a
- * reference to its buffers. */
+/* Arguments are checked against what the driver says of them: index, kind, and for values of built-in types
+ * the size. A kernel keeps a reference to its buffers; a NULL buffer is a NULL pointer in the kernel. Errors:
+ * NORN_INTERNAL. */
 norn_status norni_kernel_set_buffer(norni_kernel *k, unsigned index, norn_buffer *b);
 norn_status norni_kernel_set_value(norni_kernel *k, unsigned index, const void *value, size_t bytes);
 norn_status norni_kernel_set_local(norni_kernel *k, unsigned index, size_t bytes);
@@ -38,8 +40,8 @@ typedef struct {
     double flops, bytes; /* for the profile */
 } norni_launch;
 
-/* Enqueues; nothing is waited for. A global size of 0 in any dimension enqueues nothing. Errors name call,
- * code, kernel, sizes and device. */
+/* Enqueues; nothing is waited for (but on PoCL, which compiles then, the first launch with a local size). A
+ * global size of 0 in any dimension enqueues nothing. Errors name call, code, kernel, sizes and device. */
 norn_status norni_kernel_launch(norni_kernel *k, const norni_launch *l);
 /* Largest work-group this kernel can have on its device. */
 size_t norni_kernel_max_work_group(const norni_kernel *k);

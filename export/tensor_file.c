@@ -6,6 +6,7 @@
 #include "export/image.h"
 #include "export/npy.h"
 #include "export/npz.h"
+#include "export/onnx/tensor_pb.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,10 +30,20 @@ static norn_status load_png(const char *path, const char *name, norn_tensor **ou
     return norni_png_load(path, 0, out);
 }
 
+static norn_status load_pb(const char *path, const char *name, norn_tensor **out) {
+    (void)name;
+    return norni_tensor_from_pb(path, out);
+}
+
+static norn_status save_pb(const norn_tensor *t, const char *path) {
+    return norni_tensor_to_pb(t, NULL, path);
+}
+
 static const tensor_format formats[] = {
     {".npy", "\x93NUMPY", 6, false, load_npy, norni_npy_save},
     {".npz", "PK\3\4", 4, true, norni_npz_load, NULL},
     {".png", "\x89PNG", 4, false, load_png, NULL},
+    {".pb", NULL, 0, false, load_pb, save_pb},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 

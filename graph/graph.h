@@ -15,9 +15,8 @@ typedef struct norni_rebuild {
     size_t fold_limit_elems; /* larger constants are not made by folding */
     /* Replaces a node: sets the map entries of its outputs and *done, or leaves it alone. NULL: none. */
     norn_status (*rewrite)(struct norni_rebuild *r, const norn_node *node, norn_value **in, bool *done);
-    /* Type and, if known, content of an input in the new graph; NULL: unchanged. Returning a value of another
-     * kind (a constant) removes the input. */
-    norn_value *(*input)(struct norni_rebuild *r, const norn_value *old);
+    /* What stands for an input, constant or state in the new graph, of any kind; NULL: a copy. */
+    norn_value *(*leaf)(struct norni_rebuild *r, const norn_value *old);
     void *ctx;
     struct norni_cse *cse;
 } norni_rebuild;

@@ -4,6 +4,7 @@
 #include "backend/program.h"
 #include "graph/session.h"
 #include "ops/kernel_source.h"
+#include <stdio.h>
 #include <string.h>
 
 struct norni_loaded {
@@ -78,7 +79,26 @@ static norn_status set_arg(norni_loaded *l, norni_kernel *k, unsigned i, const n
 static bool same_program(const norni_step *a, const norni_step *b) {
     const char *fa = a->file ? a->file : "", *fb = b->file ? b->file : "";
     const char *sa = a->source ? a->source : "", *sb = b->source ? b->source : "";
-    return !strcmp(fa, fb) && !strcmp(a->options, b->options) && !strcmp(sa, sb);
+    return a->kind == b->kind && !strcmp(fa, fb) && !strcmp(a->options, b->options) && !strcmp(sa, sb);
+}
+
+/* The options of a program that `first` is the first step of: only the kernels that its steps launch are compiled. */
+static char *program_options(const norni_loaded *l, size_t first) {
+    const norni_plan_builder *b = &l->plan->builder;
+    const norni_step *st = b->steps.v[first];
+    norni_str s = {0};
+    norni_str_add(&s, st->options);
+    if (st->file) {
+        norni_str_add(&s, " -DNORNI_ONLY");
+        for (size_t i = first; i < b->steps.n; i++) {
+            const norni_step *other = b->steps.v[i];
+            char define[80];
+            snprintf(define, sizeof define, " -DK_%s ", other->kernel);
+            if (other->kind == NORNI_STEP_KERNEL && same_program(st, other) && !(s.s && strstr(s.s, define)))
+                norni_str_add(&s, define);
+        }
+    }
+    return norni_str_take(&s);
 }
 
 static norn_status make_kernels(norni_loaded *l) {
@@ -98,12 +118,15 @@ static norn_status make_kernels(norni_loaded *l) {
         which[i] = k;
         if (k < n_src)
             continue;
-        char *text;
+        char *text, *options;
         s = norni_kernel_text(st->source, st->file, &text);
-        if (s == NORN_OK) {
-            first[n_src] = i;
-            src[n_src++] = (norni_program_source){st->file ? st->file : st->kernel, text, st->options};
-        }
+        if (s != NORN_OK)
+            break;
+        options = program_options(l, i);
+        first[n_src] = i;
+        src[n_src++] = (norni_program_source){st->file ? st->file : st->kernel, text, options};
+        if (!options)
+            s = norni_nomem();
     }
     if (s == NORN_OK && n_src)
         s = norni_programs_get(l->ctx, src, n_src, programs);
@@ -118,8 +141,10 @@ static norn_status make_kernels(norni_loaded *l) {
             s = norni_kernel_ready(l->kernels[i]);
         s = norni_prefix(s, "%s", st->what ? st->what : st->kernel);
     }
-    for (size_t k = 0; k < n_src; k++)
+    for (size_t k = 0; k < n_src; k++) {
         norni_free((char *)src[k].source);
+        norni_free((char *)src[k].options);
+    }
     norni_free(src);
     norni_free(programs);
     norni_free(which);
@@ -314,7 +339,7 @@ norn_status norni_loaded_fetch(norni_loaded *l, size_t output, norn_tensor **out
         return norni_tensor_pack(v->data, out);
     NORNI_TRY(norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, out));
     norn_buffer *b;
-    norn_status s = buffer(l, p->builder.of_value[v->id], &b);
+    norn_status s = buffer(l, p->outputs[output], &b);
     if (s == NORN_OK && norni_tensor_bytes(*out))
         s = norni_buffer_read_async(b, 0, norni_tensor_data(*out), norni_tensor_bytes(*out));
     if (s != NORN_OK) {

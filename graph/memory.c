@@ -50,7 +50,7 @@ static void lives(layout *l) {
         at->last = at->last < 0 ? 0 : at->last;
     }
     for (size_t i = 0; i < p->graph->outputs.n; i++) {
-        norni_place *at = &p->places[l->root[b->of_value[p->graph->outputs.v[i].value->id]]];
+        norni_place *at = &p->places[l->root[p->outputs[i]]];
         at->last = l->n_steps;
     }
 }
@@ -65,7 +65,7 @@ static bool may_replace(const layout *l, norni_ref from, norni_ref state, const 
     const norni_plan_builder *b = &l->p->builder;
     bool written = false;
     for (size_t i = 0; i < l->p->graph->outputs.n; i++)
-        if (l->root[b->of_value[l->p->graph->outputs.v[i].value->id]] == state)
+        if (l->root[l->p->outputs[i]] == state)
             return false;
     for (size_t j = 0; j < b->steps.n; j++) {
         const norni_step *s = b->steps.v[j];
@@ -257,7 +257,7 @@ static norn_status place_constants(layout *l) {
             continue;
         norni_mem_kind kind = NORNI_MEM_LOAD;
         for (size_t i = 0; i < p->graph->outputs.n; i++)
-            if (l->root[b->of_value[p->graph->outputs.v[i].value->id]] == r)
+            if (l->root[p->outputs[i]] == r)
                 kind = NORNI_MEM_CONST;
         for (int i = 0; i < l->n_steps && kind == NORNI_MEM_LOAD; i++)
             for (int k = 0; k < b->steps.v[i]->n_args && !b->steps.v[i]->load; k++)
@@ -386,7 +386,7 @@ norn_status norn_plan_verify(const norn_plan *p) {
         }
     }
     for (size_t i = 0; i < p->graph->outputs.n && s == NORN_OK; i++) {
-        norni_ref r = b->of_value[p->graph->outputs.v[i].value->id];
+        norni_ref r = p->outputs[i];
         while (!valid[r] && b->bufs.v[r].alias >= 0)
             r = b->bufs.v[r].alias;
         if (!valid[r] && b->bufs.v[r].bytes) /* what has no elements needs no step */

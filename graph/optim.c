@@ -60,10 +60,12 @@ static norn_status check(const norn_optimizer *o) {
 }
 
 /* The variables of the update formulas. Hyperparameters are constants, lr may be an input; t is the number of
- * this step, from 1; c1 and c2 are 1 - beta^t. */
-enum { P, G, M, V, A, LR, MU, DAMP, WD, B1, B2, EPS, ALPHA, T, C1, C2, N_VARS };
-static const char *const names[N_VARS] = {"p",  "g",  "m",  "v",   "a",     "lr", "mu", "damp",
-                                          "wd", "b1", "b2", "eps", "alpha", "t",  "c1", "c2"};
+ * this step, from 1; c1 and c2 are 1 - beta^t. Complements (rest1 = 1 - b1, rest2, rest = 1 - alpha, undamped) are rounded once,
+ * from double: 1 - 0.999 in float would be off by 5e-5. */
+enum { P, G, M, V, A, LR, MU, UNDAMPED, WD, B1, B2, REST1, REST2, EPS, ALPHA, REST, T, C1, C2, N_VARS };
+static const char *const names[N_VARS] = {"p",        "g",    "m",  "v",  "a",     "lr",    "mu",
+                                          "undamped", "wd",   "b1", "b2", "rest1", "rest2", "eps",
+                                          "alpha",    "rest", "t",  "c1", "c2"};
 
 typedef struct {
     norn_graph *g;
@@ -106,7 +108,7 @@ static norn_status sgd(update *u) {
     if (u->o->momentum != 0) {
         norn_value *m = u->vars[M] = slot(u, "momentum", 0), *next;
         /* The first step takes the gradient itself, undampened. */
-        next = f(u, u->o->dampening != 0 ? "where(t == 1, g, mu * m + (1 - damp) * g)" : "mu * m + g");
+        next = f(u, u->o->dampening != 0 ? "where(t == 1, g, mu * m + undamped * g)" : "mu * m + g");
         NORNI_TRY(set_next(u, m, next));
         u->vars[M] = next;
         u->vars[G] = u->o->nesterov ? f(u, "g + mu * m") : next;
@@ -122,8 +124,8 @@ static norn_status adam(update *u) {
         u->vars[G] = f(u, "g + wd * p");
     m = u->vars[M] = slot(u, "exp_avg", 0);
     v = u->vars[V] = slot(u, "exp_avg_sq", 0);
-    u->vars[M] = f(u, "m + (1 - b1) * (g - m)");
-    u->vars[V] = f(u, "b2 * v + (1 - b2) * g * g");
+    u->vars[M] = f(u, "m + rest1 * (g - m)");
+    u->vars[V] = f(u, "b2 * v + rest2 * g * g");
     NORNI_TRY(set_next(u, m, u->vars[M]));
     NORNI_TRY(set_next(u, v, u->vars[V]));
     if (u->o->amsgrad) {
@@ -139,11 +141,11 @@ static norn_status rmsprop(update *u) {
     if (u->o->weight_decay != 0)
         u->vars[G] = f(u, "g + wd * p");
     v = u->vars[V] = slot(u, "square_avg", 0);
-    u->vars[V] = f(u, "alpha * v + (1 - alpha) * g * g");
+    u->vars[V] = f(u, "alpha * v + rest * g * g");
     NORNI_TRY(set_next(u, v, u->vars[V]));
     if (u->o->centered) {
         a = u->vars[A] = slot(u, "grad_avg", 0);
-        u->vars[A] = f(u, "a + (1 - alpha) * (g - a)");
+        u->vars[A] = f(u, "a + rest * (g - a)");
         NORNI_TRY(set_next(u, a, u->vars[A]));
         u->vars[V] = f(u, "v - a * a");
     }
@@ -201,8 +203,11 @@ static norn_status prepare(update *u, norn_value *lr, norn_value **step) {
     const struct {
         int var;
         double v;
-    } consts[] = {{MU, o->momentum}, {DAMP, o->dampening}, {WD, o->weight_decay}, {B1, o->beta1},
-                  {B2, o->beta2},    {EPS, o->eps},        {ALPHA, o->alpha}};
+    } consts[] = {{MU, o->momentum},     {UNDAMPED, 1 - o->dampening},
+                  {WD, o->weight_decay}, {B1, o->beta1},
+                  {B2, o->beta2},        {REST1, 1 - o->beta1},
+                  {REST2, 1 - o->beta2}, {REST, 1 - o->alpha},
+                  {EPS, o->eps},         {ALPHA, o->alpha}};
     for (size_t i = 0; i < sizeof consts / sizeof *consts; i++)
         u->vars[consts[i].var] = norni_scalar_const(u->g, u->dtype, consts[i].v);
     u->vars[LR] = !lr                    ? norni_scalar_const(u->g, u->dtype, o->lr)

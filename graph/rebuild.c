@@ -72,8 +72,10 @@ static bool *needed_nodes(const norn_graph *g) {
 /* ---- Single nodes. */
 static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
     norn_graph *to = r->to;
-    norn_value *v = NULL;
-    if (old->kind == NORNI_CONST) {
+    norn_value *v = r->leaf ? r->leaf(r, old) : NULL;
+    if (v || to->status != NORN_OK)
+        ;
+    else if (old->kind == NORNI_CONST) {
         norn_tensor *t = norni_tensor_ref(old->data);
         v = norni_value_const(to, old->name, t);
     } else {
@@ -83,7 +85,7 @@ static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
         if (old->kind == NORNI_STATE)
             v = norni_value_state(to, old->name, &type, old->data ? norni_tensor_ref(old->data) : NULL);
         else
-            v = r->input ? r->input(r, old) : norni_value_input(to, old->name, &type);
+            v = norni_value_input(to, old->name, &type);
     }
     if (v)
         v->extra =
@@ -182,11 +184,22 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     return NORN_OK;
 }
 
-/* Identity and its like: the output is the input. */
-static bool is_identity(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
-    if (!r->merge || node->n_in < 1 || !in[0] || in[0] == NORNI_NONE)
-        return false;
-    return !strcmp(node->op->name, "Identity") && !*node->op->domain;
+/* The input that a node only passes on: Identity, and products and quotients with 1. NULL: none. */
+static norn_value *passed_on(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
+    if (!r->merge || *node->op->domain || node->n_in < 1)
+        return NULL;
+    if (!strcmp(node->op->name, "Identity"))
+        return in[0];
+    bool product = !strcmp(node->op->name, "Mul");
+    if (node->n_in != 2 || (!product && strcmp(node->op->name, "Div")))
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        const norni_type *one = &in[i]->type, *other = &in[1 - i]->type;
+        if ((product || i == 1) && norni_type_static(one) && norni_type_elems(one) == 1 &&
+            one->rank <= other->rank && norni_is_const_value(in[i], 1))
+            return in[1 - i];
+    }
+    return NULL;
 }
 
 norn_status norni_rebuild_run(norni_rebuild *r) {
@@ -227,8 +240,9 @@ norn_status norni_rebuild_run(norni_rebuild *r) {
             s = r->rewrite(r, node, in, &done);
         if (s != NORN_OK || done)
             continue;
-        if (is_identity(r, node, in))
-            r->map[node->out[0]->id] = in[0];
+        norn_value *same = passed_on(r, node, in);
+        if (same)
+            r->map[node->out[0]->id] = same;
         else
             s = copy_node(r, node, in);
     }
@@ -279,6 +293,8 @@ typedef struct {
 static norn_value *bound_input(norni_rebuild *r, const norn_value *old) {
     const binding *b = r->ctx;
     size_t i = 0;
+    if (old->kind != NORNI_INPUT)
+        return NULL;
     while (r->from->inputs.v[i] != old)
         i++;
     if (b->tensors && b->tensors[i])
@@ -296,7 +312,7 @@ norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, cons
                              const norni_type *const *types, norn_tensor *const *tensors, norn_graph **out) {
     binding b = {lookup, ctx, types, tensors};
     norni_rebuild r = {
-        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .input = bound_input, .ctx = &b};
+        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .leaf = bound_input, .ctx = &b};
     *out = NULL;
     NORNI_TRY(norni_rebuild_run(&r));
     *out = r.to;

@@ -146,18 +146,19 @@ NORN_API void norn_tensor_set(norn_tensor *t, int64_t i, double v);
 NORN_API norn_status norn_tensor_print(const norn_tensor *t, int64_t limit, char **out);
 
 /* ------------------------------------------------------------------------------------------------------------
- * Tensor files: NumPy's .npy and .npz, .png */
+ * Tensor files: NumPy's .npy and .npz, .png, ONNX's .pb */
 
 /* Loads a tensor into host memory. What a file holds shows in its extension, else in its first bytes.
  *     a.npy         one array: bool, integers, float16, float, double; any byte order, row- or column-major
  *     a.npz         the only array in it         a.npz:NAME   the one of that name
  *     a.png         a picture: uint8 [H,W,C], C as stored (1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha)
+ *     a.pb          an ONNX TensorProto (told by its extension only), of any element type that norn stores
  * Errors: NORN_IO, NORN_PARSE (damaged, or the data do not fit the shape), NORN_UNSUPPORTED (a format, an
  * element type), NORN_ARG (no such name, or none given where there are several), NORN_NOMEM. */
 NORN_API norn_status norn_tensor_load(const char *path, norn_tensor **out);
-/* Saves a tensor in host memory as .npy. The file appears whole or, after a failure, not at all. Errors:
- * NORN_IO, NORN_UNSUPPORTED (another extension; bfloat16 and other types that NumPy lacks: convert them
- * first), NORN_ARG (the tensor is on a device). */
+/* Saves a tensor in host memory as .npy or .pb. The file appears whole or, after a failure, not at all. Errors:
+ * NORN_IO, NORN_UNSUPPORTED (another extension; in .npy bfloat16 and other types that NumPy lacks: use
+ * .pb or convert them first), NORN_ARG (the tensor is on a device). */
 NORN_API norn_status norn_tensor_save(const norn_tensor *t, const char *path);
 
 /* A .npz file: named arrays. What is in it that is not .npy is passed over. An open archive is used by one
@@ -222,15 +223,21 @@ NORN_API uint64_t norn_device_memory_bytes(const norn_device *d);
 NORN_API uint64_t norn_device_max_alloc_bytes(const norn_device *d);
 NORN_API uint64_t norn_device_local_bytes(const norn_device *d);
 NORN_API size_t norn_device_max_work_group(const norn_device *d);
-/* feature: "fp16", "fp64", "subgroups", "unified-memory", "images". */
+/* feature: "fp16", "fp64", "subgroups", "unified-memory", "images". Of a listed device, what its driver says;
+ * of a context's device, fp16 and fp64 were tried out. */
 NORN_API bool norn_device_has(const norn_device *d, const char *feature);
 /* All of it as "key: value" lines, and back: a plan for a device can be made where that device is not. */
 NORN_API norn_status norn_device_print(const norn_device *d, char **out);
 NORN_API norn_status norn_device_parse(const char *text, norn_device **out);
 NORN_API void norn_device_free(norn_device *d); /* of a parsed device */
 
-/* Opens the first device that `spec` names (see norn_devices_pick). */
+/* Opens the first device that `spec` names (see norn_devices_pick). Compiled kernels are kept in the folder
+ * NORN_CACHE_DIR, else XDG_CACHE_HOME/norn, else ~/.cache/norn, up to NORN_CACHE_MB (512) megabytes;
+ * NORN_CACHE=0 switches that off. Errors: NORN_DEVICE, NORN_UNSUPPORTED (a device that cannot compile),
+ * NORN_NOMEM. */
 NORN_API norn_status norn_context_open(const char *spec, norn_context **out);
+/* Tensors and buffers that are left can only be freed afterwards. Closing may take a while after a first run:
+ * some drivers compile once more for what is kept. */
 NORN_API void norn_context_close(norn_context *ctx);
 NORN_API const norn_device *norn_context_device(const norn_context *ctx);
 /* Waits until everything that was enqueued is done. */
@@ -246,12 +253,13 @@ NORN_API void norn_context_memory(const norn_context *ctx, norn_memory_stats *ou
 typedef struct norn_build_stats {
     unsigned built;  /* programs compiled from source */
     unsigned cached; /* programs loaded from the cache on disk */
-    double build_ms; /* time spent compiling */
+    double build_ms; /* time spent compiling, with what a driver leaves to first launches if that shows */
     double cache_ms; /* time spent loading */
 } norn_build_stats;
 NORN_API void norn_context_builds(const norn_context *ctx, norn_build_stats *out);
 
-/* Profiling: every launch, transfer and library call between on and off is recorded. */
+/* Profiling: every launch, transfer and library call between on and off is recorded; on starts anew. Asking
+ * for entries waits for what is queued; they stay until the next on. */
 typedef struct norn_profile_entry {
     const char *kernel;                   /* kernel name, or the kind of transfer */
     const char *what;                     /* the operator it ran for; "" if none */
@@ -656,6 +664,143 @@ NORN_API norn_status norn_dataset_subset(const norn_dataset *ds, const int64_t *
  * (NORN_ARG). */
 NORN_API norn_status norn_dataset_split(const norn_dataset *ds, int64_t n, uint64_t seed,
                                         norn_dataset **first, norn_dataset **rest);
+
+/* Training. A trainer makes a training graph of a model: float initialisers that reach the weight or bias inputs of
+ * Conv, ConvTranspose, Gemm, MatMul, normalisations, PRelu and recurrent operators, embedding tables, or an operand of
+ * Add or Mul that is not a scalar, become parameters; BatchNormalization and Dropout work as in training (with PyTorch's
+ * momentum and unbiased running variance); a final Softmax or LogSoftmax is absorbed into the cross entropy. */
+
+typedef enum norn_loss {
+    NORN_CROSS_ENTROPY, /* of scores [N,C,...] and labels int64 [N,...]: mean over the labels */
+    NORN_MSE            /* mean of the squared differences between output and y */
+} norn_loss;
+
+typedef struct norn_train_options {
+    norn_loss loss;
+    norn_optimizer optimizer;
+    uint64_t seed;             /* of the dropout masks */
+    const char *freeze, *train; /* comma-separated patterns (* and ?) of names that are not trained, that are trained after
+                                   all; NULL: the rule above. Matching running statistics are frozen too. */
+    norn_plan_options plan;
+} norn_train_options;
+/* Cross entropy, Adam with its defaults, seed 0. */
+NORN_API void norn_train_options_init(norn_train_options *o);
+
+typedef struct norn_trainer norn_trainer;
+/* The model is brought into inference form first (a loss at its end removed, BatchNormalization and Dropout in inference
+ * mode, initialisers that exporters merged because they were equal separated again) and stays the caller's; it must live
+ * as long as the trainer. options NULL: defaults. Errors: NORN_UNSUPPORTED, with all operators that norn lacks or that
+ * have no gradient; NORN_SHAPE when the output does not suit the loss; NORN_ARG when nothing would be trained or a
+ * pattern matches nothing. */
+NORN_API norn_status norn_trainer_new(norn_session *s, norn_model *m, const norn_train_options *options,
+                                      norn_trainer **out);
+NORN_API void norn_trainer_free(norn_trainer *t);
+
+/* What is trained, and what is not. */
+typedef struct norn_parameter_info {
+    const char *name, *type; /* type: "float[6,1,5,5]" */
+    const char *role;        /* "weight", "bias", "scale", "statistics", "operand" */
+    int64_t elems;
+    bool trained;            /* changes by the optimizer; statistics change by themselves unless frozen */
+    bool frozen;             /* by a pattern */
+} norn_parameter_info;
+NORN_API size_t norn_trainer_parameter_count(const norn_trainer *t);
+NORN_API void norn_trainer_parameter_at(const norn_trainer *t, size_t i, norn_parameter_info *out);
+/* What was done to the model, one line each: "the final Softmax is part of the cross entropy". */
+NORN_API size_t norn_trainer_note_count(const norn_trainer *t);
+NORN_API const char *norn_trainer_note_at(const norn_trainer *t, size_t i);
+
+typedef struct norn_train_result {
+    double loss;     /* mean over the samples; of a step: before its update */
+    int64_t correct; /* labels that had the highest score; -1 without class labels */
+    int64_t count;   /* labels */
+} norn_train_result;
+/* One step on a batch x [n,...], y [n,...]. */
+NORN_API norn_status norn_trainer_step(norn_trainer *t, const norn_tensor *x, const norn_tensor *y,
+                                       norn_train_result *out);
+/* The loss over a data set in inference mode; nothing changes. */
+NORN_API norn_status norn_trainer_evaluate(norn_trainer *t, const norn_dataset *ds, int64_t batch,
+                                           norn_train_result *out);
+NORN_API norn_status norn_trainer_set_lr(norn_trainer *t, double lr);
+/* Gradients of the loss of a batch with respect to the trained parameters, as host tensors by name; nothing changes.
+ * Both arrays have norn_trainer_parameter_count places; entries of what is not trained are NULL. */
+NORN_API norn_status norn_trainer_gradients(norn_trainer *t, const norn_tensor *x, const norn_tensor *y,
+                                            norn_tensor **out);
+/* Copies the present parameters and statistics into the model, which can then be saved or run. */
+NORN_API norn_status norn_trainer_store(norn_trainer *t);
+/* The parameters on the device, by name; with those of the optimizer ("w/exp_avg"). */
+NORN_API norn_state *norn_trainer_state(const norn_trainer *t);
+/* The text of the training graph for a batch size. Freed by norn_text_free. */
+NORN_API norn_status norn_trainer_print(norn_trainer *t, int64_t batch, char **out);
+/* The plan of the last step; NULL before the first. */
+NORN_API const norn_plan *norn_trainer_plan(const norn_trainer *t);
+
+typedef struct norn_progress {
+    int64_t step, steps;   /* done, and in all */
+    int64_t epoch, epochs; /* from 1 */
+    int64_t samples;       /* seen in this epoch */
+    double loss;           /* of the last step */
+    double epoch_loss;     /* mean over the epoch so far */
+    double accuracy;       /* over the epoch so far; NaN without class labels */
+    double seconds;        /* since the start */
+    bool epoch_end;
+    bool validated;        /* at an epoch's end, when there is validation data: */
+    double val_loss, val_accuracy;
+} norn_progress;
+
+typedef struct norn_fit_options {
+    int64_t batch;   /* 0: 32 */
+    int64_t epochs;  /* 0: 10, unless steps are given */
+    int64_t steps;   /* 0: as many as the epochs have; else training ends after so many */
+    uint64_t seed;   /* of the order of samples */
+    bool no_shuffle; /* file order; the last batch of an epoch may be smaller either way */
+    const norn_dataset *validation; /* NULL: none */
+    /* Called after every step; returning false ends training, which is no error. NULL: none. */
+    bool (*progress)(void *user, const norn_progress *p);
+    void *user;
+} norn_fit_options;
+NORN_API norn_status norn_trainer_fit(norn_trainer *t, norn_dataset *ds, const norn_fit_options *options);
+
+/* A network of a known kind with fresh weights (PyTorch's initialisation, drawn from the seed): "mlp", "lenet",
+ * "resnet18". dims: of one sample, [C,H,W] for the latter two ([H,W] counts as [1,H,W]); classes: outputs. The input is
+ * called "x", the output "scores". Errors: NORN_ARG for an unknown name, with those there are; NORN_SHAPE. */
+NORN_API norn_status norn_model_builtin(const char *name, int rank, const int64_t *dims, int64_t classes, uint64_t seed,
+                                        norn_model **out);
+NORN_API size_t norn_builtin_count(void);
+NORN_API const char *norn_builtin_name(size_t i);
+NORN_API const char *norn_builtin_doc(size_t i);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 11. Benchmarks. Every result is checked against the host reference (unless told otherwise): `correct`. */
+
+typedef struct norn_bench_options {
+    int64_t repeat;   /* timed runs; 0: as many as fit into `seconds` */
+    double seconds;   /* 0: 1 s */
+    int64_t warmup;   /* 0: 2 runs */
+    bool no_check;    /* the host reference takes long on large networks */
+    norn_plan_options plan;
+} norn_bench_options;
+
+typedef struct norn_bench_result {
+    char name[512], device[128], implementation[256]; /* implementation: kernels that ran, the slowest first */
+    double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
+    double first_ms;                      /* plan, build and first run */
+    int64_t runs;
+    double gflops, gbytes_s;              /* by the cost model, at the median; 0 if unknown */
+    uint64_t memory_bytes;                /* on the device */
+    bool checked, correct;
+    double max_error;                     /* largest relative difference from the host reference */
+} norn_bench_result;
+
+/* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
+NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
+                                   norn_bench_result *out);
+/* A model; inputs that are not fed are filled with random numbers, named sizes are 1. */
+NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size_t n_feeds, const norn_feed *feeds,
+                                      const norn_bench_options *options, norn_bench_result *out);
+/* Training steps on random data of the model's input shape; `correct`: the gradients of the first step agree. */
+NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn_train_options *train, int64_t batch,
+                                      const norn_bench_options *options, norn_bench_result *out);
 
 #ifdef __cplusplus
 }

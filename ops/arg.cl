@@ -33,6 +33,7 @@
 #endif
 #endif
 
+#if !defined(NORNI_ONLY) || defined(K_arg_find)
 __kernel void arg_find(__global const T *x, __global long *y, const long outer, const long r, const long inner,
                        const long parts, const long part, const long each) {
     const long p = get_global_id(1), from = p * part, to = min(from + part, r), lines = outer * inner;
@@ -71,7 +72,9 @@ __kernel void arg_find(__global const T *x, __global long *y, const long outer, 
         y[(l / inner * parts + p) * inner + l % inner] = at;
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_arg_join)
 __kernel void arg_join(__global const T *x, __global const long *at, __global long *y, const long lines, const long r,
                        const long inner, const long parts) {
     const long l = get_global_id(0);
@@ -90,3 +93,4 @@ __kernel void arg_join(__global const T *x, __global const long *at, __global lo
     }
     y[l] = where;
 }
+#endif

@@ -48,6 +48,7 @@
     }
 #define NEXT_ROW NEXT(6, NEXT(5, NEXT(4, NEXT(3, NEXT(2, NEXT(1, x += x_0; y += y_0;))))))
 
+#if !defined(NORNI_ONLY) || defined(K_copy_rows)
 __kernel void copy_rows(__global const T *from, __global T *to, const long n, const long rows, const long rows_each,
                         const long chunks, const long chunk, OUTER_SIZES, const long x0, const long xj, STRIDES(x),
                         const long y0, const long yj, STRIDES(y)) {
@@ -74,6 +75,7 @@ __kernel void copy_rows(__global const T *from, __global T *to, const long n, co
         NEXT_ROW
     }
 }
+#endif
 
 /* A block of 8 x 8: eight lines along b of x, eight lines along j of y. In three rounds; which elements are paired in
  * them is chosen so that a round is one instruction a vector: within 128 bits for types of 32 and 64 bits, by interleaving
@@ -119,6 +121,7 @@ static inline void turn8(__global const T *x, const long xj, __global T *y, cons
     __global const T *from, __global T *to, const long n, const long nb, const long rows, OUTER_SIZES, const long x0, \
         const long xj, STRIDES(x), const long y0, const long yb, STRIDES(y)
 
+#if !defined(NORNI_ONLY) || defined(K_copy_tiles)
 __kernel void copy_tiles(TILE_ARGS) {
     const long j0 = get_global_id(0) * TILE, b0 = get_global_id(1) * TILE, q = get_global_id(2);
     if (j0 >= n || b0 >= nb || q >= rows)
@@ -139,7 +142,9 @@ __kernel void copy_tiles(TILE_ARGS) {
         for (long k = j; k < j1; k++)
             to[y + k + b * yb] = from[x + k * xj + b];
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_copy_local)
 __kernel __attribute__((reqd_work_group_size(32, 8, 1))) void copy_local(TILE_ARGS) {
     __local T tile[32][33];
     const long j0 = get_group_id(0) * 32, b0 = get_group_id(1) * 32, q = get_global_id(2);
@@ -154,3 +159,4 @@ __kernel __attribute__((reqd_work_group_size(32, 8, 1))) void copy_local(TILE_AR
         if (j0 + l < n && b0 + k < nb)
             to[y + j0 + l + (b0 + k) * yb] = tile[l][k];
 }
+#endif

@@ -25,6 +25,7 @@ static inline void copy_or_zero(__global const T *x, __global T *y, const bool z
         y[j] = zero ? (T)0 : x[j];
 }
 
+#if !defined(NORNI_ONLY) || defined(K_gather_rows)
 __kernel void gather_rows(__global const T *x, __global const IDX *index, __global T *y, const long count, const long d,
                           const long inner, const long rows, const long rows_each, const long chunks,
                           const long chunk) {
@@ -46,6 +47,7 @@ __kernel void gather_rows(__global const T *x, __global const IDX *index, __glob
         }
     }
 }
+#endif
 
 /* The outer indices of row q of y, and where the row begins in x. */
 #define OUTER(k)                                                                                             \
@@ -57,6 +59,7 @@ __kernel void gather_rows(__global const T *x, __global const IDX *index, __glob
 
 /* gather_elements: y[i.., j] = x[i.., j] with the index along the axis replaced by index[i.., j]; y and the indices have
  * rows of n; s_k and sj are strides of x, 0 along the axis, where it is sx. */
+#if !defined(NORNI_ONLY) || defined(K_gather_elements)
 __kernel void gather_elements(__global const T *x, __global const IDX *index, __global T *y, const long rows,
                               const long rows_each, const long chunks, const long chunk, const long n, const long d,
                               const long sx, const long sj, SIDE(0), SIDE(1), SIDE(2), SIDE(3), SIDE(4), SIDE(5),
@@ -73,6 +76,7 @@ __kernel void gather_elements(__global const T *x, __global const IDX *index, __
         }
     }
 }
+#endif
 
 /* gather_nd: row q of `inner` elements of y is the slice of x that tuple q of `width` indices names; index k is below d_k,
  * and steps by s_k. `count` tuples share a batch, of which x has one every `batch` elements. */
@@ -83,6 +87,7 @@ __kernel void gather_elements(__global const T *x, __global const IDX *index, __
         outside |= i < 0 || i >= d##k;                                                                       \
         at += i * s##k;                                                                                      \
     }
+#if !defined(NORNI_ONLY) || defined(K_gather_nd)
 __kernel void gather_nd(__global const T *x, __global const IDX *index, __global T *y, const long rows,
                         const long rows_each, const long chunks, const long chunk, const long inner, const long count,
                         const long batch, const int width, SIDE(0), SIDE(1), SIDE(2), SIDE(3), SIDE(4), SIDE(5), SIDE(6),
@@ -96,3 +101,4 @@ __kernel void gather_nd(__global const T *x, __global const IDX *index, __global
         copy_or_zero(x + (outside ? 0 : at), y + q * inner, outside, j0, j1);
     }
 }
+#endif

@@ -28,6 +28,7 @@
 #define FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
+#if !defined(NORNI_ONLY) || defined(K_pack_rows)
 /* Range: (panels, parts of K, batch). Panels of contiguous rows (s_col == 1) are transposed, those of contiguous
  * columns (s_row == 1) copied; both move P elements an iteration. */
 __kernel void pack_rows(__global const T *src, __global C *dst, const long rows, const long k, const long s_row,
@@ -47,7 +48,9 @@ __kernel void pack_rows(__global const T *src, __global C *dst, const long rows,
             for (int p = 0; p < P; p++)
                 dst[i * P + p] = p < n ? LD(src, p * s_row + i * s_col) : (C)0;
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_gemm)
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void gemm(__global const C *a, __global const C *b, __global T *c, const long m, const long n, const long k,
                    const long a_stride, const long b_stride, const long ldc, const long c_stride, const long c_offset,
@@ -115,11 +118,14 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
         }
     }
 }
+#endif
 
 /* c[z][i][j] = d[i * d_sm + j * d_sn]: what CLBlast then adds to. Range: (n, m, batch). */
+#if !defined(NORNI_ONLY) || defined(K_spread)
 __kernel void spread(__global const T *d, __global T *c, const long m, const long n, const long d_sm, const long d_sn,
                      const long ldc, const long c_stride, const long c_offset) {
     const long j = get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (i < m && j < n)
         c[c_offset + z * c_stride + i * ldc + j] = d[i * d_sm + j * d_sn];
 }
+#endif

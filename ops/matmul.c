@@ -213,6 +213,11 @@ static void cost_matmul(const norn_node *node, norni_cost *c) {
     c->flops = 2.0 * (double)norni_type_elems(&node->out[0]->type) * (double)a->dims[a->rank - 1];
 }
 
+/* The kernel's columns are the last axis, unless B is a vector and has none. */
+static int matmul_epilogue_axis(const norn_node *node) {
+    return node->in[1]->type.rank > 1 ? node->out[0]->type.rank - 1 : -1;
+}
+
 static const norni_impl matmul_impls[] = {
     {.name = "packed", .fits = matmul_even, .emit = emit_matmul, .epilogue = true},
     {.name = "packed_each", .emit = emit_matmul},
@@ -233,7 +238,7 @@ const norn_op norni_op_MatMul = {
     .eval = eval_matmul,
     .impls = matmul_impls,
     .cost = cost_matmul,
-    .epilogue_last = true,
+    .epilogue_axis = matmul_epilogue_axis,
     .cases =
         (const char *const[]){"MatMul(float[3,5], float[5,4])", "MatMul(float[37,19], float[19,70])",
                               "MatMul(float[2,3,5], float[5,4])", "MatMul(float[2,1,3,5], float[4,5,2])",
@@ -394,6 +399,16 @@ static const norni_impl gemm_impls[] = {
     {0},
 };
 
+/* Before opset 11 there always is a C. */
+static norn_status lower_gemm(norni_adapt *a) {
+    norn_node *n = a->node;
+    if (a->version >= 11 || (n->n_in > 2 && n->in[2]))
+        return NORN_OK;
+    n->in[2] = norni_fill_const(a->g, &(norni_type){.dtype = n->in[0]->type.dtype, .rank = 1, .dims = {1}}, 0);
+    n->n_in = 3;
+    return a->g->status;
+}
+
 const norn_op norni_op_Gemm = {
     .domain = "",
     .name = "Gemm",
@@ -404,12 +419,12 @@ const norn_op norni_op_Gemm = {
     .outputs = (const norni_param[]){{"Y", 0, TYPES, 'T'}, {0}},
     .attrs_bytes = sizeof(gemm_attrs),
     .attrs = gemm_table,
+    .lower = lower_gemm,
     .infer = infer_gemm,
     .grad = grad_gemm,
     .eval = eval_gemm,
     .impls = gemm_impls,
     .cost = cost_gemm,
-    .epilogue_last = true,
     .cases = (const char *const[]){"Gemm(float[3,5], float[5,4])",
                                    "Gemm<transA=1>(float[5,3], float[5,4], float[4])",
                                    "Gemm<transB=1, beta=0.5>(float[3,5], float[4,5], float[3,1])",

@@ -82,6 +82,7 @@ static inline C finish(C v, const REAL scale) {
 #endif
 }
 
+#if !defined(NORNI_ONLY) || defined(K_reduce_rows)
 __kernel void reduce_rows(__global const T *x, __global T *y, const long outer, const long r, const long parts,
                           const long part, const long rows, const REAL scale) {
     const long p = get_global_id(1), from = p * part, to = min(from + part, r);
@@ -115,7 +116,9 @@ __kernel void reduce_rows(__global const T *x, __global T *y, const long outer, 
         ST(y, o * parts + p, finish(total, scale));
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_reduce_cols)
 __kernel void reduce_cols(__global const T *x, __global T *y, const long outer, const long r, const long inner,
                           const long parts, const long part, const REAL scale) {
     const long j = get_global_id(0) * W, o = get_global_id(1), p = get_global_id(2);
@@ -147,7 +150,9 @@ __kernel void reduce_cols(__global const T *x, __global T *y, const long outer, 
         ST(y, k, finish(a, scale));
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_reduce_group)
 __kernel void reduce_group(__global const T *x, __global T *y, const long outer, const long r, const long parts,
                            const long part, const REAL scale) {
     __local C s[WG];
@@ -168,3 +173,4 @@ __kernel void reduce_group(__global const T *x, __global T *y, const long outer,
     if (l == 0)
         ST(y, o * parts + p, finish(s[0], scale));
 }
+#endif

@@ -55,6 +55,7 @@
     }
 #define AXIS(j) const long d##j, const long t##j
 
+#if !defined(NORNI_ONLY) || defined(K_scatter_chain)
 __kernel void scatter_chain(__global const IDX *index, __global int *head, __global int *next, const long count,
                             const long range, const long per, const int width, AXIS(0), AXIS(1), AXIS(2), AXIS(3),
                             AXIS(4), AXIS(5), AXIS(6), AXIS(7)) {
@@ -80,12 +81,14 @@ __kernel void scatter_chain(__global const IDX *index, __global int *head, __glo
         head[r] = (int)k;
     }
 }
+#endif
 
 #ifdef LAST
 #define NEXT(k) -1
 #else
 #define NEXT(k) next[k]
 #endif
+#if !defined(NORNI_ONLY) || defined(K_scatter_rows)
 __kernel void scatter_rows(__global const T *x, __global const int *head, __global const int *next,
                            __global const T *u, __global T *y, const long count, const long range, const long inner,
                            const long rows, const long rows_each, const long chunks, const long chunk) {
@@ -130,6 +133,7 @@ __kernel void scatter_rows(__global const T *x, __global const int *head, __glob
         }
     }
 }
+#endif
 
 /* Line l: its indices and updates begin at iu, its places in y at iy. */
 #define LINE(k)                                                                                              \
@@ -140,6 +144,7 @@ __kernel void scatter_rows(__global const T *x, __global const int *head, __glob
         iy += i * y##k;                                                                                      \
     }
 #define SIDE(k) const long n##k, const long u##k, const long y##k
+#if !defined(NORNI_ONLY) || defined(K_scatter_lines)
 __kernel void scatter_lines(__global const IDX *index, __global const T *u, __global T *y, const long count,
                             const long d, const long us, const long ys, const long lines, const long lines_each,
                             const long parts, const long per, SIDE(0), SIDE(1), SIDE(2), SIDE(3), SIDE(4), SIDE(5),
@@ -164,3 +169,4 @@ __kernel void scatter_lines(__global const IDX *index, __global const T *u, __gl
         }
     }
 }
+#endif

@@ -49,11 +49,13 @@ void norni_node_print(norni_str *out, const norn_node *node) {
     norni_str_add(out, ")");
     int last = 0;
     unsigned wanted = 0;
-    for (int k = 0; k < node->n_out && node->op != &norni_op_unknown; k++)
-        if (node->out[k] && !(norni_op_output(node->op, k)->flags & NORNI_STASH)) {
+    for (int k = 0; k < node->n_out && node->op != &norni_op_unknown; k++) {
+        const norni_param *p = norni_op_output(node->op, k); /* NULL while too many outputs are being refused */
+        if (node->out[k] && p && !(p->flags & NORNI_STASH)) {
             wanted |= 1u << k;
             last = k + 1;
         }
+    }
     if (last && wanted != default_outputs(node->op))
         norni_str_addf(out, " => %d", last);
 }

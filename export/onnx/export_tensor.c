@@ -140,11 +140,8 @@ norn_status norni_export_value_info(norni_exporter *x, norni_str *out, uint32_t 
                                     const norni_type *type, const norni_extra *kept) {
     norni_pb_value *old = NULL;
     norni_str v = {0};
-    if (kept && kept->bytes) {
-        old = norni_pb_unpack(&norni_onnx__value_info_proto__descriptor, x->arena, kept->data, kept->bytes);
-        if (!old)
-            return norni_nomem();
-    }
+    if (kept && kept->bytes)
+        NORNI_TRY(norni_pb_unpack(&norni_onnx__value_info_proto__descriptor, x->arena, kept->data, kept->bytes, &old));
     norni_wire_put_string(&v, 1, name);
     if (type->dtype != NORN_UNDEFINED) {
         put_type(x, &v, type, old ? old->type : NULL);

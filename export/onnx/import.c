@@ -59,8 +59,13 @@ static norn_status keep_rest(norni_importer *imp) {
     rest.producer_name = rest.producer_version = rest.domain = rest.doc_string = NULL;
     rest.graph = NULL;
     rest.n_opset_import = rest.n_metadata_props = 0;
-    if (!imp->keeps_functions && !rest.n_training_info)
-        rest.n_functions = 0;
+    rest.functions = norni_arena_array(imp->scratch, rest.n_functions, sizeof *rest.functions);
+    if (!rest.functions)
+        return norni_nomem();
+    rest.n_functions = 0; /* those that are still called, or may be by training */
+    for (size_t i = 0; i < imp->file->n_functions; i++)
+        if (imp->functions[i].kept || rest.n_training_info)
+            rest.functions[rest.n_functions++] = imp->file->functions[i];
     NORNI_TRY(norni_tensor_restore(&imp->tensors, &rest.base, imp->scratch));
     NORNI_TRY(norni_pb_pack(&rest, imp->model->arena, &imp->model->extra));
     return norni_pb_pack(&graph, imp->model->arena, &imp->model->graph_extra);
@@ -139,7 +144,7 @@ static norn_status import_input(norni_scope *sc, const norni_pb_value *p) {
         norni_type type;
         bool whole;
         NORNI_TRY(norni_prefix(norni_import_type(imp, p->type, &type, &whole), "%s", where));
-        if (!p->type)
+        if (whole && type.dtype == NORN_UNDEFINED)
             return norni_fail(NORN_PARSE, "%s has no type", where);
         v = norni_value_input(imp->g, NULL, &type);
         if (!v || !norni_table_add(&imp->taken, name, NULL))
@@ -209,9 +214,8 @@ static norn_status import_model(norni_importer *imp, const norni_prescan *scan) 
     imp->scratch = norni_arena_new(0);
     if (!imp->unpacked || !imp->scratch)
         return norni_nomem();
-    imp->file = norni_pb_unpack(&norni_onnx__model_proto__descriptor, imp->unpacked, scan->slim, scan->slim_bytes);
-    if (!imp->file)
-        return norni_fail(NORN_PARSE, "cannot be read as an ONNX model, or memory is out");
+    NORNI_TRY(norni_pb_unpack(&norni_onnx__model_proto__descriptor, imp->unpacked, scan->slim, scan->slim_bytes,
+                              &imp->file));
     NORNI_TRY(norni_model_make(&imp->model));
     NORNI_TRY(import_head(imp));
     NORNI_TRY(norn_graph_new(norni_pb_text(imp->file->graph->name), &imp->model->graph));
@@ -225,7 +229,7 @@ static norn_status import_model(norni_importer *imp, const norni_prescan *scan) 
     return s == NORN_OK ? keep_rest(imp) : s;
 }
 
-static norn_status run(norni_source *source, norni_externals *externals, uint64_t limit, norn_model **out) {
+static norn_status run(norni_blob *source, norni_externals *externals, uint64_t limit, norn_model **out) {
     norni_prescan scan;
     NORNI_TRY(norni_prescan_run(source->data, source->bytes, &norni_onnx__model_proto__descriptor,
                                 norni_prescan_limit(source->bytes, limit), &scan));
@@ -246,25 +250,25 @@ static norn_status run(norni_source *source, norni_externals *externals, uint64_
 }
 
 norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out) {
-    norni_source *source;
+    norni_blob *source;
     norni_externals externals;
     *out = NULL;
-    NORNI_TRY(norni_source_open(path, &source));
+    NORNI_TRY(norni_blob_open(path, &source));
     norn_status s = norni_externals_init(&externals, path);
     if (s == NORN_OK) {
         s = norni_prefix(run(source, &externals, limit, out), "%s", path);
         norni_externals_free(&externals);
     }
-    norni_source_free(source);
+    norni_blob_free(source);
     return s;
 }
 
 norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit, norn_model **out) {
-    norni_source *source;
+    norni_blob *source;
     norni_externals none = {0};
     *out = NULL;
-    NORNI_TRY(norni_source_memory(data, bytes, &source));
+    NORNI_TRY(norni_blob_memory(data, bytes, &source));
     norn_status s = norni_prefix(run(source, &none, limit, out), "%s", name ? name : "model");
-    norni_source_free(source);
+    norni_blob_free(source);
     return s;
 }

@@ -11,7 +11,7 @@ enum { F6E2M3 = 27, F6E3M2 = 28 }; /* element types that ONNX has and norn.h doe
 typedef struct {
     uint32_t field; /* 0: nowhere; FIELD_RAW also for external data */
     int found;      /* encodings that are there */
-    norni_source *source; /* bytes at `offset` of a file; NULL: at `bytes` */
+    norni_blob *source; /* bytes at `offset` of a file; NULL: at `bytes` */
     size_t offset;
     const uint8_t *bytes;
     size_t n;             /* bytes; of unpacked numbers their count */
@@ -103,7 +103,7 @@ static norn_status place_external(norni_tensor_reader *r, const norni_pb_tensor 
         return norni_fail(NORN_SHAPE, "external data: length %" PRIu64 " (wanted %zu)", length, wanted);
     if (!r->externals)
         return norni_fail(NORN_ARG, "external data at '%s' (not allowed here)", location);
-    norni_source *s;
+    norni_blob *s;
     NORNI_TRY(norni_externals_find(r->externals, location, &s));
     if (offset > s->bytes || length > s->bytes - offset)
         return norni_fail(NORN_PARSE, "external data: bytes %" PRIu64 " to %" PRIu64 " of '%s', which has %zu", offset,
@@ -258,10 +258,10 @@ norn_status norni_tensor_read(norni_tensor_reader *r, const norni_pb_tensor *t, 
     if (d.field == FIELD_RAW) {
         if (d.n != bytes)
             return wrong_count(t, "bytes of data", d.n, bytes);
-        norni_source here = {.data = d.bytes, .bytes = d.n};
+        norni_blob here = {.data = d.bytes, .bytes = d.n};
         atomic_init(&here.refs, 1);
-        return d.source ? norni_source_tensor(d.source, d.offset, dtype, rank, t->dims, out)
-                        : norni_source_tensor(&here, 0, dtype, rank, t->dims, out);
+        return d.source ? norni_blob_tensor(d.source, d.offset, dtype, rank, t->dims, out)
+                        : norni_blob_tensor(&here, 0, dtype, rank, t->dims, out);
     }
     /* Numbers: elements, or below one byte bytes of elements. */
     size_t elems = (size_t)norni_elems(rank, t->dims), wanted = norni_dtype_bits(dtype) < 8 ? bytes : elems;
@@ -343,7 +343,7 @@ norn_status norni_tensor_read_sparse(norni_tensor_reader *r, const norni_pb_spar
     } else if (norni_dtype_class(values->dtype) == NORNI_CLASS_FLOAT && norni_dtype_bits(values->dtype) < 8)
         s = norni_fail(NORN_UNSUPPORTED, "a sparse tensor of %s", norni_dtype_name(values->dtype));
     else if (bytes > r->dense_left)
-        s = norni_fail(NORN_NOMEM, "%zu bytes when filled in (norn's limit for sparse tensors: %" PRIu64 ")", bytes,
+        s = norni_fail(NORN_UNSUPPORTED, "%zu bytes when filled in (norn's limit for sparse tensors: %" PRIu64 ")", bytes,
                        r->dense_left);
     else
         s = norni_tensor_host(values->dtype, (int)t->n_dims, t->dims, out);

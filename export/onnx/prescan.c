@@ -44,11 +44,17 @@ uint64_t norni_prescan_limit(size_t file_bytes, uint64_t most) {
     return fair < most ? fair : most;
 }
 
-/* "byte 812: graph.node[3].attribute: " before the message. */
+/* "byte 812: graph.node[3].attribute: " before the message; the middle of a long path is left out. */
 static norn_status at_place(const scanner *s, const ProtobufCFieldDescriptor *field, norn_status code) {
+    enum { HEAD = 4, TAIL = 4 };
     norni_str path = {0};
     for (int i = 1; i < s->depth; i++) {
         const frame *f = &s->stack[i];
+        if (i == HEAD && s->depth > HEAD + TAIL) {
+            norni_str_add(&path, ".[...]");
+            i = s->depth - TAIL;
+            continue;
+        }
         norni_str_addf(&path, "%s%s", path.n ? "." : "", f->via->name);
         if (f->via->label == PROTOBUF_C_LABEL_REPEATED)
             norni_str_addf(&path, "[%zu]", f->index);

@@ -2,15 +2,32 @@
 #include "export/onnx/proto.h"
 #include <string.h>
 
-static void *from_arena(void *arena, size_t bytes) { return norni_arena_alloc(arena, bytes); }
-static void to_arena(void *arena, void *p) {
-    (void)arena;
+typedef struct {
+    norni_arena *arena;
+    bool failed;
+} source;
+
+static void *take(void *ctx, size_t bytes) {
+    source *s = ctx;
+    void *p = norni_arena_alloc(s->arena, bytes);
+    s->failed |= !p;
+    return p;
+}
+
+static void leave(void *ctx, void *p) {
+    (void)ctx;
     (void)p;
 }
 
-void *norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data, size_t bytes) {
-    ProtobufCAllocator a = {from_arena, to_arena, arena};
-    return protobuf_c_message_unpack(desc, &a, bytes, data);
+norn_status norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data, size_t bytes,
+                            void *out) {
+    source s = {arena, false};
+    ProtobufCAllocator a = {take, leave, &s};
+    void *m = protobuf_c_message_unpack(desc, &a, bytes, data);
+    memcpy(out, &m, sizeof m);
+    if (s.failed)
+        return norni_nomem();
+    return m ? NORN_OK : norni_fail(NORN_PARSE, "not a %s that protobuf can read", desc->short_name);
 }
 
 norn_status norni_pb_pack(const void *message, norni_arena *arena, norni_extra *out) {

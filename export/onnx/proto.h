@@ -20,9 +20,10 @@ typedef NorniOnnx__FunctionProto norni_pb_function;
 typedef NorniOnnx__OperatorSetIdProto norni_pb_opset;
 typedef NorniOnnx__StringStringEntryProto norni_pb_entry;
 
-/* A message unpacked into an arena: nothing to free. NULL when the bytes are malformed or the arena is full. The bytes
- * have passed the pre-scan: protobuf-c recurses with the depth of the messages. */
-void *norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data, size_t bytes);
+/* A message unpacked into an arena: nothing to free. The bytes have passed the pre-scan: protobuf-c recurses with the
+ * depth of the messages. */
+norn_status norni_pb_unpack(const ProtobufCMessageDescriptor *desc, norni_arena *arena, const void *data, size_t bytes,
+                            void *out);
 /* A message as bytes in an arena. */
 norn_status norni_pb_pack(const void *message, norni_arena *arena, norni_extra *out);
 /* "" for an absent string. */

@@ -4,11 +4,11 @@
 #define NORNI_ONNX_TENSOR_H
 #include "export/onnx/prescan.h"
 #include "export/onnx/proto.h"
-#include "export/onnx/source.h"
+#include "export/onnx/blob.h"
 
 /* Where the data of a file's tensors are. */
 typedef struct {
-    norni_source *source;
+    norni_blob *source;
     const norni_prescan *scan;
     norni_externals *externals;
     uint64_t dense_left; /* bytes that sparse tensors may still fill */

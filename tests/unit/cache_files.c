@@ -114,6 +114,13 @@ static void test_corruption(void **state) {
             spit(path, bad, n);
             assert_false(loads(&c, key));
         }
+    memcpy(bad, file, n);
+    bad[n - 1] ^= 1; /* only the checksum tells: removed, so that nobody takes it for good */
+    spit(path, bad, n);
+    assert_true(norni_cache_covers(&c, key, variants, 2));
+    assert_false(loads(&c, key));
+    assert_int_equal(access(path, F_OK), -1);
+    norni_cache_remove(&c, key); /* gone already */
     /* Another program's file under this name: the key inside decides. */
     spit(path, file, n);
     char saved[420], path2[400];

@@ -400,8 +400,11 @@ static int child_without_platforms(void) {
     norn_devices *list;
     norn_context *ctx;
     unsetenv("NORN_DEVICE");
-    if (norn_devices_list(&list) != NORN_OK || norn_devices_count(list) != 1 ||
-        norn_devices_platform_count(list))
+    if (norn_devices_list(&list) != NORN_OK)
+        return 1;
+    if (norn_devices_platform_count(list)) /* a loader (Oclgrind's) that does not mind the variable */
+        return 42;
+    if (norn_devices_count(list) != 1)
         return 1;
     norn_devices_free(list);
     if (norn_context_open(NULL, &ctx) != NORN_DEVICE || !strstr(norn_error(), "pocl-opencl-icd"))
@@ -418,8 +421,11 @@ static int child_without_platforms(void) {
 
 static void test_no_platforms(void **state) {
     const char *empty = new_folder();
-    assert_int_equal(wait_child(start_child("no-platforms", "OCL_ICD_VENDORS", empty)), 0);
+    int code = wait_child(start_child("no-platforms", "OCL_ICD_VENDORS", empty));
     remove_folder(empty);
+    if (code == 42)
+        skip();
+    assert_int_equal(code, 0);
     /* a platform whose library does not exist is none */
     const char *folder = new_folder();
     char file[100];

@@ -299,7 +299,7 @@ static void refuses_to_write(void **state) {
     norn_tensor_free(t);
     WORKS(norni_tensor_host(NORN_F32, 1, dims, &t));
     FAILS(norn_tensor_save(t, temporary_path("b.xyz")), NORN_UNSUPPORTED,
-          "no tensor format by its name (wanted .npy)");
+          "no tensor format by its name (wanted .npy, .pb)");
     FAILS(norn_tensor_save(t, "/no/such/b.npy"), NORN_IO, "/no/such/b.npy: cannot make");
     void *host = t->storage->host;
     t->storage->host = NULL; /* as a tensor on a device */
@@ -320,7 +320,7 @@ static void chooses_the_format(void **state) {
     FAILS(norn_tensor_load(temporary_path("odd:name.npy"), &t), NORN_PARSE,
           "odd:name.npy: 0 bytes: too short");
     put_file(temporary_path("text.txt"), "hello", 5);
-    FAILS(norn_tensor_load(temporary_path("text.txt"), &t), NORN_UNSUPPORTED, "(wanted .npy, .npz, .png)");
+    FAILS(norn_tensor_load(temporary_path("text.txt"), &t), NORN_UNSUPPORTED, "(wanted .npy, .npz, .png, .pb)");
     put_file(temporary_path("nothing"), "", 0);
     FAILS(norn_tensor_load(temporary_path("nothing"), &t), NORN_UNSUPPORTED, "no tensor format");
     FAILS(norn_tensor_load("no.npy", &t), NORN_IO, "no.npy: cannot open: No such file");

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _XOPEN_SOURCE 700 /* realpath */
-#include "export/onnx/source.h"
+#include "export/onnx/blob.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include <stdlib.h>
 #include <string.h>
 
-static norn_status make(norni_source **out) {
-    norni_source *s = norni_alloc(sizeof *s);
+static norn_status make(norni_blob **out) {
+    norni_blob *s = norni_alloc(sizeof *s);
     *out = s;
     if (!s)
         return norni_nomem();
@@ -15,9 +15,9 @@ static norn_status make(norni_source **out) {
     return NORN_OK;
 }
 
-norn_status norni_source_open(const char *path, norni_source **out) {
+norn_status norni_blob_open(const char *path, norni_blob **out) {
     NORNI_TRY(make(out));
-    norni_source *s = *out;
+    norni_blob *s = *out;
     norn_status st = norni_map_open(path, &s->map);
     if (st != NORN_OK) {
         norni_free(s);
@@ -30,23 +30,23 @@ norn_status norni_source_open(const char *path, norni_source **out) {
     return NORN_OK;
 }
 
-norn_status norni_source_memory(const void *data, size_t bytes, norni_source **out) {
+norn_status norni_blob_memory(const void *data, size_t bytes, norni_blob **out) {
     NORNI_TRY(make(out));
     (*out)->data = data;
     (*out)->bytes = bytes;
     return NORN_OK;
 }
 
-void norni_source_free(norni_source *s) {
+void norni_blob_free(norni_blob *s) {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     norni_map_close(&s->map);
     norni_free(s);
 }
 
-static void release(norni_storage *st) { norni_source_free(st->keep); }
+static void release(norni_storage *st) { norni_blob_free(st->keep); }
 
-norn_status norni_source_tensor(norni_source *s, size_t offset, norn_dtype dtype, int rank, const int64_t *dims,
+norn_status norni_blob_tensor(norni_blob *s, size_t offset, norn_dtype dtype, int rank, const int64_t *dims,
                                 norn_tensor **out) {
     const uint8_t *p = s->data + offset;
     size_t bits = (size_t)norni_dtype_bits(dtype), size = bits < 8 ? 1 : bits / 8;
@@ -57,7 +57,7 @@ norn_status norni_source_tensor(norni_source *s, size_t offset, norn_dtype dtype
         atomic_fetch_add(&s->refs, 1);
         norn_status st = norni_tensor_wrap(dtype, rank, dims, (void *)p, bytes, s, release, out);
         if (st != NORN_OK)
-            norni_source_free(s);
+            norni_blob_free(s);
         return st;
     }
     NORNI_TRY(norni_tensor_host(dtype, rank, dims, out));
@@ -87,7 +87,7 @@ norn_status norni_externals_init(norni_externals *e, const char *model_path) {
 void norni_externals_free(norni_externals *e) {
     for (size_t i = 0; i < e->files.cap; i++)
         if (e->files.slots[i].name) {
-            norni_source_free(e->files.slots[i].p);
+            norni_blob_free(e->files.slots[i].p);
             norni_free((char *)e->files.slots[i].name);
         }
     norni_table_free(&e->files);
@@ -105,7 +105,7 @@ static norn_status check_location(const char *location) {
     return NORN_OK;
 }
 
-static norn_status open_within(const norni_externals *e, const char *location, norni_source **out) {
+static norn_status open_within(const norni_externals *e, const char *location, norni_blob **out) {
     char *path = norni_path_join(e->dir, location), *real = path ? realpath(path, NULL) : NULL;
     size_t n = strlen(e->real);
     norn_status s;
@@ -118,13 +118,13 @@ static norn_status open_within(const norni_externals *e, const char *location, n
     else if (strncmp(real, e->real, n) || real[n] != '/')
         s = norni_fail(NORN_ARG, "external data at '%s' is really %s (wanted a file within %s)", location, real, e->real);
     else
-        s = norni_source_open(real, out);
+        s = norni_blob_open(real, out);
     free(real);
     norni_free(path);
     return s;
 }
 
-norn_status norni_externals_find(norni_externals *e, const char *location, norni_source **out) {
+norn_status norni_externals_find(norni_externals *e, const char *location, norni_blob **out) {
     *out = NULL;
     norni_name *known = norni_table_find(&e->files, location);
     if (known) {
@@ -139,7 +139,7 @@ norn_status norni_externals_find(norni_externals *e, const char *location, norni
     norni_name *entry = name ? norni_table_add(&e->files, name, NULL) : NULL;
     if (!entry) {
         norni_free(name);
-        norni_source_free(*out);
+        norni_blob_free(*out);
         *out = NULL;
         return norni_nomem();
     }
