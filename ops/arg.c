@@ -61,7 +61,7 @@ static bool before(const norn_tensor *x, int64_t i, int64_t j, bool min, bool la
 
 static norn_status eval(norni_eval *e) {
     const arg_attrs *a = e->attrs;
-    lines l;
+    lines l = {0};
     int64_t *y = norni_tensor_data(e->out[0]);
     NORNI_TRY(lines_of(e->node, &l));
     for (int64_t o = 0; o < l.outer; o++)
@@ -91,7 +91,7 @@ static norni_step *new_step(norni_emit *e, const char *kernel) {
 
 static norn_status emit(norni_emit *e) {
     norn_dtype t = e->node->in[0]->type.dtype;
-    lines l;
+    lines l = {0};
     NORNI_TRY(lines_of(e->node, &l));
     int64_t n = l.outer * l.inner, units = e->device->compute_units ? e->device->compute_units : 1;
     bool cpu = norni_device_is_cpu(e->device);

@@ -202,6 +202,8 @@ static norn_status emit_fill(norni_emit *e) {
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     norni_step_i64(e, s, n);
     norni_step_i64(e, s, split.chunk);
+    norni_step_i64(e, s, 0);
+    norni_step_i64(e, s, 1);
     norni_step_i64(e, s, bits);
     norni_step_items(e, s, 1, split.items, 1, 1);
     return e->status;

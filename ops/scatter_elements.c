@@ -181,6 +181,8 @@ const norn_op norni_op_ScatterElements = {
 /* ---- Scatter: the same under its old name, without reductions. */
 static const norni_attr old_table[] = {NORNI_A_INT(attrs, axis, 0), NORNI_A_END};
 
+#define OLD_TYPES (NORNI_ANY & ~NORNI_T(NORN_BF16))
+
 static norn_status raise_old(norni_adapt *a) {
     const norn_node *node = a->node;
     a->replaced = true;
@@ -194,9 +196,9 @@ const norn_op norni_op_Scatter = {
     .name = "Scatter",
     .versions = (const int[]){9, 11, 0},
     .doc = "ScatterElements under its name before opset 11",
-    .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'}, {"indices", NORNI_NODIFF, NORNI_INDEX, 0},
-                     {"updates", 0, NORNI_ANY, 'T'}),
-    .outputs = PARAMS({"output", 0, NORNI_ANY, 'T'}),
+    .inputs = PARAMS({"data", 0, OLD_TYPES, 'T'}, {"indices", NORNI_NODIFF, NORNI_INDEX, 0},
+                     {"updates", 0, OLD_TYPES, 'T'}),
+    .outputs = PARAMS({"output", 0, OLD_TYPES, 'T'}),
     .attrs_bytes = sizeof(attrs),
     .attrs = old_table,
     .raise = raise_old,
