@@ -7,11 +7,19 @@
 
 enum { KEEP_PLANS = 8, MAX_CUTS = 64 };
 
+/* An input whose elements an operator checks before a run. */
+typedef struct {
+    size_t input; /* of the graph */
+    const norn_node *node;
+    int slot;
+} content_check;
+
 typedef struct {
     uint64_t key;
     uint64_t used; /* when last: the oldest goes first */
     norni_loaded *loaded;
     int *input_of; /* by input of the graph: input of the bound graph, or -1 where it became a constant */
+    NORNI_VEC(content_check) checks;
 } cached;
 
 struct norn_executable {
@@ -29,6 +37,7 @@ struct norn_executable {
 static void drop(cached *c) {
     norni_loaded_free(c->loaded);
     norni_free(c->input_of);
+    norni_vec_free(&c->checks);
     *c = (cached){0};
 }
 
@@ -209,7 +218,7 @@ static bool node_static(const norn_node *n) {
 static int blocking(const norn_node *n, norn_value **out) {
     int count = 0;
     for (int host = 1; host >= 0 && !count; host--)
-        for (int i = 0; i < n->n_in; i++) {
+        for (int i = 0; i < n->n_in && count < 32; i++) {
             const norni_param *p = norni_op_input(n->op, i);
             if (n->in[i] && n->in[i]->kind != NORNI_CONST && (!host || (p && p->flags & NORNI_HOST)))
                 out[count++] = n->in[i];
@@ -323,6 +332,29 @@ static norn_status resolve(norn_executable *e, const norn_tensor *const *in, nor
 }
 
 /* ---- Preparing and running. */
+static norn_status find_checks(cached *c, size_t n_inputs) {
+    const norn_graph *g = norni_loaded_plan(c->loaded)->graph;
+    for (size_t k = 0; k < n_inputs; k++)
+        for (size_t i = 0; i < g->nodes.n && c->input_of[k] >= 0; i++) {
+            const norn_node *node = g->nodes.v[i];
+            for (int s = 0; s < node->n_in && node->op->check; s++)
+                if (node->in[s] == g->inputs.v[c->input_of[k]] &&
+                    !NORNI_PUSH(&c->checks, ((content_check){k, node, s})))
+                    return norni_nomem();
+        }
+    return NORN_OK;
+}
+
+static norn_status check_contents(const norn_executable *e, const cached *c, const norn_tensor *const *in) {
+    for (size_t i = 0; i < c->checks.n; i++) {
+        const content_check *k = &c->checks.v[i];
+        if (norni_tensor_is_host(in[k->input]))
+            NORNI_TRY(norni_prefix(norni_node_check(k->node, k->slot, in[k->input]), "input '%s'",
+                                   e->graph->inputs.v[k->input]->name));
+    }
+    return NORN_OK;
+}
+
 static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uint64_t key, cached **out) {
     const norn_graph *g = e->graph;
     size_t n = g->inputs.n;
@@ -358,6 +390,8 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
     }
     if (s == NORN_OK)
         s = norni_load(e->session->contexts[0], plan, e->state, &c.loaded);
+    if (s == NORN_OK)
+        s = find_checks(&c, n);
     norn_graph_free(bound);
     for (size_t k = 0; known && k < n; k++)
         norn_tensor_free(known[k]);
@@ -365,7 +399,7 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
     norni_free(type_of);
     norni_free(known);
     if (s != NORN_OK) {
-        norni_free(c.input_of);
+        drop(&c);
         return s;
     }
     if (data_dependent) /* other data of the same shape needs another plan */
@@ -409,6 +443,7 @@ static norn_status run(norn_executable *e, const norn_tensor *const *in, size_t 
         NORNI_TRY(prepare(e, in, key, &c));
     c->used = ++e->clock;
     e->last = c;
+    NORNI_TRY(check_contents(e, c, in));
     for (size_t k = 0; k < e->graph->inputs.n; k++)
         if (c->input_of[k] >= 0)
             NORNI_TRY(norni_prefix(norni_loaded_feed(c->loaded, (size_t)c->input_of[k], in[k]), "input '%s'",

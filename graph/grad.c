@@ -43,13 +43,6 @@ static void end(walk *w) {
     norni_free(w->depends);
 }
 
-/* The shape of v as a value: a constant when it is known. */
-static norn_value *shape_of(norn_graph *g, norn_value *v) {
-    if (norni_type_static(&v->type))
-        return norni_i64_const(g, v->type.rank, v->type.dims);
-    return NORNI_OP1(g, v, "Shape");
-}
-
 /* dx brought to the type of x: summed over what was broadcast, or spread out where the rule left that to us.
  */
 static norn_value *fit(norn_graph *g, norn_value *dx, norn_value *x) {
@@ -84,8 +77,8 @@ static norn_value *fit(norn_graph *g, norn_value *dx, norn_value *x) {
     if (n)
         dx = NORNI_OP2(g, dx, norni_i64_const(g, n, axes), "ReduceSum<keepdims=%d>", keep && lead <= 0);
     if (n && keep && lead > 0)
-        dx = NORNI_OP2(g, dx, shape_of(g, x), "Reshape");
-    return spread ? NORNI_OP2(g, dx, shape_of(g, x), "Expand") : dx;
+        dx = NORNI_OP2(g, dx, norni_shape_value(g, x), "Reshape");
+    return spread ? NORNI_OP2(g, dx, norni_shape_value(g, x), "Expand") : dx;
 }
 
 static void accumulate(walk *w, norn_value *x, norn_value *dx) {
@@ -166,10 +159,11 @@ static norn_status apply_rule(norni_grad *c) {
 
 static norn_status differentiate(walk *w, norn_node *node) {
     norn_graph *g = w->g;
-    norn_value *dy[32] = {0}, *dx[32] = {0};
-    bool want[32] = {0}, any_dy = false, any_want = false;
-    if (node->n_in > 32 || node->n_out > 32)
-        return norni_fail(NORN_UNSUPPORTED, "gradient of a node with more than 32 inputs or outputs");
+    norn_value **dy = norni_arena_array(g->arena, (size_t)node->n_out, sizeof *dy);
+    norn_value **dx = norni_arena_array(g->arena, (size_t)node->n_in, sizeof *dx);
+    bool *want = norni_arena_array(g->arena, (size_t)node->n_in, sizeof *want), any_dy = false, any_want = false;
+    if (!dy || !dx || !want)
+        return norni_nomem();
     for (int k = 0; k < node->n_out; k++) {
         dy[k] = node->out[k] && (size_t)node->out[k]->id < w->n ? w->dy[node->out[k]->id] : NULL;
         any_dy |= dy[k] != NULL;
@@ -217,7 +211,7 @@ void norni_no_gradient(norni_grad *c) {
 
 static norn_value *filled(norn_graph *g, norn_value *like, double v) {
     norn_value *scalar = norni_scalar_const(g, like->type.dtype, v);
-    return like->type.rank == 0 ? scalar : NORNI_OP2(g, scalar, shape_of(g, like), "Expand");
+    return like->type.rank == 0 ? scalar : NORNI_OP2(g, scalar, norni_shape_value(g, like), "Expand");
 }
 
 norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, norn_value *const *x,

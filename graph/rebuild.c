@@ -94,7 +94,8 @@ static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
     return v ? NORN_OK : norn_graph_status(to);
 }
 
-/* A node all of whose inputs are constants becomes constants. */
+/* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
+ * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
     if (node->op->random || !r->fold)
         return NORN_OK;
@@ -109,7 +110,7 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
     }
     for (int k = 0; k < made->n_out; k++)
         if (made->out[k] && (!norni_type_static(&made->out[k]->type) ||
-                             norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems))
+                             (made->n_in && norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems)))
             return NORN_OK;
     norn_status s = norni_node_eval(made, in, out);
     if (s == NORN_UNSUPPORTED)
@@ -131,8 +132,8 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     for (int k = 0; k < node->n_out; k++)
         wanted |= node->out[k] ? 1u << k : 0;
     if (r->merge && !node->op->random && node->op != &norni_op_unknown) {
-        norn_value *plain[32];
-        if (!cse_grow(r->cse))
+        norn_value **plain = norni_arena_array(r->to->arena, (size_t)node->n_in, sizeof *plain);
+        if (!plain || !cse_grow(r->cse))
             return norni_nomem();
         for (int i = 0; i < node->n_in; i++)
             plain[i] = in[i] == NORNI_NONE ? NULL : in[i];

@@ -56,3 +56,53 @@ const norn_op norni_op_Cast = {
     .lo = -4,
     .hi = 4,
 };
+
+/* ---- CastLike: to the type of another value, of which nothing else is looked at. */
+static const norni_attr like_table[] = {NORNI_A_INT(cast_attrs, saturate, 1, .since = 19),
+                                        NORNI_A_ENUM(cast_attrs, round_mode, round_words, 0, .since = 24), NORNI_A_END};
+
+static norn_status infer_like(norni_infer *c) {
+    norn_dtype to = norni_in_type(c, 1)->dtype;
+    int n;
+    c->out[0] = *norni_in_type(c, 0);
+    c->out[0].dtype = to;
+    const norni_dim *d = norni_value_known(c->node->in[0], &n);
+    if (d && norni_dtype_is_int(to)) {
+        c->known[0] = d;
+        c->n_known[0] = n;
+    }
+    return NORN_OK;
+}
+
+static norn_status eval_like(norni_eval *e) {
+    const norn_tensor *x = e->in[0], *y = e->out[0];
+    for (int64_t i = 0, n = norni_tensor_elems(y); i < n; i++)
+        norni_scalar_set(y->dtype, norni_tensor_data(y), i, norni_scalar_get(x->dtype, norni_tensor_data(x), i));
+    return NORN_OK;
+}
+
+static norn_status expand_like(norn_graph *g, const norn_node *node, norn_value **out) {
+    out[0] = NORNI_OP1(g, node->in[0], "Cast<to=%d>", (int)node->in[1]->type.dtype);
+    return norn_graph_status(g);
+}
+
+const norn_op norni_op_CastLike = {
+    .domain = "",
+    .name = "CastLike",
+    .versions = (const int[]){15, 19, 21, 23, 24, 25, 0},
+    .doc = "the elements in the type of another value",
+    .inputs = (const norni_param[]){{"input", 0, NORNI_ANY, 0}, {"target_type", NORNI_NODIFF, NORNI_ANY, 'T'}, {0}},
+    .outputs = (const norni_param[]){{"output", 0, NORNI_ANY, 'T'}, {0}},
+    .attrs_bytes = sizeof(cast_attrs),
+    .attrs = like_table,
+    .infer = infer_like,
+    .grad = grad,
+    .expand = expand_like,
+    .eval = eval_like,
+    .untested_attrs = "saturate, round_mode", /* of the float8 types */
+    .cases = (const char *const[]){"CastLike(float[3,17], double[1])", "CastLike(float[3,17], int32[2,2])",
+                                   "CastLike(int64[37], float16[])", "CastLike(bool[5], float[3])",
+                                   "CastLike(float[5], bool[0])", "CastLike(double[3], int64[])", NULL},
+    .lo = -4,
+    .hi = 4,
+};

@@ -4,7 +4,7 @@
 
 typedef struct {
     int rank;
-    int64_t dims[NORN_MAX_RANK], x[NORN_MAX_RANK], y[NORN_MAX_RANK];
+    int64_t dims[NORNI_COPY_RANK], x[NORNI_COPY_RANK], y[NORNI_COPY_RANK];
 } shape;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -52,12 +52,92 @@ static void outer_args(norni_emit *e, norni_step *step, int outer, const int64_t
     }
 }
 
-static const norn_dtype by_bits[] = {NORN_U8, NORN_U16, NORN_U32, NORN_U64};
-static const char *const name_by_bits[] = {"uchar", "ushort", "uint", "ulong"};
-
+/* ---- What moving kernels share. */
 static int size_class(norn_dtype t) {
     int bits = norni_dtype_bits(t);
     return bits == 8 ? 0 : bits == 16 ? 1 : bits == 32 ? 2 : 3;
+}
+
+norni_step *norni_emit_move(norni_emit *e, const char *file, const char *kernel, norn_dtype dtype) {
+    static const norn_dtype types[] = {NORN_U8, NORN_U16, NORN_U32, NORN_U64};
+    static const char *const names[] = {"uchar", "ushort", "uint", "ulong"};
+    norni_step *s = norni_emit_kernel(e, file, kernel, types[size_class(dtype)]);
+    norni_step_define_text(e, s, "T_NAME", names[size_class(dtype)]);
+    return s;
+}
+
+/* CPUs: fat items, so that a launch's cost per item is small, but enough of them for all cores; a cache line at a time.
+ * Others: 16 bytes an item, so that neighbours read neighbours. */
+norni_row_split norni_split_rows(const norni_emit *e, int64_t rows, int64_t n, norn_dtype dtype) {
+    int bytes = norni_dtype_bits(dtype) / 8;
+    norni_row_split s = {.rows_each = 1};
+    if (!norni_device_is_cpu(e->device)) {
+        s.width = 16 / bytes;
+        s.chunk = s.width;
+    } else {
+        int64_t units = e->device->compute_units ? e->device->compute_units : 1,
+                each = rows * n / (units * 8);
+        s.width = 64 / bytes > 16 ? 16 : 64 / bytes;
+        each = each < 1024 ? 1024 : each > 16384 ? 16384 : each;
+        s.chunk = n < 2 * each ? n : each;
+        s.rows_each = n < each ? each / (n ? n : 1) : 1;
+    }
+    s.chunks = n ? ceil_div(n, s.chunk) : 1;
+    s.items = s.chunks * ceil_div(rows, s.rows_each);
+    return s;
+}
+
+/* ---- Strided copies. */
+enum { TILE = 32 };
+
+static void layout_args(norni_emit *e, norni_step *step, int64_t offset, int64_t inner, int outer,
+                        const int64_t *v) {
+    norni_step_i64(e, step, offset);
+    norni_step_i64(e, step, inner);
+    outer_args(e, step, outer, v, false);
+}
+
+static norn_status emit_tiles(norni_emit *e, norn_dtype dtype, const shape *s, const norni_layout *from,
+                              const norni_layout *to) {
+    int outer = s->rank - 2;
+    int64_t n = s->dims[s->rank - 1], nb = s->dims[outer], rows = norni_elems(outer, s->dims);
+    bool local = !norni_device_is_cpu(e->device) && e->device->max_work_group >= 256;
+    norni_step *step = norni_emit_move(e, "copy.cl", local ? "copy_local" : "copy_tiles", dtype);
+    norni_step_buffer(e, step, from->ref, NORNI_READ);
+    norni_step_buffer(e, step, to->ref, NORNI_WRITE);
+    norni_step_i64(e, step, n);
+    norni_step_i64(e, step, nb);
+    norni_step_i64(e, step, rows);
+    outer_args(e, step, outer, s->dims, true);
+    layout_args(e, step, from->offset, s->x[s->rank - 1], outer, s->x);
+    layout_args(e, step, to->offset, s->y[outer], outer, s->y);
+    size_t tn = (size_t)ceil_div(n, TILE), tb = (size_t)ceil_div(nb, TILE);
+    if (local)
+        norni_step_range(step, 3, tn * 32, tb * 8, (size_t)rows, 32, 8, 1);
+    else
+        norni_step_items(e, step, 3, (int64_t)tn, (int64_t)tb, rows);
+    return e->status;
+}
+
+static norn_status emit_rows(norni_emit *e, norn_dtype dtype, const shape *s, const norni_layout *from,
+                             const norni_layout *to) {
+    int outer = s->rank - 1;
+    int64_t n = s->dims[outer], rows = norni_elems(outer, s->dims);
+    norni_row_split split = norni_split_rows(e, rows, n, dtype);
+    norni_step *step = norni_emit_move(e, "copy.cl", "copy_rows", dtype);
+    norni_step_define(e, step, "W", split.width);
+    norni_step_buffer(e, step, from->ref, NORNI_READ);
+    norni_step_buffer(e, step, to->ref, NORNI_WRITE);
+    norni_step_i64(e, step, n);
+    norni_step_i64(e, step, rows);
+    norni_step_i64(e, step, split.rows_each);
+    norni_step_i64(e, step, split.chunks);
+    norni_step_i64(e, step, split.chunk);
+    outer_args(e, step, outer, s->dims, true);
+    layout_args(e, step, from->offset, s->x[outer], outer, s->x);
+    layout_args(e, step, to->offset, s->y[outer], outer, s->y);
+    norni_step_items(e, step, 1, split.items, 1, 1);
+    return e->status;
 }
 
 norn_status norni_emit_strided_copy(norni_emit *e, norn_dtype dtype, int rank, const int64_t *dims,
@@ -74,47 +154,21 @@ norn_status norni_emit_strided_copy(norni_emit *e, norn_dtype dtype, int rank, c
     memcpy(s.y, to->strides, sizeof s.y);
     collapse(&s);
     int last = s.rank - 1, b = -1;
-    for (int k = 0; k <= last; k++) { /* the writing side runs fastest along its contiguous dimension */
+    if (s.rank > NORN_MAX_RANK)
+        return norni_fail(NORN_UNSUPPORTED, "a copy over %d dimensions (norn has at most %d)", s.rank,
+                          NORN_MAX_RANK);
+    for (int k = 0; k <= last; k++) /* the writing side runs fastest along its contiguous dimension */
         if (s.y[k] == 1 && s.dims[k] > 1 && s.y[last] != 1) {
             move_last(&s, k);
             break;
         }
-    }
-    if (s.x[last] != 1 && s.x[last] != 0 && s.dims[last] >= 8)
+    if (s.y[last] == 1 && s.x[last] != 1 && s.x[last] != 0 && s.dims[last] >= 8)
         for (int k = 0; k < last; k++)
             if (s.x[k] == 1 && s.dims[k] >= 8)
                 b = k;
-    if (b >= 0) { /* b becomes the last but one */
-        move_last(&s, b);
-        move_last(&s, last - 1);
-    }
-    int size = size_class(dtype), outer = b >= 0 ? last - 1 : last;
-    int64_t n = s.dims[last], rows = norni_elems(outer, s.dims);
-    norni_step *step = norni_emit_kernel(e, "copy.cl", b >= 0 ? "copy_tiles" : "copy_rows", by_bits[size]);
-    norni_step_define_text(e, step, "T_NAME", name_by_bits[size]);
-    norni_step_buffer(e, step, from->ref, NORNI_READ);
-    norni_step_buffer(e, step, to->ref, NORNI_WRITE);
-    norni_step_i64(e, step, n);
-    if (b >= 0)
-        norni_step_i64(e, step, s.dims[last - 1]);
-    norni_step_i64(e, step, rows);
-    int64_t rows_each = n >= 1024 ? 1 : norni_device_is_cpu(e->device) ? ceil_div(1024, n) : 1;
     if (b < 0)
-        norni_step_i64(e, step, rows_each);
-    outer_args(e, step, outer, s.dims, true);
-    norni_step_i64(e, step, from->offset);
-    norni_step_i64(e, step, s.x[last]);
-    if (b >= 0)
-        norni_step_i64(e, step, s.x[last - 1]);
-    outer_args(e, step, outer, s.x, false);
-    norni_step_i64(e, step, to->offset);
-    norni_step_i64(e, step, s.y[last]);
-    if (b >= 0)
-        norni_step_i64(e, step, s.y[last - 1]);
-    outer_args(e, step, outer, s.y, false);
-    if (b >= 0)
-        norni_step_items(e, step, 3, ceil_div(n, 16), ceil_div(s.dims[last - 1], 16), rows);
-    else
-        norni_step_items(e, step, 1, ceil_div(rows, rows_each), 1, 1);
-    return e->status;
+        return emit_rows(e, dtype, &s, from, to);
+    move_last(&s, b); /* b becomes the last but one */
+    move_last(&s, last - 1);
+    return emit_tiles(e, dtype, &s, from, to);
 }

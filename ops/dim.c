@@ -231,6 +231,10 @@ norni_dim norni_dim_named(norn_graph *g, const char *name) {
     return copy ? intern_atom(g, (atom){.kind = ATOM_NAME, .name = copy}) : norni_dim_fresh(g);
 }
 
+norni_dim norni_dim_of(norn_graph *g, int64_t v) {
+    return v >= 0 ? v : norni_dim_sub(g, 0, v == INT64_MIN ? INT64_MAX : -v);
+}
+
 norni_dim norni_dim_fresh(norn_graph *g) {
     return intern_atom(g, (atom){.kind = ATOM_UNKNOWN});
 }

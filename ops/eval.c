@@ -96,6 +96,9 @@ norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_
     if (!op->eval && !op->expr)
         return norni_fail(NORN_UNSUPPORTED, "%s has no host reference",
                           op == &norni_op_unknown ? node->type : op->name);
+    for (int i = 0; i < node->n_in && s == NORN_OK; i++)
+        if (in[i])
+            s = norni_node_check(node, i, in[i]);
     for (int k = 0; k < node->n_out && s == NORN_OK; k++) {
         const norn_value *v = node->out[k];
         if (!v)

@@ -36,6 +36,11 @@ norn_status norni_axis(int64_t axis, int rank, int *out) {
     return NORN_OK;
 }
 
+void norni_lower_axis(const norni_adapt *a, int64_t *axis, int rank) {
+    if (a->version < 11 && *axis < 0 && rank >= 0)
+        *axis += rank;
+}
+
 norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b) {
     if (a->rank < 0 || b->rank < 0) {
         a->rank = -1;
@@ -61,6 +66,22 @@ norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b) {
     }
     *a = r;
     return NORN_OK;
+}
+
+norni_dim *norni_set_known(norni_infer *c, int k, int n) {
+    norni_dim *d = norni_arena_array(c->g->arena, (size_t)n, sizeof *d);
+    c->known[k] = d;
+    c->n_known[k] = d ? n : 0;
+    return d;
+}
+
+norn_status norni_node_check(const norn_node *node, int i, const norn_tensor *t) {
+    if (!node->op->check)
+        return NORN_OK;
+    for (int k = 0; k < node->n_in; k++)
+        if (node->in[k] && !norni_type_static(&node->in[k]->type))
+            return NORN_OK;
+    return node->op->check(node, i, t);
 }
 
 static const char *types_text(norni_types set, norni_str *buf) {
@@ -110,20 +131,20 @@ static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
 static void fold_known(norn_node *node, int k) {
     norn_value *out = node->out[k];
     if (out->known || !norni_dtype_is_int(out->type.dtype) || out->type.rank > 1 ||
-        !norni_type_static(&out->type) || norni_type_elems(&out->type) > 64 || node->n_in > 16 ||
+        !norni_type_static(&out->type) || norni_type_elems(&out->type) > NORNI_MAX_KNOWN || node->n_in > 16 ||
         node->op->random || !node->n_in)
         return;
     norn_tensor *in[16] = {0}, *res[32] = {0};
     bool known = node->n_out <= 32;
     for (int i = 0; i < node->n_in && known; i++) {
         norn_value *v = node->in[i];
-        int64_t x[64];
+        int64_t x[NORNI_MAX_KNOWN];
         int n;
         if (!v)
             continue;
         if (v->kind == NORNI_CONST && norni_tensor_elems(v->data) <= 4096)
             in[i] = norni_tensor_ref(v->data);
-        else if (norni_type_static(&v->type) && v->kind != NORNI_CONST && norni_value_ints(v, x, 64, &n) &&
+        else if (norni_type_static(&v->type) && v->kind != NORNI_CONST && norni_value_ints(v, x, NORNI_MAX_KNOWN, &n) &&
                  n == norni_type_elems(&v->type) &&
                  norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &in[i]) == NORN_OK)
             for (int j = 0; j < n; j++)
@@ -135,7 +156,7 @@ static void fold_known(norn_node *node, int k) {
         norni_dim *d = norni_arena_array(node->graph->arena, (size_t)n, sizeof *d);
         for (int64_t i = 0; d && i < n; i++) {
             int64_t x = norni_get_int(out->type.dtype, norni_tensor_data(res[k]), i);
-            d[i] = x >= 0 ? x : norni_dim_sub(node->graph, 0, x == INT64_MIN ? INT64_MAX : -x);
+            d[i] = norni_dim_of(node->graph, x);
         }
         out->known = d;
         out->n_known = d ? (int)n : 0;
@@ -153,6 +174,8 @@ norn_status norni_infer_node(norn_node *node) {
     norn_dtype vars[128] = {NORN_UNDEFINED};
     NORNI_TRY(check_inputs(node, vars));
     norni_infer c = {.g = node->graph, .node = node, .attrs = node->attrs};
+    if (norni_op_pointwise(op) && node->n_in > 32)
+        return norni_fail(NORN_UNSUPPORTED, "%d inputs (wanted at most 32)", node->n_in);
     if (node->n_out > 32)
         return norni_fail(NORN_UNSUPPORTED, "%d outputs (wanted at most 32)", node->n_out);
     for (int k = 0; k < node->n_out; k++) {
@@ -166,6 +189,9 @@ norn_status norni_infer_node(norn_node *node) {
             c.out[k].dtype = (norn_dtype)__builtin_ctz(p->types);
     }
     NORNI_TRY(op->infer(&c));
+    for (int i = 0; i < node->n_in; i++)
+        if (norni_is_const(node->in[i]))
+            NORNI_TRY(norni_node_check(node, i, node->in[i]->data));
     for (int k = 0; k < node->n_out; k++) {
         norn_value *v = node->out[k];
         if (!v)

@@ -152,6 +152,40 @@ norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v) {
     return norni_value_const(g, NULL, t);
 }
 
+norn_value *norni_shape_value(norn_graph *g, norn_value *v) {
+    if (v && norni_type_static(&v->type))
+        return norni_i64_const(g, v->type.rank, v->type.dims);
+    return NORNI_OP1(g, v, "Shape");
+}
+
+norn_value *norni_size_value(norn_graph *g, norn_value *v, int axis) {
+    if (v && axis < v->type.rank && v->type.dims[axis] >= 0)
+        return norni_i64_const(g, 1, &v->type.dims[axis]);
+    return NORNI_OP1(g, v, "Shape<start=%d, end=%d>", axis, axis + 1);
+}
+
+norn_value *norni_shape_with(norn_graph *g, norn_value *v, int axis, int64_t size) {
+    if (!v)
+        return NULL;
+    norni_type t = v->type;
+    norn_value *parts[3], *one = norni_i64_const(g, 1, &size);
+    int n = 0;
+    t.dims[axis] = size;
+    if (norni_type_static(&t))
+        return norni_i64_const(g, t.rank, t.dims);
+    if (axis)
+        parts[n++] = NORNI_OP1(g, v, "Shape<end=%d>", axis);
+    parts[n++] = one;
+    if (axis + 1 < t.rank)
+        parts[n++] = NORNI_OP1(g, v, "Shape<start=%d>", axis + 1);
+    return norni_opf(g, n, parts, "Concat<axis=0>");
+}
+
+norn_value *norni_zeros(norn_graph *g, norn_dtype dtype, norn_value *shape) {
+    return dtype == NORN_F32 ? NORNI_OP1(g, shape, "ConstantOfShape")
+                             : NORNI_OP1(g, shape, "ConstantOfShape<value=%s[1]{0}>", norni_dtype_name(dtype));
+}
+
 bool norni_is_const(const norn_value *v) {
     return v && v->kind == NORNI_CONST;
 }
@@ -166,17 +200,14 @@ bool norni_is_const_value(const norn_value *v, double x) {
     return n > 0;
 }
 
-/* Longer integer tensors are data, not shapes. */
-enum { MAX_KNOWN = 64 };
-
 const norni_dim *norni_value_known(norn_value *v, int *n) {
     if (!v->known && v->kind == NORNI_CONST && norni_dtype_is_int(v->type.dtype) && v->type.rank <= 1 &&
-        norni_tensor_elems(v->data) <= MAX_KNOWN) {
+        norni_tensor_elems(v->data) <= NORNI_MAX_KNOWN) {
         int64_t count = norni_tensor_elems(v->data);
         norni_dim *d = norni_arena_array(v->graph->arena, (size_t)count, sizeof *d);
         for (int64_t i = 0; d && i < count; i++) {
             int64_t x = norni_get_int(v->type.dtype, norni_tensor_data(v->data), i);
-            d[i] = x >= 0 ? x : norni_dim_sub(v->graph, 0, x == INT64_MIN ? INT64_MAX : -x);
+            d[i] = norni_dim_of(v->graph, x);
         }
         v->known = d;
         v->n_known = (int)count;

@@ -21,6 +21,8 @@ typedef int64_t norni_dim;
 typedef struct norni_dim_table norni_dim_table;
 
 norni_dim norni_dim_named(norn_graph *g, const char *name);
+/* A number, also a negative one. */
+norni_dim norni_dim_of(norn_graph *g, int64_t v);
 /* A size about which nothing is known, different from every other. */
 norni_dim norni_dim_fresh(norn_graph *g);
 norni_dim norni_dim_add(norn_graph *g, norni_dim a, norni_dim b);
@@ -140,6 +142,10 @@ norn_value *norni_value_state(norn_graph *g, const char *name, const norni_type 
 norn_value *norni_scalar_const(norn_graph *g, norn_dtype dtype, double v);
 norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v);           /* int64[n] */
 norn_value *norni_fill_const(norn_graph *g, const norni_type *type, double v); /* static types */
+norn_value *norni_shape_value(norn_graph *g, norn_value *v);           /* int64[rank]: the sizes of v */
+norn_value *norni_size_value(norn_graph *g, norn_value *v, int axis);  /* int64[1]: one of them */
+norn_value *norni_shape_with(norn_graph *g, norn_value *v, int axis, int64_t size); /* the sizes, but for one */
+norn_value *norni_zeros(norn_graph *g, norn_dtype dtype, norn_value *shape);
 
 /* Adds a node: attrs is copied (NULL: defaults), types are inferred. `wanted`: a bit for each output. The
  * node's outputs are node->out. NULL on failure. */
@@ -168,6 +174,8 @@ norn_value *norni_want_output(norn_node *node, int index);
 /* Records the current error as the graph's, unless there is one; returns NULL for convenience. */
 void *norni_graph_failed(norn_graph *g, norn_status s);
 
+/* Longer integer tensors are data, not shapes. */
+enum { NORNI_MAX_KNOWN = 64 };
 /* The elements of an integer value as sizes, when they are known (a constant, or shape arithmetic); NULL if
  * not. */
 const norni_dim *norni_value_known(norn_value *v, int *n);

@@ -62,6 +62,10 @@ int norni_in_ints(const norni_infer *c, int i, int64_t *v, int max, int *n);
 norn_status norni_axis(int64_t axis, int rank, int *out);
 /* Numpy broadcasting of b into a. */
 norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b);
+/* Room for the n known elements of output k, set as known by the call; NULL when memory is out. */
+norni_dim *norni_set_known(norni_infer *c, int k, int n);
+/* op->check where there is one and the types are static. */
+norn_status norni_node_check(const norn_node *node, int i, const norn_tensor *t);
 
 /* ---- Gradient. The rule sets dx[i] for the inputs with want[i]; dy[k] is NULL where no gradient arrives.
  * Broadcast, accumulation and missing paths are the walk's business. */
@@ -133,6 +137,9 @@ typedef struct {
     unsigned wanted; /* a bit for each output that somebody reads */
 } norni_adapt;
 
+/* lower: opsets before 11 count axes from the front only. */
+void norni_lower_axis(const norni_adapt *a, int64_t *axis, int rank);
+
 struct norn_op {
     const char *domain, *name;
     const int *versions; /* opset versions with a definition, ascending, 0-terminated; the last is the current
@@ -155,6 +162,9 @@ struct norn_op {
     const char *(*expr_of)(
         const norn_node *node); /* where the formula depends on attributes or absent inputs */
     norn_status (*eval)(norni_eval *e);
+    /* The elements of input i are legal for the node, whose types are static: indices within bounds, say. Called
+     * wherever they are in host memory (constants, fed inputs, the host reference); kernels must do without. */
+    norn_status (*check)(const norn_node *node, int i, const norn_tensor *t);
     const norni_impl *impls; /* ended by a NULL name; NULL for pointwise operators: generated */
     void (*cost)(const norn_node *node, norni_cost *c); /* NULL: one flop an output element, all bytes once */
     const char *const *cases;                           /* one-line instances, NULL-terminated */

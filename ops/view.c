@@ -33,12 +33,7 @@ static void no_cost(const norn_node *node, norni_cost *c) {
 
 /* dx: dy in the shape of x. */
 static void grad_view(norni_grad *c) {
-    norn_value *x = c->node->in[0], *shape;
-    if (norni_type_static(&x->type))
-        shape = norni_i64_const(c->g, x->type.rank, x->type.dims);
-    else
-        shape = NORNI_OP1(c->g, x, "Shape");
-    c->dx[0] = NORNI_OP2(c->g, c->dy[0], shape, "Reshape<allowzero=1>");
+    c->dx[0] = NORNI_OP2(c->g, c->dy[0], norni_shape_value(c->g, c->node->in[0]), "Reshape<allowzero=1>");
 }
 
 #define VIEW(id, ...)                                                                                        \
