@@ -278,6 +278,8 @@ static void check_slopes(const norn_graph *scalar, const norn_graph *grads, cons
             int64_t e = n <= SAMPLES ? s : (int64_t)s * (n - 1) / (SAMPLES - 1);
             double want = slope(scalar, f, x, e, what), have = norn_tensor_get(got[k].tensor, e);
             checks++;
+            if (isnan(want)) /* the function is no number here */
+                break;
             if (!(fabs(want - have) <= 1e-5 * (fabs(want) + scale) + 1e-7)) {
                 char msg[160];
                 snprintf(msg, sizeof msg, "input %zu element %lld: got %.9g (central difference %.9g)", x,
