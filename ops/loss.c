@@ -264,7 +264,7 @@ static norn_status emit_loss(norni_emit *e, const form *f, bool groups) {
         items = ceil_div(z.depth, w) * z.n;
     else {
         if (!groups) { /* a few items a core, none too small */
-            int64_t least = 512 / (f->logits ? z.classes + 1 : 1);
+            int64_t least = 4096 / (f->logits ? z.classes + 1 : 1);
             rows = ceil_div(samples, 8 * units);
             rows = rows > least ? rows : least;
             rows = rows < 1 ? 1 : rows;
