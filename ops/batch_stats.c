@@ -299,44 +299,29 @@ static const norni_impl stats_impls[] = {{.name = "items", .fits = on_cpu, .emit
 /* ---- By ONNX's operators, in the type of the vectors. */
 typedef struct {
     norn_graph *g;
-    norn_value *x, *axes, *shape; /* x cast; all axes but 1; of a vector that broadcasts along axis 1 */
+    norn_value *x, *axes; /* x cast; all axes but 1 */
     norn_dtype dtype;
 } plain;
 
-static norn_value *cast(norn_graph *g, norn_value *v, norn_dtype t) {
-    return !v || v->type.dtype == t ? v : NORNI_OP1(g, v, "Cast<to=%d>", (int)t);
-}
 static norn_value *sum(plain *p, const char *op, norn_value *v) {
-    return NORNI_OP2(p->g, v, p->axes, "%s<keepdims=0, noop_with_empty_axes=1>", op);
+    return NORNI_OP2(p->g, v, p->axes, "%s<keepdims=%d>", op, p->x->type.rank == 1);
 }
 static norn_value *spread(plain *p, norn_value *v) {
-    return NORNI_OP2(p->g, v, p->shape, "Reshape");
+    return norni_along_channels(p->g, v, p->x->type.rank);
 }
 
 static norn_status plain_begin(plain *p, norn_graph *g, const norn_node *node, norn_value *x) {
-    int64_t axes[NORN_MAX_RANK], shape[NORN_MAX_RANK];
+    int64_t axes[NORN_MAX_RANK];
     int n = 0, rank = x->type.rank;
-    if (rank < 2)
-        return norni_fail(NORN_UNSUPPORTED, "%s: a rank of %d (wanted 2 or more)", node->op->name, rank);
-    for (int i = 0; i < rank; i++) {
-        shape[i] = i == 1 ? -1 : 1;
+    if (rank < 1)
+        return norni_fail(NORN_UNSUPPORTED, "%s: the rank is not known", node->op->name);
+    for (int i = 0; i < rank; i++)
         if (i != 1)
             axes[n++] = i;
-    }
     *p = (plain){.g = g, .dtype = kept_dtype(x->type.dtype)};
-    p->x = cast(g, x, p->dtype);
+    p->x = norni_cast(g, x, p->dtype);
     p->axes = norni_i64_const(g, n, axes);
-    p->shape = norni_i64_const(g, rank, shape);
     return norn_graph_status(g);
-}
-
-/* n, or its inverse where the sizes are not known yet: elements of x for each one of v. */
-static norn_value *count(plain *p, norn_value *x, norn_value *v) {
-    if (norni_type_static(&x->type) && norni_type_static(&v->type) && norni_type_elems(&v->type) > 0)
-        return norni_scalar_const(p->g, p->dtype,
-                                  (double)norni_type_elems(&x->type) / (double)norni_type_elems(&v->type));
-    norn_value *n = NORNI_OP2(p->g, NORNI_OP1(p->g, x, "Size"), NORNI_OP1(p->g, v, "Size"), "Div");
-    return cast(p->g, n, p->dtype);
 }
 
 static norn_status expand_stats(norn_graph *g, const norn_node *node, norn_value **out) {
@@ -351,7 +336,7 @@ static norn_status expand_stats(norn_graph *g, const norn_node *node, norn_value
     out[MEAN] = m;
     out[INV] = norni_formula(g, "1 / sqrt(v + epsilon)", 5, names, vars);
     if (a->unbiased) {
-        vars[1] = count(&p, p.x, m);
+        vars[1] = norni_elems_per(g, p.x, m, p.dtype);
         vars[0] = norni_formula(g, "v * (n / max(n - 1, 1))", 5, names, vars);
     }
     out[NEW_MEAN] = m;
@@ -369,7 +354,8 @@ static norn_status expand_stats(norn_graph *g, const norn_node *node, norn_value
 static norn_status expand_sums(norn_graph *g, const norn_node *node, norn_value **out) {
     plain p;
     NORNI_TRY(plain_begin(&p, g, node, node->in[1]));
-    norn_value *dy = cast(g, node->in[0], p.dtype), *d = NORNI_OP2(g, p.x, spread(&p, node->in[2]), "Sub");
+    norn_value *dy = norni_cast(g, node->in[0], p.dtype),
+               *d = NORNI_OP2(g, p.x, spread(&p, node->in[2]), "Sub");
     out[0] = sum(&p, "ReduceSum", dy);
     out[1] = NORNI_OP2(g, sum(&p, "ReduceSum", NORNI_OP2(g, dy, d, "Mul")), node->in[3], "Mul");
     return norn_graph_status(g);
