@@ -58,8 +58,8 @@ static norn_status eval_pointwise(const norni_eval *e) {
         if (!x)
             continue;
         if (node->op->channel_from && i >= node->op->channel_from) { /* [C] along axis 1 */
-            if (y->rank > 1)
-                strides[i][1] = 1;
+            if (norni_tensor_elems(x) != 1)
+                strides[i][y->rank > 1 ? 1 : 0] = 1;
             continue;
         }
         for (int k = 0; k < x->rank; k++)

@@ -344,16 +344,40 @@ norn_value *norni_opf(norn_graph *g, int n_in, norn_value *const *in, const char
     return node ? node->out[0] : NULL;
 }
 
-norn_value *norni_swap_last(norn_graph *g, norn_value *x) {
+norn_value *norni_swap_axes(norn_graph *g, norn_value *x, int a, int b) {
     if (!x)
         return NULL;
     norni_str perm = {0};
-    int r = x->type.rank;
-    for (int i = 0; i < r; i++)
-        norni_str_addf(&perm, "%s%d", i ? "," : "", i == r - 2 ? r - 1 : i == r - 1 ? r - 2 : i);
+    for (int i = 0; i < x->type.rank; i++)
+        norni_str_addf(&perm, "%s%d", i ? "," : "", i == a ? b : i == b ? a : i);
     norn_value *v = NORNI_OP1(g, x, "Transpose<perm=[%s]>", perm.s ? perm.s : "");
     norni_str_free(&perm);
     return v;
+}
+
+norn_value *norni_swap_last(norn_graph *g, norn_value *x) {
+    return x ? norni_swap_axes(g, x, x->type.rank - 2, x->type.rank - 1) : NULL;
+}
+
+norn_value *norni_cast(norn_graph *g, norn_value *x, norn_dtype t) {
+    return !x || x->type.dtype == t ? x : NORNI_OP1(g, x, "Cast<to=%d>", (int)t);
+}
+
+norn_value *norni_along_channels(norn_graph *g, norn_value *v, int rank) {
+    int64_t shape[NORN_MAX_RANK];
+    if (!v || v->type.rank == 0 || rank < 3)
+        return v;
+    for (int i = 1; i < rank; i++)
+        shape[i - 1] = i == 1 ? -1 : 1;
+    return NORNI_OP2(g, v, norni_i64_const(g, rank - 1, shape), "Reshape");
+}
+
+norn_value *norni_elems_per(norn_graph *g, norn_value *x, norn_value *y, norn_dtype t) {
+    if (!x || !y)
+        return NULL;
+    if (norni_type_static(&x->type) && norni_type_static(&y->type) && norni_type_elems(&y->type) > 0)
+        return norni_scalar_const(g, t, (double)norni_type_elems(&x->type) / (double)norni_type_elems(&y->type));
+    return norni_cast(g, NORNI_OP2(g, NORNI_OP1(g, x, "Size"), NORNI_OP1(g, y, "Size"), "Div"), t);
 }
 
 norn_value *norni_matmul_t(norn_graph *g, norn_value *a, bool trans_a, norn_value *b, bool trans_b) {

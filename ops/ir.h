@@ -168,6 +168,14 @@ norn_value *norni_formula(norn_graph *g, const char *text, int n, const char *co
 norn_value *norni_matmul_t(norn_graph *g, norn_value *a, bool trans_a, norn_value *b, bool trans_b);
 /* The last two axes exchanged. */
 norn_value *norni_swap_last(norn_graph *g, norn_value *x);
+/* The axes a and b exchanged. */
+norn_value *norni_swap_axes(norn_graph *g, norn_value *x, int a, int b);
+/* x in another element type; x itself where it has that already. */
+norn_value *norni_cast(norn_graph *g, norn_value *x, norn_dtype t);
+/* A vector [C] in a shape that broadcasts along axis 1 of a tensor of that rank: [C,1,...,1]. One element as it is. */
+norn_value *norni_along_channels(norn_graph *g, norn_value *v, int rank);
+/* How many elements of x there are for each one of y, as a scalar of type t: a constant where the sizes are known. */
+norn_value *norni_elems_per(norn_graph *g, norn_value *x, norn_value *y, norn_dtype t);
 /* Makes an output that the node was built without (a stash, an optional output) and returns it. */
 norn_value *norni_want_output(norn_node *node, int index);
 

@@ -265,7 +265,7 @@ static norn_status raise(norni_adapt *a) {
 static norn_status lower(norni_adapt *a) {
     softmax_attrs *attrs = a->node->attrs;
     norn_value *x = a->node->in[0];
-    int at, perm[NORN_MAX_RANK];
+    int at;
     if (a->version >= 13)
         return NORN_OK;
     if (x->type.rank < 0)
@@ -275,11 +275,9 @@ static norn_status lower(norni_adapt *a) {
     attrs->axis = at;
     if (alone(&x->type, at))
         return NORN_OK;
-    for (int i = 0; i < x->type.rank; i++) /* axis and last change places */
-        perm[i] = i == at ? x->type.rank - 1 : i == x->type.rank - 1 ? at : i;
-    norn_value *y = norn_transpose(a->g, x, x->type.rank, perm);
+    norn_value *y = norni_swap_axes(a->g, x, at, x->type.rank - 1);
     y = NORNI_OP1(a->g, y, "%s<axis=-1>", a->node->op->name);
-    a->out[0] = norn_transpose(a->g, y, x->type.rank, perm);
+    a->out[0] = norni_swap_axes(a->g, y, at, x->type.rank - 1);
     a->replaced = true;
     return norn_graph_status(a->g);
 }

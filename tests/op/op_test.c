@@ -329,6 +329,8 @@ static void check_slopes(const norn_graph *scalar, const norn_graph *grads, cons
             int64_t e = n <= SAMPLES ? s : (int64_t)s * (n - 1) / (SAMPLES - 1);
             double want = slope(scalar, f, x, e, what), have = norn_tensor_get(got[k].tensor, e);
             checks++;
+            if (isnan(want)) /* the function is no number here */
+                break;
             if (!(fabs(want - have) <= 1e-5 * (fabs(want) + scale) + 1e-7)) {
                 char msg[160];
                 snprintf(msg, sizeof msg, "input %zu element %lld: got %.9g (central difference %.9g)", x,
@@ -471,8 +473,9 @@ static void run_case(const norn_op *op, const char *line, bool first, bool full)
         norn_dtype t;
         const char *name;
     } types[] = {{NORN_F64, "double"}, {NORN_F16, "float16"}, {NORN_BF16, "bfloat16"}};
+    bool mixed = strstr(line, "float16[") || strstr(line, "double["); /* says its types itself */
     run_line(op, line, true);
-    for (size_t i = 0; i < sizeof types / sizeof *types && (first || full) && strstr(line, "float["); i++)
+    for (size_t i = 0; i < sizeof types / sizeof *types && (first || full) && strstr(line, "float[") && !mixed; i++)
         if (takes(op, types[i].t)) {
             char *other = with_float(line, types[i].name);
             if (strcmp(other, line))
