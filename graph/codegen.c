@@ -525,14 +525,14 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
     for (int w = 1; w <= 16 && st == NORN_OK; w *= 2)
         if (widths & (unsigned)w)
             st = print_epilogue(p, &text, w, lanes);
-    norni_str_add(&text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#define NORNI_EPI_ARGS");
+    norni_str_add(&text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#define NORNI_EPI_ARGS ");
     for (int k = 0; k < g->n_in; k++)
         norni_str_addf(&text, ", __global const %s *norni_e%d",
                        storage_type(g->in[k].value->type.dtype, type), k);
     for (int k = 0; k < g->n_stored - 1; k++)
         norni_str_addf(&text, ", __global %s *norni_z%d",
                        storage_type(g->c->nodes[g->stored[k]]->out[0]->type.dtype, type), k);
-    norni_str_add(&text, "\n#define NORNI_EPI(w, acc, i, c) norni_epi_##w(acc, i, c");
+    norni_str_add(&text, "\n#define NORNI_EPI(w, acc, i, c) NORNI_CAT(norni_epi_, w)(acc, i, c");
     for (int k = 0; k < g->n_in; k++)
         norni_str_addf(&text, ", norni_e%d", k);
     for (int k = 0; k < g->n_stored - 1; k++)

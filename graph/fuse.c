@@ -20,7 +20,7 @@ int norni_epilogue_axis(const norn_node *node) {
     int rank = node->out[0]->type.rank;
     if (!any || rank < 1)
         return -1;
-    return node->op->epilogue_last ? rank - 1 : rank > 1 ? 1 : -1;
+    return node->op->epilogue_axis ? node->op->epilogue_axis(node) : rank > 1 ? 1 : -1;
 }
 
 static bool same_shape(const norni_type *a, const norni_type *b) {
@@ -47,6 +47,7 @@ typedef struct {
     int *cluster;            /* by node: the id of its root */
     int *reader;             /* by value: cluster of all its readers so far; -1 none, -2 several */
     int *n_nodes, *n_inputs; /* by root */
+    const int *uses;         /* by value */
 } fusion;
 
 static int external_inputs(const norn_node *n) {
@@ -62,6 +63,15 @@ static bool joins(const fusion *f, const norn_node *n, int root) {
            f->n_nodes[root] < MAX_NODES && f->n_inputs[root] + external_inputs(n) <= MAX_INPUTS;
 }
 
+/* An anchor's own result is not stored: nobody but the cluster may want it, nor an output or a state. */
+static bool read_only_inside(const fusion *f, const norni_cluster *c, const norn_value *v) {
+    int inside = 0;
+    for (int i = 0; i < c->n_nodes; i++)
+        for (int k = 0; k < c->nodes[i]->n_in; k++)
+            inside += c->nodes[i]->in[k] == v;
+    return f->uses[v->id] == inside;
+}
+
 /* The anchor whose result a pointwise cluster may absorb: the latest fitting one, so that the others are
  * there. */
 static norn_node *find_anchor(const fusion *f, const norni_cluster *c, const bool *taken) {
@@ -74,7 +84,7 @@ static norn_node *find_anchor(const fusion *f, const norni_cluster *c, const boo
             norn_node *a = v ? v->producer : NULL;
             if (!a || v->index || f->reader[v->id] != root || taken[a->id] || f->cluster[a->id] == root ||
                 norni_epilogue_axis(a) < 0 || !same_shape(&v->type, out) || (best && best->id >= a->id) ||
-                v->type.dtype != c->nodes[c->n_nodes - 1]->out[0]->type.dtype)
+                v->type.dtype != c->nodes[c->n_nodes - 1]->out[0]->type.dtype || !read_only_inside(f, c, v))
                 continue;
             best = a;
         }
@@ -88,9 +98,11 @@ static norn_node *find_anchor(const fusion *f, const norni_cluster *c, const boo
     return best;
 }
 
-norn_status norni_fuse(const norn_graph *g, norni_arena *arena, bool fuse, norni_clusters *out) {
+norn_status norni_fuse(const norn_graph *g, norni_arena *arena, const int *uses, bool fuse,
+                       norni_clusters *out) {
     int n = (int)g->nodes.n;
     fusion f = {.g = g,
+                .uses = uses,
                 .cluster = norni_arena_array(arena, (size_t)n, sizeof(int)),
                 .reader = norni_arena_array(arena, g->values.n, sizeof(int)),
                 .n_nodes = norni_arena_array(arena, (size_t)n, sizeof(int)),

@@ -201,6 +201,13 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
     return NORN_OK;
 }
 
+/* The value in whose buffer a planned buffer lies; NULL for scratch. */
+static const norn_value *root_value(const norni_plan_builder *b, norni_ref r) {
+    while (b->bufs.v[r].alias >= 0)
+        r = b->bufs.v[r].alias;
+    return b->bufs.v[r].value;
+}
+
 /* Where the outputs are found after a run: in their values' buffers, but for what a state held before the run,
  * which is saved before the state changes. */
 static norn_status plan_outputs(norn_plan *p) {
@@ -211,19 +218,17 @@ static norn_status plan_outputs(norn_plan *p) {
     if (!p->outputs)
         return norni_nomem();
     for (size_t i = 0; i < g->outputs.n && e.status == NORN_OK; i++) {
-        norni_ref r = norni_builder_value(b, g->outputs.v[i].value), root = r;
-        if (r < 0)
+        norni_ref from = norni_builder_value(b, g->outputs.v[i].value);
+        const norn_value *v = from < 0 ? NULL : root_value(b, from);
+        p->outputs[i] = from;
+        if (from < 0)
             return norni_nomem();
-        while (b->bufs.v[root].alias >= 0)
-            root = b->bufs.v[root].alias;
-        const norn_value *v = b->bufs.v[root].value;
         if (v && v->kind == NORNI_STATE && !norni_value_steady(v)) {
-            r = norni_emit_scratch(&e, b->bufs.v[r].bytes);
-            norni_step *s = norni_emit_copy(&e, root, r);
+            p->outputs[i] = norni_emit_scratch(&e, b->bufs.v[from].bytes);
+            norni_step *s = norni_emit_copy(&e, from, p->outputs[i]);
             if (s)
                 s->what = g->outputs.v[i].name;
         }
-        p->outputs[i] = r;
     }
     return e.status;
 }
@@ -242,7 +247,10 @@ static norn_status plan_state_copies(norn_plan *p) {
         if (!s->next || s->next == s->value)
             continue;
         from[i] = norni_builder_value(&p->builder, s->next);
-        if (s->next->kind == NORNI_STATE) {
+        const norn_value *held = from[i] < 0 ? NULL : root_value(&p->builder, from[i]);
+        if (held == s->value)
+            from[i] = -1; /* the same elements in another view */
+        else if (held && held->kind == NORNI_STATE) {
             norni_ref copy = norni_emit_scratch(&e, norni_type_bytes(&s->next->type));
             norni_emit_copy(&e, from[i], copy);
             from[i] = copy;
@@ -294,7 +302,7 @@ static norn_status plan_steps(norn_plan *p) {
     for (size_t i = 0; i < g->values.n && s == NORN_OK; i++)
         b->of_value[i] = -1;
     if (s == NORN_OK)
-        s = norni_fuse(g, p->arena, !p->options.no_fusion, &clusters);
+        s = norni_fuse(g, p->arena, uses, !p->options.no_fusion, &clusters);
     for (int i = 0; s == NORN_OK && i < clusters.n; i++)
         s = plan_cluster(p, &clusters.v[i], uses);
     if (s == NORN_OK)

@@ -22,7 +22,7 @@ typedef struct {
 /* Groups the nodes of a graph with static types; clusters come in an order in which they can run. Every
  * anchored cluster may also be run as the anchor alone followed by the pointwise nodes. fuse false: a node
  * each. */
-norn_status norni_fuse(const norn_graph *g, norni_arena *arena, bool fuse, norni_clusters *out);
+norn_status norni_fuse(const norn_graph *g, norni_arena *arena, const int *uses, bool fuse, norni_clusters *out);
 /* The axis of a node's output along which its epilogue can read vectors ("channels"); -1: takes no epilogue.
  */
 int norni_epilogue_axis(const norn_node *node);

@@ -183,11 +183,22 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     return NORN_OK;
 }
 
-/* Identity and its like: the output is the input. */
-static bool is_identity(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
-    if (!r->merge || node->n_in < 1 || !in[0] || in[0] == NORNI_NONE)
-        return false;
-    return !strcmp(node->op->name, "Identity") && !*node->op->domain;
+/* The input that a node only passes on: Identity, and products and quotients with 1. NULL: none. */
+static norn_value *passed_on(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
+    if (!r->merge || *node->op->domain || node->n_in < 1)
+        return NULL;
+    if (!strcmp(node->op->name, "Identity"))
+        return in[0];
+    bool product = !strcmp(node->op->name, "Mul");
+    if (node->n_in != 2 || (!product && strcmp(node->op->name, "Div")))
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        const norni_type *one = &in[i]->type, *other = &in[1 - i]->type;
+        if ((product || i == 1) && norni_type_static(one) && norni_type_elems(one) == 1 &&
+            one->rank <= other->rank && norni_is_const_value(in[i], 1))
+            return in[1 - i];
+    }
+    return NULL;
 }
 
 norn_status norni_rebuild_run(norni_rebuild *r) {
@@ -228,8 +239,9 @@ norn_status norni_rebuild_run(norni_rebuild *r) {
             s = r->rewrite(r, node, in, &done);
         if (s != NORN_OK || done)
             continue;
-        if (is_identity(r, node, in))
-            r->map[node->out[0]->id] = in[0];
+        norn_value *same = passed_on(r, node, in);
+        if (same)
+            r->map[node->out[0]->id] = same;
         else
             s = copy_node(r, node, in);
     }

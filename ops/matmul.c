@@ -213,6 +213,11 @@ static void cost_matmul(const norn_node *node, norni_cost *c) {
     c->flops = 2.0 * (double)norni_type_elems(&node->out[0]->type) * (double)a->dims[a->rank - 1];
 }
 
+/* The kernel's columns are the last axis, unless B is a vector and has none. */
+static int matmul_epilogue_axis(const norn_node *node) {
+    return node->in[1]->type.rank > 1 ? node->out[0]->type.rank - 1 : -1;
+}
+
 static const norni_impl matmul_impls[] = {
     {.name = "packed", .fits = matmul_even, .emit = emit_matmul, .epilogue = true},
     {.name = "packed_each", .emit = emit_matmul},
@@ -233,7 +238,7 @@ const norn_op norni_op_MatMul = {
     .eval = eval_matmul,
     .impls = matmul_impls,
     .cost = cost_matmul,
-    .epilogue_last = true,
+    .epilogue_axis = matmul_epilogue_axis,
     .cases =
         (const char *const[]){"MatMul(float[3,5], float[5,4])", "MatMul(float[37,19], float[19,70])",
                               "MatMul(float[2,3,5], float[5,4])", "MatMul(float[2,1,3,5], float[4,5,2])",
@@ -409,7 +414,6 @@ const norn_op norni_op_Gemm = {
     .eval = eval_gemm,
     .impls = gemm_impls,
     .cost = cost_gemm,
-    .epilogue_last = true,
     .cases = (const char *const[]){"Gemm(float[3,5], float[5,4])",
                                    "Gemm<transA=1>(float[5,3], float[5,4], float[4])",
                                    "Gemm<transB=1, beta=0.5>(float[3,5], float[4,5], float[3,1])",

@@ -163,7 +163,7 @@ struct norn_op {
     int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
     bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
     bool random;                /* outputs are random numbers */
-    bool epilogue_last;         /* an epilogue reads vectors along the last axis instead of axis 1 */
+    int (*epilogue_axis)(const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
 
 /* ---- The registry. */

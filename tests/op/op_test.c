@@ -4,7 +4,7 @@
  *     op_test [--device D] [--op NAME] [--case LINE] [--full] [--small] [--part K/N]
  *
  * For each case: the line survives printing and parsing; every implementation that fits agrees with the host
- * reference; so does the expansion; the gradient agrees with central differences in double, on the host and
+ * reference, alone and with an epilogue; so does the expansion; the gradient agrees with central differences in double, on the host and
  * on the device; where it can be differentiated again, so does the second order. The first case of an
  * operator also runs in the other floating-point types (--full: every case). --small leaves out large cases
  * (slow devices). */
@@ -224,6 +224,57 @@ static void check_expansion(const char *line, const norn_op *op) {
     norn_graph_free(g);
 }
 
+/* ---- Epilogue: the node, then z = relu(y) * c + r with c along the channels and r of y's shape, s = 1 - relu(y) on
+ * the side. Every implementation that takes an epilogue agrees with the host. */
+static void check_epilogue(const char *line, const norn_op *op) {
+    norn_graph *g;
+    norn_fetch want[32], got[32];
+    feeds f;
+    bool any = false;
+    for (const norni_impl *i = op->impls; i && i->name; i++)
+        any |= i->epilogue;
+    if (!any || norni_node_parse(line, &g) != NORN_OK)
+        return;
+    norn_node *node = g->nodes.v[0];
+    norn_value *y = node->out[0];
+    int axis = norni_epilogue_axis(node);
+    if (axis >= 0 && norni_dtype_is_float(y->type.dtype) && norni_type_elems(&y->type)) {
+        norni_type channels = {.dtype = y->type.dtype, .rank = y->type.rank - axis};
+        for (int i = 0; i < channels.rank; i++)
+            channels.dims[i] = i ? 1 : y->type.dims[axis];
+        norn_value *c = norni_value_input(g, "epilogue_c", &channels),
+                   *r = norni_value_input(g, "epilogue_r", &y->type);
+        norn_value *relu = NORNI_OP1(g, y, "Relu");
+        norn_value *z = NORNI_OP2(g, NORNI_OP2(g, relu, c, "Mul"), r, "Add");
+        norn_value *side = NORNI_OP2(g, norni_scalar_const(g, y->type.dtype, 1), relu, "Sub");
+        norn_value *both = NORNI_OP2(g, z, side, "Add");
+        g->outputs.n = 0;
+        ok(norn_graph_output(g, "side", side), "epilogue");
+        ok(norn_graph_output(g, "both", both), "epilogue");
+        make_feeds(&f, g, op, 17);
+        if (run(host, g, &f, NULL, want, "epilogue on the host")) {
+            for (const norni_impl *i = op->impls; i->name; i++) {
+                char name[128];
+                norni_fit fit = {.node = node,
+                                 .device = norn_context_device(norn_session_context(device, 0))};
+                if (!i->epilogue || (i->fits && i->fits(&fit)))
+                    continue;
+                snprintf(name, sizeof name, "%s=%s with epilogue", op->name, i->name);
+                char impl[128];
+                snprintf(impl, sizeof impl, "%s=%s", op->name, i->name);
+                if (run(device, g, &f, impl, got, name)) {
+                    for (size_t k = 0; k < 2; k++)
+                        compare(got[k].tensor, want[k].tensor, tolerance(y->type.dtype) * 2, name);
+                    free_fetches(got, 2);
+                }
+            }
+            free_fetches(want, 2);
+        }
+        free_feeds(&f);
+    }
+    norn_graph_free(g);
+}
+
 /* ---- Gradients. L = sum over outputs of sum(y * c), with random constants c. */
 static norn_value *loss_of(norn_graph *g, const norn_op *op) {
     norn_value *loss = NULL;
@@ -325,7 +376,8 @@ static void check_gradient(const char *line, const norn_op *op, bool on_device) 
     norn_value *loss = loss_of(g, op);
     make_feeds(&f, g, op, 13);
     for (int k = 0; k < node->n_out && !on_device; k++) /* a coarser result has no useful differences */
-        if (node->out[k] && norni_dtype_is_float(node->out[k]->type.dtype) && node->out[k]->type.dtype != NORN_F64)
+        if (node->out[k] && norni_dtype_is_float(node->out[k]->type.dtype) &&
+            node->out[k]->type.dtype != NORN_F64)
             n = 0;
     if (n && loss && ok(norn_grad(g, loss, NULL, n, x, dx), "gradient")) {
         scalar = with_outputs(g, 1, (const char *[]){"L"}, &loss);
@@ -402,6 +454,7 @@ static void run_line(const norn_op *op, const char *line, bool gradient) {
     check_text(g);
     check_forward(g, op);
     norn_graph_free(g);
+    check_epilogue(line, op);
     check_expansion(line, op);
     if (gradient && !op->random) {
         char *f64 = with_float(line, "double");
@@ -497,7 +550,8 @@ int main(int argc, char **argv) {
             small = true;
         else if (i + 1 < argc && !strcmp(argv[i], "--device"))
             spec = argv[++i];
-        else if (i + 1 < argc && !strcmp(argv[i], "--part") && sscanf(argv[i + 1], "%d/%d", &part, &parts) == 2 && parts > 0)
+        else if (i + 1 < argc && !strcmp(argv[i], "--part") &&
+                 sscanf(argv[i + 1], "%d/%d", &part, &parts) == 2 && parts > 0)
             i++;
         else if (i + 1 < argc && !strcmp(argv[i], "--op"))
             only = argv[++i];

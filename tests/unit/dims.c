@@ -92,6 +92,7 @@ static void limits(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(arithmetic), cmocka_unit_test(binding), cmocka_unit_test(limits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(arithmetic), cmocka_unit_test(binding),
+                                       cmocka_unit_test(limits)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

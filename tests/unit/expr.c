@@ -20,7 +20,10 @@ static const norni_expr *parse(norni_arena *a, const char *text) {
 
 static double eval(const char *text, double x, double y, int64_t n) {
     norni_arena *a = norni_arena_new(0);
-    norni_scalar v[] = {{NORNI_CLASS_FLOAT, x, 0}, {NORNI_CLASS_FLOAT, y, 0}, {NORNI_CLASS_INT, 0, n}, {NORNI_CLASS_FLOAT, 0.25, 0}};
+    norni_scalar v[] = {{NORNI_CLASS_FLOAT, x, 0},
+                        {NORNI_CLASS_FLOAT, y, 0},
+                        {NORNI_CLASS_INT, 0, n},
+                        {NORNI_CLASS_FLOAT, 0.25, 0}};
     norni_scalar r = norni_expr_eval(parse(a, text), v);
     norni_arena_free(a);
     return r.cls == NORNI_CLASS_FLOAT ? r.d : (double)r.i;
@@ -31,14 +34,38 @@ static void values(void **state) {
         const char *text;
         double want; /* at x = 3, y = -2, n = 7 */
     } table[] = {
-        {"1 + 2 * 3", 7},          {"(1 + 2) * 3", 9},      {"2 ** 3 ** 2", 512},   {"-x ** 2", -9},
-        {"x - y - 1", 4},          {"x / y / 2", -0.75},    {"n / 2", 3},           {"-n / 2", -3},
-        {"n / 0", 0},              {"mod(-n, 3)", 2},       {"fmod(-n, 3)", -1},    {"mod(y, x)", 1},
-        {"max(x, y)", 3},          {"min(x, y)", -2},       {"where(x > y, 1, 2)", 1}, {"x > y and not (y > x)", 1},
-        {"x < y or x == 3", 1},    {"x <= 3", 1},           {"x != 3", 0},          {"abs(y)", 2},
-        {"sign(y)", -1},           {"round(2.5)", 2},       {"round(3.5)", 4},      {"floor(-0.5)", -1},
-        {"sigmoid(0)", 0.5},       {"exp(0) + log(1)", 1},  {"alpha * 4", 1},       {"n ** 2", 49},
-        {"shl(n, 2)", 28},         {"shr(n, 1)", 3},        {"bitand(n, 3)", 3},    {"1e2 + .5", 100.5},
+        {"1 + 2 * 3", 7},
+        {"(1 + 2) * 3", 9},
+        {"2 ** 3 ** 2", 512},
+        {"-x ** 2", -9},
+        {"x - y - 1", 4},
+        {"x / y / 2", -0.75},
+        {"n / 2", 3},
+        {"-n / 2", -3},
+        {"n / 0", 0},
+        {"mod(-n, 3)", 2},
+        {"fmod(-n, 3)", -1},
+        {"mod(y, x)", 1},
+        {"max(x, y)", 3},
+        {"min(x, y)", -2},
+        {"where(x > y, 1, 2)", 1},
+        {"x > y and not (y > x)", 1},
+        {"x < y or x == 3", 1},
+        {"x <= 3", 1},
+        {"x != 3", 0},
+        {"abs(y)", 2},
+        {"sign(y)", -1},
+        {"round(2.5)", 2},
+        {"round(3.5)", 4},
+        {"floor(-0.5)", -1},
+        {"sigmoid(0)", 0.5},
+        {"exp(0) + log(1)", 1},
+        {"alpha * 4", 1},
+        {"n ** 2", 49},
+        {"shl(n, 2)", 28},
+        {"shr(n, 1)", 3},
+        {"bitand(n, 3)", 3},
+        {"1e2 + .5", 100.5},
         {"sqrt(16) + trunc(-1.7)", 3},
     };
     (void)state;
@@ -56,9 +83,23 @@ static void values(void **state) {
 /* Printed text means the same. */
 static void round_trip(void **state) {
     static const char *const texts[] = {
-        "x + y * n",        "(x + y) * n",        "x - (y - n)",       "x / (y / 2)",    "-x ** 2",          "(-x) ** 2",
-        "2 ** (x ** y)",    "(2 ** x) ** y",      "where(x < y, -x, y)", "not (x < y)",  "x < y and y < x or x == 1",
-        "(x < 1) == (y < 1)", "max(x, 0.5)",      "x * -2",            "x - -2.5",       "1.0 * x",          "1e-20 + x",
+        "x + y * n",
+        "(x + y) * n",
+        "x - (y - n)",
+        "x / (y / 2)",
+        "-x ** 2",
+        "(-x) ** 2",
+        "2 ** (x ** y)",
+        "(2 ** x) ** y",
+        "where(x < y, -x, y)",
+        "not (x < y)",
+        "x < y and y < x or x == 1",
+        "(x < 1) == (y < 1)",
+        "max(x, 0.5)",
+        "x * -2",
+        "x - -2.5",
+        "1.0 * x",
+        "1e-20 + x",
         "not x < y and x > 1",
     };
     (void)state;
@@ -138,7 +179,7 @@ static void opencl(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(round_trip), cmocka_unit_test(errors),
-                                       cmocka_unit_test(opencl)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(round_trip),
+                                       cmocka_unit_test(errors), cmocka_unit_test(opencl)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

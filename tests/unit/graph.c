@@ -51,7 +51,8 @@ static void text_round_trip(void **state) {
     static const char *const texts[] = {
         "g (float[N,3] x, float[3] b) => (float[N,3] y)\n{\n   y = Add(x, b)\n}\n",
         "two (float[2] x) => (float[2] a, float[2] b = %2)\n{\n   a = Relu(x)\n   %2 = Neg(a)\n}\n",
-        "\"odd name\" (float[2,2] \"in put\") => (float[2,2] out)\n<float[2] w = {1,2.5} -> w2,\n float[] c = {0.1}>\n{\n"
+        "\"odd name\" (float[2,2] \"in put\") => (float[2,2] out)\n<float[2] w = {1,2.5} -> w2,\n float[] c "
+        "= {0.1}>\n{\n"
         "   [first] %3 = Mul(\"in put\", w)\n   w2 = Add(w, c)\n   out = LeakyRelu<alpha=0.2>(%3)\n}\n",
         "clip (float[4] x) => (float[4] y)\n<float[] hi = {1}>\n{\n   y = Clip(x, _, hi)\n}\n",
     };
@@ -74,24 +75,29 @@ static void text_round_trip(void **state) {
 static void text_errors(void **state) {
     norn_graph *g;
     (void)state;
-    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { y = Relu(z) }", &g), NORN_PARSE, "'z' is read before it is defined");
-    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { z = Relu(x) }", &g), NORN_PARSE, "'y' is never defined");
-    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { y = Foo(x) }", &g), NORN_UNSUPPORTED, "no operator 'Foo'");
+    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { y = Relu(z) }", &g), NORN_PARSE,
+          "'z' is read before it is defined");
+    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { z = Relu(x) }", &g), NORN_PARSE,
+          "'y' is never defined");
+    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { y = Foo(x) }", &g), NORN_UNSUPPORTED,
+          "no operator 'Foo'");
     FAILS(norn_graph_parse("g (float[2] x, float[2] x) => () {}", &g), NORN_PARSE, "'x' is defined twice");
     FAILS(norn_graph_parse("g (float[2] x, float[3] z) => (float[2] y) { y = Add(x, z) }", &g), NORN_SHAPE,
           "Add(float[2], float[3]): shapes do not broadcast: 2 against 3");
-    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y)\n<float[2] w = {...}>\n{ y = Add(x, w) }", &g), NORN_PARSE,
-          "were left out");
+    FAILS(norn_graph_parse("g (float[2] x) => (float[2] y)\n<float[2] w = {...}>\n{ y = Add(x, w) }", &g),
+          NORN_PARSE, "were left out");
     FAILS(norn_graph_parse("g (float[2] x) => (float[2] y) { y = Relu(x) } z", &g), NORN_PARSE, "the end");
-    FAILS(norn_graph_parse("g (float[9999999999] x) => () <float[1000000000000] w = {1}> {}", &g), NORN_PARSE, "the text ends");
+    FAILS(norn_graph_parse("g (float[9999999999] x) => () <float[1000000000000] w = {1}> {}", &g), NORN_PARSE,
+          "the text ends");
     assert_null(g);
 }
 
 /* Every cut and many changed bytes of a valid text: an error or a graph, never a crash. */
 static void text_damaged(void **state) {
-    const char *text = "g (float[N,3] x, int64[1] s) => (float[N,3] y)\n<float[3] w = {1,2,3} -> w2, int64[1] a = {0}>\n{\n"
-                       "   w2 = Mul(w, w)\n   [n] t = LeakyRelu<alpha=0.5>(x)\n   r = ReduceSum<keepdims=1>(t, a)\n"
-                       "   y = Add(t, w)\n}\n";
+    const char *text =
+        "g (float[N,3] x, int64[1] s) => (float[N,3] y)\n<float[3] w = {1,2,3} -> w2, int64[1] a = {0}>\n{\n"
+        "   w2 = Mul(w, w)\n   [n] t = LeakyRelu<alpha=0.5>(x)\n   r = ReduceSum<keepdims=1>(t, a)\n"
+        "   y = Add(t, w)\n}\n";
     char buf[512];
     size_t n = strlen(text);
     norn_graph *g;
@@ -114,10 +120,12 @@ static void text_damaged(void **state) {
 
 /* ---- Simplification and binding. */
 static void simplify(void **state) {
-    norn_graph *g = parse("g (float[2] x) => (float[2] y, float[2] z)\n<float[2] a = {1,2}, float[2] b = {3,4}>\n{\n"
-                          "   c = Add(a, b)\n   p = Mul(x, c)\n   q = Mul(x, c)\n   i = Identity(q)\n   dead = Exp(x)\n"
-                          "   y = Relu(p)\n   z = Relu(i)\n}\n"),
-               *s;
+    norn_graph
+        *g = parse(
+            "g (float[2] x) => (float[2] y, float[2] z)\n<float[2] a = {1,2}, float[2] b = {3,4}>\n{\n"
+            "   c = Add(a, b)\n   p = Mul(x, c)\n   q = Mul(x, c)\n   i = Identity(q)\n   dead = Exp(x)\n"
+            "   y = Relu(p)\n   z = Relu(i)\n}\n"),
+        *s;
     (void)state;
     OK(norn_graph_simplify(g, &s));
     OK(norn_graph_verify(s));
@@ -134,7 +142,8 @@ static void binding(void **state) {
     OK(norn_graph_bind(g, 1, (const char *[]){"N=5"}, &b));
     assert_int_equal(b->outputs.v[0].value->type.dims[0], 5);
     norn_graph_free(b);
-    FAILS(norn_graph_bind(g, 1, (const char *[]){"M=5"}, &b), NORN_ARG, "no input has a size of this name (there are: N)");
+    FAILS(norn_graph_bind(g, 1, (const char *[]){"M=5"}, &b), NORN_ARG,
+          "no input has a size of this name (there are: N)");
     FAILS(norn_graph_bind(g, 1, (const char *[]){"N=-5"}, &b), NORN_ARG, "wanted NAME=NUMBER");
     FAILS(norn_graph_bind(g, 1, (const char *[]){"N"}, &b), NORN_ARG, "wanted NAME=NUMBER");
     assert_null(b);
@@ -161,7 +170,8 @@ static void sticky(void **state) {
 
 /* ---- Executables. */
 static void named_sizes(void **state) {
-    norn_graph *g = parse("g (float[N,2] x, float[N,1] s) => (float[N,2] y, int64[2] shape) { y = Mul(x, s)\n shape = Shape(x) }");
+    norn_graph *g = parse("g (float[N,2] x, float[N,1] s) => (float[N,2] y, int64[2] shape) { y = Mul(x, "
+                          "s)\n shape = Shape(x) }");
     norn_executable *e;
     (void)state;
     OK(norn_executable_new(session, g, NULL, NULL, &e));
@@ -182,12 +192,16 @@ static void named_sizes(void **state) {
     }
     norn_tensor *x = floats(2, (int64_t[]){3, 2}, NULL), *s = floats(2, (int64_t[]){2, 1}, NULL);
     norn_fetch out[] = {{"y", NULL}};
-    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"s", s}, {"x", x}}, 1, out), NORN_SHAPE, "'N' is that elsewhere");
+    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"s", s}, {"x", x}}, 1, out), NORN_SHAPE,
+          "'N' is that elsewhere");
     FAILS(norn_executable_run(e, 1, (norn_feed[]){{"x", x}}, 1, out), NORN_ARG, "input 's' was not fed");
-    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"q", s}, {"x", x}}, 1, out), NORN_ARG, "there is no input of this name (there are: 'x', 's')");
-    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"s", x}, {"x", x}}, 1, out), NORN_SHAPE, "input 's': got float[3,2] (wanted float[N,1])");
+    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"q", s}, {"x", x}}, 1, out), NORN_ARG,
+          "there is no input of this name (there are: 'x', 's')");
+    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"s", x}, {"x", x}}, 1, out), NORN_SHAPE,
+          "input 's': got float[3,2] (wanted float[N,1])");
     out[0].name = "nothing";
-    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"s", s}, {"x", x}}, 1, out), NORN_ARG, "there is no output of this name");
+    FAILS(norn_executable_run(e, 2, (norn_feed[]){{"s", s}, {"x", x}}, 1, out), NORN_ARG,
+          "there is no output of this name");
     norn_tensor_free(x);
     norn_tensor_free(s);
     norn_executable_free(e);
@@ -227,8 +241,8 @@ static void states(void **state) {
         n += 1;
         assert_true(norn_tensor_get(out[0].tensor, 1) == n + 9);
         norn_tensor_free(out[0].tensor);
-        assert_true(first(st, "a") == a && first(st, "b") == b && first(st, "n") == n && first(st, "p") == p &&
-                    first(st, "q") == q && first(st, "k") == 9);
+        assert_true(first(st, "a") == a && first(st, "b") == b && first(st, "n") == n &&
+                    first(st, "p") == p && first(st, "q") == q && first(st, "k") == 9);
     }
     norn_tensor_free(x);
     norn_executable_free(e);
@@ -238,7 +252,8 @@ static void states(void **state) {
 
 /* An output that is a state shows what the state was before the run, or after: as it was read. */
 static void state_outputs(void **state) {
-    norn_graph *g = parse("g (float[1] x) => (float[1] before = w, float[1] after = w2)\n<float[1] w = {3} -> w2>\n{ w2 = Add(w, x) }");
+    norn_graph *g = parse("g (float[1] x) => (float[1] before = w, float[1] after = w2)\n<float[1] w = {3} "
+                          "-> w2>\n{ w2 = Add(w, x) }");
     norn_executable *e;
     (void)state;
     OK(norn_executable_new(session, g, NULL, NULL, &e));
@@ -261,7 +276,8 @@ static void gradient(void **state) {
     norn_graph *g;
     (void)state;
     OK(norn_graph_new("g", &g));
-    norn_value *x = norn_graph_input(g, "x", "float[]"), *other = norn_graph_input(g, "z", "float[2]"), *dx[2], *ddx;
+    norn_value *x = norn_graph_input(g, "x", "float[]"), *other = norn_graph_input(g, "z", "float[2]"),
+               *dx[2], *ddx;
     norn_value *y = norn_mul(g, norn_mul(g, x, x), x);
     OK(norn_grad(g, y, NULL, 2, (norn_value *[]){x, other}, dx));
     OK(norn_grad(g, dx[0], NULL, 1, &x, &ddx));
@@ -349,8 +365,9 @@ static void try_optimizer(const norn_optimizer *o) {
     norn_tensor *t = floats(1, (int64_t[]){N}, start), *c = floats(1, (int64_t[]){N}, curve);
     OK(norn_graph_new("g", &g));
     norn_value *w = norn_graph_parameter(g, "w", t);
-    norn_value *loss = norn_mul(g, norn_graph_scalar(g, NORN_F32, 0.5),
-                                norn_reduce_sum(g, norn_mul(g, norn_graph_constant(g, "c", c), norn_mul(g, w, w)), 0, NULL, false));
+    norn_value *loss = norn_mul(
+        g, norn_graph_scalar(g, NORN_F32, 0.5),
+        norn_reduce_sum(g, norn_mul(g, norn_graph_constant(g, "c", c), norn_mul(g, w, w)), 0, NULL, false));
     OK(norn_graph_minimize(g, loss, o, false, 0, NULL));
     OK(norn_graph_output(g, "loss", loss));
     OK(norn_graph_verify(g));
@@ -367,8 +384,8 @@ static void try_optimizer(const norn_optimizer *o) {
         for (int i = 0; i < N; i++) {
             reference(o, &want[i], (double)curve[i], step);
             if (fabs(norn_tensor_get(now, i) - want[i].p) > 1e-6 + 4e-6 * fabs(want[i].p))
-                fail_msg("kind %d step %d element %d: got %.9g (wanted %.9g)", (int)o->kind, step, i, norn_tensor_get(now, i),
-                         want[i].p);
+                fail_msg("kind %d step %d element %d: got %.9g (wanted %.9g)", (int)o->kind, step, i,
+                         norn_tensor_get(now, i), want[i].p);
         }
         norn_tensor_free(now);
     }
@@ -443,10 +460,10 @@ static void apply(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_round_trip), cmocka_unit_test(text_errors),   cmocka_unit_test(text_damaged),
-        cmocka_unit_test(simplify),        cmocka_unit_test(binding),       cmocka_unit_test(sticky),
-        cmocka_unit_test(named_sizes),     cmocka_unit_test(states),        cmocka_unit_test(state_outputs),
-        cmocka_unit_test(gradient),        cmocka_unit_test(optimizers),    cmocka_unit_test(apply),
+        cmocka_unit_test(text_round_trip), cmocka_unit_test(text_errors), cmocka_unit_test(text_damaged),
+        cmocka_unit_test(simplify),        cmocka_unit_test(binding),     cmocka_unit_test(sticky),
+        cmocka_unit_test(named_sizes),     cmocka_unit_test(states),      cmocka_unit_test(state_outputs),
+        cmocka_unit_test(gradient),        cmocka_unit_test(optimizers),  cmocka_unit_test(apply),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }
