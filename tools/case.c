@@ -4,6 +4,7 @@
 #include "output.h"
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ typedef struct {
     norn_executable *exe;
     norn_fetch *fetches; /* names owned */
     size_t n;
-    int *of;       /* by fetch: which input it is the gradient of, or -1 - index of `weights` */
+    int *of; /* by fetch: which input it is the gradient of, or -1 - index of `weights` */
     name_list weights;
 } gradients;
 
@@ -48,8 +49,8 @@ static bool conclude(test *t, case_status status, const char *fmt, ...) {
 
 /* A failure of the library, at a place: "" for none. */
 static bool failed(test *t, norn_status s, const char *where) {
-    return conclude(t, s == NORN_UNSUPPORTED ? CASE_UNSUPPORTED : CASE_FAIL, "%s%s%s", where, *where ? ": " : "",
-                    norn_error());
+    return conclude(t, s == NORN_UNSUPPORTED ? CASE_UNSUPPORTED : CASE_FAIL, "%s%s%s", where,
+                    *where ? ": " : "", norn_error());
 }
 
 static bool no_memory(test *t) {
@@ -74,7 +75,8 @@ static bool note_host_nodes(test *t, const norn_executable *e) {
 /* ---- meta.json. */
 static void read_tolerance(const cJSON *meta, const char *key, tolerance *out) {
     const cJSON *t = cJSON_GetObjectItemCaseSensitive(meta, key);
-    const cJSON *r = cJSON_GetObjectItemCaseSensitive(t, "rtol"), *a = cJSON_GetObjectItemCaseSensitive(t, "atol");
+    const cJSON *r = cJSON_GetObjectItemCaseSensitive(t, "rtol"),
+                *a = cJSON_GetObjectItemCaseSensitive(t, "atol");
     if (cJSON_IsNumber(r))
         out->rtol = r->valuedouble;
     if (cJSON_IsNumber(a))
@@ -122,13 +124,16 @@ static bool check_operators(test *t) {
         if (s != NORN_OK)
             return failed(t, s, "");
         if (info.random)
-            return conclude(t, CASE_UNSUPPORTED, "random numbers, which no reference can foresee: %s", info.line);
+            return conclude(t, CASE_UNSUPPORTED, "random numbers, which no reference can foresee: %s",
+                            info.line);
     }
     for (size_t i = 0; i < norn_graph_input_count(g); i++)
         if (norn_value_dtype(norn_graph_input_at(g, i)) == NORN_UNDEFINED)
-            return conclude(t, CASE_UNSUPPORTED, "input '%s' is no tensor", norn_value_name(norn_graph_input_at(g, i)));
+            return conclude(t, CASE_UNSUPPORTED, "input '%s' is no tensor",
+                            norn_value_name(norn_graph_input_at(g, i)));
     if (norn_graph_input_count(g) > MAX_INPUTS)
-        return conclude(t, CASE_UNSUPPORTED, "%zu inputs (at most %d)", norn_graph_input_count(g), MAX_INPUTS);
+        return conclude(t, CASE_UNSUPPORTED, "%zu inputs (at most %d)", norn_graph_input_count(g),
+                        MAX_INPUTS);
     return true;
 }
 
@@ -275,7 +280,8 @@ static bool want(test *t, wanted *w, norn_value *v, int of, size_t cap) {
     return true;
 }
 
-static bool want_weights(test *t, gradients *x, wanted *w, const norn_graph *g, norn_archive *npz, size_t cap) {
+static bool want_weights(test *t, gradients *x, wanted *w, const norn_graph *g, norn_archive *npz,
+                         size_t cap) {
     for (size_t i = 0; npz && i < norn_archive_count(npz); i++) {
         const char *name = norn_archive_name(npz, i);
         norn_value *v = norn_graph_value(g, name);
@@ -379,9 +385,11 @@ static bool compare_first(test *t, const char *set, norn_archive *npz) {
             continue;
         char *what = of >= 0 ? text_of("gradient of input %d", of)
                              : text_of("gradient of '%s'", norn_archive_name(npz, (size_t)(-1 - of)));
-        norn_status s = path ? norn_tensor_load(path, &want_t) : norn_archive_load_at(npz, (size_t)(-1 - of), &want_t);
-        ok = s != NORN_OK ? failed(t, s, set)
-                          : compare_gradient(t, set, what ? what : "gradient", t->first.fetches[i].tensor, want_t);
+        norn_status s =
+            path ? norn_tensor_load(path, &want_t) : norn_archive_load_at(npz, (size_t)(-1 - of), &want_t);
+        ok = s != NORN_OK
+                 ? failed(t, s, set)
+                 : compare_gradient(t, set, what ? what : "gradient", t->first.fetches[i].tensor, want_t);
         norn_tensor_free(want_t);
         free(what);
         free(path);

@@ -2,6 +2,7 @@
 #include "compare.h"
 #include "output.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static char *type_text(const norn_tensor *t, char buf[256]) {
@@ -23,7 +24,8 @@ static bool same_bits(const norn_tensor *a, const norn_tensor *b) {
            (norn_tensor_bytes(a) == 0 || !memcmp(x, y, norn_tensor_bytes(a)));
 }
 
-char *compare_tensors(const norn_tensor *got, const norn_tensor *want, const tolerance *t, double *max_error) {
+char *compare_tensors(const norn_tensor *got, const norn_tensor *want, const tolerance *t,
+                      double *max_error) {
     char a[256], b[256];
     int rank = norn_tensor_rank(want);
     norn_dtype type = norn_tensor_dtype(want);
@@ -55,7 +57,7 @@ char *compare_tensors(const norn_tensor *got, const norn_tensor *want, const tol
     }
     if (!bad)
         return NULL;
-    return text_of("%lld of %lld elements are wrong, worst element %lld: got %.9g (wanted %.9g)", (long long)bad,
-                   (long long)n, (long long)worst_at, norn_tensor_get(got, worst_at),
+    return text_of("%lld of %lld elements are wrong, worst element %lld: got %.9g (wanted %.9g)",
+                   (long long)bad, (long long)n, (long long)worst_at, norn_tensor_get(got, worst_at),
                    norn_tensor_get(want, worst_at));
 }

@@ -29,7 +29,8 @@ static norn_status convert(const convert_options *o, norn_model *m, const char *
     return norn_model_save(m, out, &save);
 }
 
-static int report(const convert_options *o, const norn_model *m, const char *in, const char *out, size_t nodes) {
+static int report(const convert_options *o, const norn_model *m, const char *in, const char *out,
+                  size_t nodes) {
     size_t after = norn_graph_node_count(norn_model_graph(m));
     int from = norn_model_opset(m), to = o->opset ? (int)o->opset : from;
     size_t warnings = norn_model_warning_count(m);
@@ -72,11 +73,12 @@ static int run(const void *options, int n, char *const *args) {
 }
 
 static const option options[] = {
-    {"opset", "N", OPT_INT, offsetof(convert_options, opset), "operators of this ONNX version, 7 to 28; else the model's own",
-     NULL, 7},
+    {"opset", "N", OPT_INT, offsetof(convert_options, opset),
+     "operators of this ONNX version, 7 to 28; else the model's own", NULL, 7},
     {"optimize", NULL, OPT_FLAG, offsetof(convert_options, optimize),
      "fold constants, merge common subexpressions, drop what has no effect", NULL, 0},
-    {"external-data", NULL, OPT_FLAG, offsetof(convert_options, external), "put large tensors into OUT.data", NULL, 0},
+    {"external-data", NULL, OPT_FLAG, offsetof(convert_options, external), "put large tensors into OUT.data",
+     NULL, 0},
     OPT_JSON(convert_options),
     OPT_END,
 };

@@ -44,7 +44,8 @@ static const char *advice(const norn_devices *list) {
 
 static int print_json(const norn_devices *list) {
     static const char *const features[] = {"fp16", "fp64", "subgroups", "unified-memory", "images"};
-    cJSON *j = cJSON_CreateObject(), *devices = json_array(j, "devices"), *platforms = json_array(j, "platforms");
+    cJSON *j = cJSON_CreateObject(), *devices = json_array(j, "devices"),
+          *platforms = json_array(j, "platforms");
     for (size_t i = 0; i < norn_devices_count(list); i++) {
         const norn_device *d = norn_devices_at(list, i);
         cJSON *o = json_object(devices, NULL);
@@ -89,7 +90,9 @@ static int print_list(const norn_devices *list) {
         table_cell(&t, "%s", norn_device_name(d));
         table_cell(&t, "%s", norn_device_version(d));
         table_cell(&t, "%u", norn_device_compute_units(d));
-        table_cell(&t, "%s", norn_device_memory_bytes(d) ? bytes_text((double)norn_device_memory_bytes(d), memory) : "-");
+        table_cell(&t, "%s",
+                   norn_device_memory_bytes(d) ? bytes_text((double)norn_device_memory_bytes(d), memory)
+                                               : "-");
         table_cell(&t, "fp32%s%s", half ? " fp16" : "", twice ? " fp64" : "");
         table_cell(&t, "%s", norn_device_driver(d));
     }
@@ -136,9 +139,10 @@ const verb verb_devices = {
     .name = "devices",
     .args = "[DEVICE]",
     .summary = "Lists every device of every OpenCL platform, the best first, and what each can do.",
-    .details = "The number in front is the device's index for --device and the environment's NORN_DEVICE. "
-               "With a DEVICE (an index or a name) everything about it is printed, in a form from which norn can "
-               "plan for that device where it is not.",
+    .details =
+        "The number in front is the device's index for --device and the environment's NORN_DEVICE. "
+        "With a DEVICE (an index or a name) everything about it is printed, in a form from which norn can "
+        "plan for that device where it is not.",
     .options = options,
     .bytes = sizeof(devices_options),
     .most = 1,

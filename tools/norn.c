@@ -21,7 +21,8 @@ static const verb *find(const char *name) {
 }
 
 static void overview(FILE *f) {
-    fprintf(f, "norn %s: trains, runs, checks and converts neural networks on OpenCL devices\n\n", norn_version());
+    fprintf(f, "norn %s: trains, runs, checks and converts neural networks on OpenCL devices\n\n",
+            norn_version());
     fprintf(f, "Usage: norn VERB [OPTION]... [ARGUMENT]...\n\nVerbs:\n");
     for (size_t i = 0; i < VERBS; i++)
         fprintf(f, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
@@ -31,8 +32,9 @@ static void overview(FILE *f) {
 static int unknown(const char *name) {
     const char *near = nearest(name, VERBS, verb_name);
     speak_for("");
-    return usage_error("unknown verb '%s'%s%s%s", name, near ? "; did you mean '" : " (norn --help lists them)",
-                       near ? near : "", near ? "'?" : "");
+    return usage_error("unknown verb '%s'%s%s%s", name,
+                       near ? "; did you mean '" : " (norn --help lists them)", near ? near : "",
+                       near ? "'?" : "");
 }
 
 int main(int argc, char **argv) {

@@ -47,37 +47,37 @@ static void wrap(const char *text, int at, int indent) {
     printf("\n");
 }
 
-static void print_option(const option *o) {
-    char left[64];
-    if (o->kind == OPT_HEADING) {
-        printf("\n%s:\n", o->name);
-        return;
-    }
-    int n = snprintf(left, sizeof left, "  --%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+static void print_entry(const char *name, const char *arg, const char *help, const char *const *choices) {
+    char left[64], text[1024];
+    int n = snprintf(left, sizeof left, "  --%s%s%s", name, arg ? " " : "", arg ? arg : "");
     printf("%s", left);
     if (n > HELP_INDENT - 2) {
         printf("\n");
         n = 0;
     }
-    char text[1024];
-    size_t k = (size_t)snprintf(text, sizeof text, "%s", o->help);
-    for (size_t i = 0; o->choices && o->choices[i] && k < sizeof text; i++)
-        k += (size_t)snprintf(text + k, sizeof text - k, "%s%s", i ? ", " : ": ", o->choices[i]);
+    size_t k = (size_t)snprintf(text, sizeof text, "%s", help);
+    for (size_t i = 0; choices && choices[i] && k < sizeof text; i++)
+        k += (size_t)snprintf(text + k, sizeof text - k, "%s%s", i ? ", " : ": ", choices[i]);
     wrap(text, n, HELP_INDENT);
 }
 
 void print_help(const verb *v) {
+    const option *o = v->options;
     printf("Usage: norn %s [OPTION]...%s%s\n\n", v->name, v->args ? " " : "", v->args ? v->args : "");
     wrap(v->summary, 0, 0);
     if (v->details) {
         printf("\n");
         wrap(v->details, 0, 0);
     }
-    if (v->options[0].kind != OPT_HEADING)
-        printf("\nOptions:\n");
-    for (const option *o = v->options; o->name; o++)
-        print_option(o);
-    printf("  --help                  this text\n");
+    printf("\nOptions:\n");
+    for (; o->name && o->kind != OPT_HEADING; o++)
+        print_entry(o->name, o->arg, o->help, o->choices);
+    print_entry("help", NULL, "this text", NULL);
+    for (; o->name; o++)
+        if (o->kind == OPT_HEADING)
+            printf("\n%s:\n", o->name);
+        else
+            print_entry(o->name, o->arg, o->help, o->choices);
 }
 
 /* ---- Nearest names. */
@@ -136,8 +136,8 @@ static int unknown_option(const char *given, size_t n) {
         count++;
     snprintf(word, sizeof word, "%.*s", (int)n, given);
     const char *near = nearest(word, count, option_name);
-    return usage_error("unknown option '--%s'%s%s%s", word, near ? "; did you mean '--" : "", near ? near : "",
-                       near ? "'?" : "");
+    return usage_error("unknown option '--%s'%s%s%s", word, near ? "; did you mean '--" : "",
+                       near ? near : "", near ? "'?" : "");
 }
 
 /* ---- Values. */
@@ -176,7 +176,7 @@ static int set_choice(const option *o, const char *value, void *field) {
         }
         if (n < sizeof wanted)
             n += (size_t)snprintf(wanted + n, sizeof wanted - n, "%s%s",
-                                  !i                 ? ""
+                                  !i                  ? ""
                                   : o->choices[i + 1] ? ", "
                                                       : " or ",
                                   o->choices[i]);

@@ -31,13 +31,13 @@ typedef struct {
 } option;
 
 typedef struct {
-    const char *name, *args; /* args: "PATH...", for help */
-    const char *summary;     /* one line */
-    const char *details;     /* paragraphs for help; NULL: none */
-    const option *options;   /* ended by a NULL name */
-    size_t bytes;            /* of the struct of options */
-    const void *defaults;    /* NULL: all zero */
-    int least, most;         /* number of arguments; most -1: any */
+    const char *name, *args;                                   /* args: "PATH...", for help */
+    const char *summary;                                       /* one line */
+    const char *details;                                       /* paragraphs for help; NULL: none */
+    const option *options;                                     /* ended by a NULL name */
+    size_t bytes;                                              /* of the struct of options */
+    const void *defaults;                                      /* NULL: all zero */
+    int least, most;                                           /* number of arguments; most -1: any */
     int (*run)(const void *options, int n, char *const *args); /* returns the exit code */
 } verb;
 

@@ -11,7 +11,8 @@ int pick_devices(const char *spec, bool several, picked *out) {
         s = norn_devices_pick(list, spec, MAX_PICKED, out->index, &out->n);
     int code = s == NORN_OK ? 0 : fail(s);
     if (!code && out->n > 1 && !several)
-        code = usage_error("--device %s: names %zu devices (wanted one)", spec ? spec : "(NORN_DEVICE)", out->n);
+        code =
+            usage_error("--device %s: names %zu devices (wanted one)", spec ? spec : "(NORN_DEVICE)", out->n);
     norn_devices_free(list);
     return code;
 }

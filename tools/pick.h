@@ -18,10 +18,14 @@ norn_status open_picked(const picked *p, size_t i, norn_session **out);
 const char *session_device(const norn_session *s); /* its name */
 
 #define OPT_DEVICE(type)                                                                                     \
-    {"device", "D", OPT_TEXT, offsetof(type, device),                                                        \
-     "where to run: an index of 'norn devices', cpu, gpu, host, a vendor or part of a name; else the "       \
-     "environment's NORN_DEVICE, else the first device",                                                     \
-     NULL, 0}
-#define OPT_JSON(type) {"json", NULL, OPT_FLAG, offsetof(type, json), "print one JSON object", NULL, 0}
+    {                                                                                                        \
+        "device", "D", OPT_TEXT, offsetof(type, device),                                                     \
+            "where to run: an index of 'norn devices', cpu, gpu, host, a vendor or part of a name; else "    \
+            "the "                                                                                           \
+            "environment's NORN_DEVICE, else the first device",                                              \
+            NULL, 0                                                                                          \
+    }
+#define OPT_JSON(type)                                                                                       \
+    { "json", NULL, OPT_FLAG, offsetof(type, json), "print one JSON object", NULL, 0 }
 
 #endif

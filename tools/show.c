@@ -342,7 +342,8 @@ static int run(const void *options, int n, char *const *args) {
     if (!code)
         code = sizes_check(&o->dims, norn_model_graph(m));
     if (!code)
-        code = o->stage == STAGE_SUMMARY ? show_summary(o, args[0], m, &s) : show_stage(o, norn_model_graph(m), &s);
+        code = o->stage == STAGE_SUMMARY ? show_summary(o, args[0], m, &s)
+                                         : show_stage(o, norn_model_graph(m), &s);
     norn_model_free(m);
     sizes_free(&s);
     return code;
@@ -351,9 +352,11 @@ static int run(const void *options, int n, char *const *args) {
 static const char *const stages[] = {"summary", "graph", "passes", "plan", "source", NULL};
 
 static const option options[] = {
-    {"stage", "STAGE", OPT_CHOICE, offsetof(show_options, stage), "what to print instead of the table", stages, 0},
+    {"stage", "STAGE", OPT_CHOICE, offsetof(show_options, stage), "what to print instead of the table",
+     stages, 0},
     OPT_DIM(show_options),
-    {"device", "D", OPT_TEXT, offsetof(show_options, device), "of the plan and its sources: as for norn run", NULL, 0},
+    {"device", "D", OPT_TEXT, offsetof(show_options, device), "of the plan and its sources: as for norn run",
+     NULL, 0},
     {"snapshot", "FILE", OPT_TEXT, offsetof(show_options, snapshot),
      "of the plan: a device that is not here, as 'norn devices D' printed it", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(show_options, numerics), "of the plan", numerics_choices, 0},
@@ -365,8 +368,9 @@ const verb verb_show = {
     .name = "show",
     .args = "MODEL",
     .summary = "Shows what is in a model: inputs, outputs, operators, parameters, FLOPs.",
-    .details = "The stages are the steps from file to device: graph (as read), passes (simplified), plan (kernels "
-               "and memory on a device), source (of the kernels). Operators that norn does not have are marked.",
+    .details =
+        "The stages are the steps from file to device: graph (as read), passes (simplified), plan (kernels "
+        "and memory on a device), source (of the kernels). Operators that norn does not have are marked.",
     .options = options,
     .bytes = sizeof(show_options),
     .least = 1,

@@ -221,7 +221,8 @@ void random_fill(norn_tensor *t, uint64_t seed, uint64_t stream) {
     }
 }
 
-norn_status random_input(const norn_value *input, sizes *s, uint64_t seed, uint64_t stream, norn_tensor **out) {
+norn_status random_input(const norn_value *input, sizes *s, uint64_t seed, uint64_t stream,
+                         norn_tensor **out) {
     int rank = norn_value_rank(input);
     int64_t dims[NORN_MAX_RANK];
     char name[256];

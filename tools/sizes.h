@@ -29,12 +29,15 @@ norn_status sizes_bind(const sizes *s, const norn_graph *g, bool quiet, norn_gra
 char *sizes_text(const sizes *s, const norn_graph *g);
 
 #define OPT_DIM(type)                                                                                        \
-    {"dim", "N=SIZE", OPT_LIST, offsetof(type, dims), "a named size of the model's inputs, as N=8; else 1",  \
-     NULL, 0}
+    {                                                                                                        \
+        "dim", "N=SIZE", OPT_LIST, offsetof(type, dims),                                                     \
+            "a named size of the model's inputs, as N=8; else 1", NULL, 0                                    \
+    }
 
 /* Numbers that are the same for the same seed and stream on every machine: floats in [0, 1), integers 0 to 3 (uint8 0 to
  * 255), bool. Sizes of the input that are not known are taken from `s`, else 1, which a note says. */
-norn_status random_input(const norn_value *input, sizes *s, uint64_t seed, uint64_t stream, norn_tensor **out);
+norn_status random_input(const norn_value *input, sizes *s, uint64_t seed, uint64_t stream,
+                         norn_tensor **out);
 void random_fill(norn_tensor *t, uint64_t seed, uint64_t stream);
 
 #endif

@@ -4,6 +4,7 @@
 #define NORN_TOOLS_VERBS_H
 #include "options.h"
 
-extern const verb verb_devices, verb_run, verb_train, verb_verify, verb_show, verb_convert, verb_bench, verb_version;
+extern const verb verb_devices, verb_run, verb_train, verb_verify, verb_show, verb_convert, verb_bench,
+    verb_version;
 
 #endif

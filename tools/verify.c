@@ -6,8 +6,10 @@
 #include "verbs.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_DEPTH = 32 };
 
@@ -60,9 +62,12 @@ static int add_path(const char *given, name_list *out) {
     }
     while (strlen(path) > 1 && path[strlen(path) - 1] == '/')
         path[strlen(path) - 1] = 0;
-    int code = find_cases(*path ? path : "/", 0, out) ? 0 : fail_text(NORN_IO, "%s: cannot read: %s", given, strerror(errno));
+    int code = find_cases(*path ? path : "/", 0, out)
+                   ? 0
+                   : fail_text(NORN_IO, "%s: cannot read: %s", given, strerror(errno));
     if (!code && out->n == before)
-        code = fail_text(NORN_ARG, "%s: no test case in it (wanted a folder with model.onnx and test_data_set_0)", given);
+        code = fail_text(
+            NORN_ARG, "%s: no test case in it (wanted a folder with model.onnx and test_data_set_0)", given);
     free(path);
     return code;
 }
@@ -73,16 +78,16 @@ typedef struct {
 } counts;
 
 static char *case_name(const char *path) {
-    char *whole = !strcmp(path, ".") || !strcmp(path, "..") ? realpath(path, NULL) : NULL;
-    const char *from = whole ? whole : path, *slash = strrchr(from, '/');
+    char here[4096];
+    const char *from = !strcmp(path, ".") && getcwd(here, sizeof here) ? here : path, *slash = strrchr(from, '/');
     char *name = text_copy(slash && slash[1] ? slash + 1 : from);
-    free(whole);
     return name ? clean(name) : NULL;
 }
 
 static const char *const words[] = {"ok", "FAIL", "unsupported"};
 
-static void json_case(cJSON *cases, const char *name, const char *path, const char *device, const case_result *r) {
+static void json_case(cJSON *cases, const char *name, const char *path, const char *device,
+                      const case_result *r) {
     cJSON *c = json_object(cases, NULL);
     json_text(c, "name", name);
     json_text(c, "path", path);
@@ -95,7 +100,8 @@ static void json_case(cJSON *cases, const char *name, const char *path, const ch
     json_number(c, "max_error", r->max_error);
 }
 
-static int run_cases(const verify_options *o, norn_session *s, const name_list *paths, cJSON *cases, counts *sum) {
+static int run_cases(const verify_options *o, norn_session *s, const name_list *paths, cJSON *cases,
+                     counts *sum) {
     const case_options co = {o->rtol, o->atol, (norn_numerics)o->numerics};
     for (size_t i = 0; i < paths->n; i++) {
         case_result r;
@@ -120,7 +126,8 @@ static int run_cases(const verify_options *o, norn_session *s, const name_list *
     return 0;
 }
 
-static int on_devices(const verify_options *o, const picked *p, const name_list *paths, cJSON *cases, counts *sum) {
+static int on_devices(const verify_options *o, const picked *p, const name_list *paths, cJSON *cases,
+                      counts *sum) {
     int code = 0;
     for (size_t i = 0; i < p->n && !code; i++) {
         norn_session *s;
@@ -181,12 +188,16 @@ const verb verb_verify = {
     .args = "PATH...",
     .summary = "Runs ONNX test cases and says which pass.",
     .details =
-        "A case is a folder with model.onnx and folders test_data_set_K with input_I.pb and output_I.pb; folders "
-        "are searched for cases. It passes when |got - wanted| <= A + R * |wanted| for every element (NaN equals NaN) "
+        "A case is a folder with model.onnx and folders test_data_set_K with input_I.pb and output_I.pb; "
+        "folders "
+        "are searched for cases. It passes when |got - wanted| <= A + R * |wanted| for every element (NaN "
+        "equals NaN) "
         "and types and shapes are the same. Where there is grad_output_0.pb, the gradients of sum(output_0 * "
-        "grad_output_0) are compared with grad_input_J.pb and with grads.npz, which has them by initialiser; where "
+        "grad_output_0) are compared with grad_input_J.pb and with grads.npz, which has them by initialiser; "
+        "where "
         "there is second.npz, second derivatives.\n\n"
-        "A line for each case: ok, FAIL or unsupported; what fails or is not supported makes the exit code 1.",
+        "A line for each case: ok, FAIL or unsupported; what fails or is not supported makes the exit code "
+        "1.",
     .options = options,
     .bytes = sizeof(verify_options),
     .defaults = &defaults,
