@@ -11,8 +11,8 @@ typedef struct {
 } cast_attrs;
 static const char *const round_words[] = {"up", "down", "nearest", NULL};
 static const norni_attr table[] = {NORNI_A(cast_attrs, to, DTYPE, .flags = NORNI_ATTR_REQUIRED),
-                                   NORNI_A_INT(cast_attrs, saturate, 1),
-                                   NORNI_A_ENUM(cast_attrs, round_mode, round_words, 0), NORNI_A_END};
+                                   NORNI_A_INT(cast_attrs, saturate, 1, .since = 19),
+                                   NORNI_A_ENUM(cast_attrs, round_mode, round_words, 0, .since = 24), NORNI_A_END};
 
 static norn_status infer(norni_infer *c) {
     norn_dtype to = ((const cast_attrs *)c->attrs)->to;

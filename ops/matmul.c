@@ -399,6 +399,16 @@ static const norni_impl gemm_impls[] = {
     {0},
 };
 
+/* Before opset 11 there always is a C. */
+static norn_status lower_gemm(norni_adapt *a) {
+    norn_node *n = a->node;
+    if (a->version >= 11 || (n->n_in > 2 && n->in[2]))
+        return NORN_OK;
+    n->in[2] = norni_fill_const(a->g, &(norni_type){.dtype = n->in[0]->type.dtype, .rank = 1, .dims = {1}}, 0);
+    n->n_in = 3;
+    return a->g->status;
+}
+
 const norn_op norni_op_Gemm = {
     .domain = "",
     .name = "Gemm",
@@ -409,6 +419,7 @@ const norn_op norni_op_Gemm = {
     .outputs = (const norni_param[]){{"Y", 0, TYPES, 'T'}, {0}},
     .attrs_bytes = sizeof(gemm_attrs),
     .attrs = gemm_table,
+    .lower = lower_gemm,
     .infer = infer_gemm,
     .grad = grad_gemm,
     .eval = eval_gemm,

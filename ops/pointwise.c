@@ -81,7 +81,7 @@ static const char *mod_expr(const norn_node *node) {
     return ((const mod_attrs *)node->attrs)->fmod ? "fmod(a, b)" : "mod(a, b)";
 }
 static const norni_attr mod_table[] = {NORNI_A_INT(mod_attrs, fmod, 0, .lo = 0, .hi = 1), NORNI_A_END};
-BINARY(Mod, NORNI_NUMBERS, VERSIONS(10, 13), .doc = "remainder, with the sign of b, or of a where fmod = 1",
+BINARY(Mod, NORNI_NUMBERS, VERSIONS(10, 13, 28), .doc = "remainder, with the sign of b, or of a where fmod = 1",
        .attrs_bytes = sizeof(mod_attrs), .attrs = mod_table, .expr = "mod(a, b)", .expr_of = mod_expr,
        .lo = 0.5, .hi = 3,
        CASES("Mod<fmod=1>(float[7,3], float[3])", "Mod(int32[2,5], int32[5])",
@@ -104,8 +104,9 @@ static void grad_pow(norni_grad *c) {
     if (c->want[1])
         c->dx[1] = norni_formula(g, "where(a == 0, 0, dy * y * log(a))", 4, names, vars);
 }
-ROW(Pow, .inputs = PARAMS({"a", 0, NORNI_NUMBERS, 'T'}, {"b", 0, NORNI_NUMBERS, 0}),
-    .outputs = PARAMS({"C", 0, NORNI_NUMBERS, 'T'}), VERSIONS(7, 12, 13, 15),
+#define POW_TYPES (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
+ROW(Pow, .inputs = PARAMS({"a", 0, POW_TYPES, 'T'}, {"b", 0, NORNI_NUMBERS, 0}),
+    .outputs = PARAMS({"C", 0, POW_TYPES, 'T'}), VERSIONS(7, 12, 13, 15),
     .doc = "a to the power b, in the type of a", .expr = "a ** b", .grad = grad_pow, .lo = 0.3, .hi = 2,
     CASES("Pow(float[3,4], float[3,4])", "Pow(float[3,4], float[])", "Pow(float[5], int64[5])",
           "Pow(int32[6], int32[6]{0,1,2,3,4,5})", "Pow(float[37], float[]{2})",
@@ -157,7 +158,7 @@ UNARY(ThresholdedRelu, NORNI_FLOATS, VERSIONS(10, 22), .doc = "x where x > alpha
 UNARY(Elu, NORNI_FLOATS, VERSIONS(6, 22), .doc = "x where x >= 0, else alpha (e^x - 1)",
       .expr = "where(x < 0, alpha * expm1(x), x)", ATTRS(ALPHA(1)),
       GRAD("where(x > 0, dy, dy * (y + alpha))"), CASES("Elu<alpha=0.7>(float[3,17])"));
-UNARY(Celu, NORNI_FLOATS, VERSIONS(12), .doc = "max(0, x) + min(0, alpha (e^(x/alpha) - 1))",
+UNARY(Celu, NORNI_FLOATS, VERSIONS(12, 28), .doc = "max(0, x) + min(0, alpha (e^(x/alpha) - 1))",
       .expr = "where(x < 0, alpha * expm1(x / alpha), x)", ATTRS(ALPHA(1)),
       GRAD("where(x > 0, dy, dy * exp(x / alpha))"), CASES("Celu<alpha=0.7>(float[3,17])"));
 UNARY(Selu, NORNI_FLOATS, VERSIONS(6, 22), .doc = "gamma x where x > 0, else gamma alpha (e^x - 1)",
@@ -184,7 +185,7 @@ UNARY(Mish, NORNI_FLOATS, VERSIONS(18, 22), .doc = "x tanh(ln(1 + e^x))", .expr 
 UNARY(Swish, NORNI_FLOATS, VERSIONS(24), .doc = "x / (1 + e^(-alpha x))", .expr = "x * sigmoid(alpha * x)",
       ATTRS(ALPHA(1)), GRAD("dy * (sigmoid(alpha * x) + alpha * y * (1 - sigmoid(alpha * x)))"),
       CASES("Swish<alpha=1.7>(float[3,17])"));
-UNARY(Shrink, NORNI_NUMBERS, VERSIONS(9), .doc = "x + bias below -lambd, x - bias above lambd, else 0",
+UNARY(Shrink, NORNI_NUMBERS & ~NORNI_T(NORN_BF16), VERSIONS(9), .doc = "x + bias below -lambd, x - bias above lambd, else 0",
       .expr = "where(x < -lambd, x + bias, where(x > lambd, x - bias, 0))",
       ATTRS(NORNI_A_FLOAT(activation_attrs, bias, 0), NORNI_A_FLOAT(activation_attrs, lambd, 0.5f)),
       GRAD("where(x < -lambd or x > lambd, dy, 0)"), CASES("Shrink<bias=0.2, lambd=0.4>(float[3,17])"));
@@ -215,8 +216,10 @@ UNARY(Gelu, NORNI_FLOATS, VERSIONS(20), .doc = "x times the normal distribution 
       .expr = "0.5 * x * (1 + erf(x * 0.7071067811865476))", .expr_of = gelu_expr, .grad = grad_gelu,
       CASES("Gelu<approximate=\"tanh\">(float[3,17])"));
 
-ROW(PRelu, .inputs = PARAMS({"x", 0, NORNI_NUMBERS, 'T'}, {"slope", 0, NORNI_NUMBERS, 'T'}),
-    .outputs = PARAMS({"Y", 0, NORNI_NUMBERS, 'T'}), VERSIONS(7, 9, 16),
+#define PRELU_TYPES                                                                                          \
+    (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64))
+ROW(PRelu, .inputs = PARAMS({"x", 0, PRELU_TYPES, 'T'}, {"slope", 0, PRELU_TYPES, 'T'}),
+    .outputs = PARAMS({"Y", 0, PRELU_TYPES, 'T'}), VERSIONS(7, 9, 16),
     .doc = "x where x >= 0, else slope x", .expr = "where(x < 0, slope * x, x)",
     GRAD("where(x > 0, dy, slope * dy)", "where(x > 0, 0, x * dy)"),
     CASES("PRelu(float[2,3,5], float[3,1])", "PRelu(float[4], float[1])"));
@@ -306,20 +309,38 @@ static void grad_extremum(norni_grad *c) {
         if (c->want[i])
             c->dx[i] = NORNI_OP2(g, share, hit[i], "Mul");
 }
+/* Before opset 8 the inputs did not broadcast. */
+static norn_status lower_fold(norni_adapt *a) {
+    for (int i = 1; i < a->node->n_in && a->version < 8; i++)
+        if (!norni_type_equal(&a->node->in[i]->type, &a->node->in[0]->type))
+            return norni_fail(NORN_UNSUPPORTED, "input %d has another shape than input 0 (wanted opset 8, which broadcasts)",
+                              i);
+    return NORN_OK;
+}
 FOLD(Sum, NORNI_FLOATS, VERSIONS(6, 8, 13), .doc = "sum of the inputs", .expr = "a + b", .grad = grad_sum,
+     .lower = lower_fold,
      CASES("Sum(float[3,5], float[3,5], float[5])", "Sum(float[7])"));
 FOLD(Max, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "largest of the inputs; NaN if one is",
-     .expr = "max(a, b)", .grad = grad_extremum,
+     .expr = "max(a, b)", .grad = grad_extremum, .lower = lower_fold,
      CASES("Max(float[3,5], float[3,1], float[5])", "Max(float[7])", "Max(int64[5], int64[5])"));
 FOLD(Min, NORNI_NUMBERS, VERSIONS(6, 8, 12, 13), .doc = "smallest of the inputs; NaN if one is",
-     .expr = "min(a, b)", .grad = grad_extremum,
+     .expr = "min(a, b)", .grad = grad_extremum, .lower = lower_fold,
      CASES("Min(float[3,5], float[3,1], float[5])", "Min(float[7])", "Min(uint8[5], uint8[5])"));
 
 /* ---- Comparisons and logic. */
 COMPARE(Less, NORNI_NUMBERS, VERSIONS(7, 9, 13), .doc = "a < b", .expr = "a < b");
-COMPARE(LessOrEqual, NORNI_NUMBERS, VERSIONS(12, 16), .doc = "a <= b", .expr = "a <= b");
+/* Before opset 12. */
+static norn_status expand_or_equal(norn_graph *g, const norn_node *node, norn_value **out) {
+    bool less = !strcmp(node->op->name, "LessOrEqual");
+    norn_value *equal = NORNI_OP2(g, node->in[0], node->in[1], "Equal");
+    out[0] = NORNI_OP2(g, NORNI_OP2(g, node->in[0], node->in[1], less ? "Less" : "Greater"), equal, "Or");
+    return g->status;
+}
+COMPARE(LessOrEqual, NORNI_NUMBERS, VERSIONS(12, 16), .doc = "a <= b", .expr = "a <= b",
+        .expand = expand_or_equal);
 COMPARE(Greater, NORNI_NUMBERS, VERSIONS(7, 9, 13), .doc = "a > b", .expr = "a > b");
-COMPARE(GreaterOrEqual, NORNI_NUMBERS, VERSIONS(12, 16), .doc = "a >= b", .expr = "a >= b");
+COMPARE(GreaterOrEqual, NORNI_NUMBERS, VERSIONS(12, 16), .doc = "a >= b", .expr = "a >= b",
+        .expand = expand_or_equal);
 COMPARE(Equal, NORNI_ANY, VERSIONS(7, 11, 13, 19), .doc = "a = b", .expr = "a == b");
 COMPARE(And, NORNI_BOOLS, VERSIONS(7), .doc = "a and b", .expr = "a and b");
 COMPARE(Or, NORNI_BOOLS, VERSIONS(7), .doc = "a or b", .expr = "a or b");
@@ -363,8 +384,10 @@ static const norni_attr shift_table[] = {
 static const char *shift_expr(const norn_node *node) {
     return ((const shift_attrs *)node->attrs)->direction ? "shl(a, b)" : "shr(a, b)";
 }
-BINARY(BitShift, NORNI_UNSIGNED, VERSIONS(11), .doc = "a shifted by b bits",
+BINARY(BitShift, NORNI_INTS, VERSIONS(11, 28), .doc = "a shifted by b bits; to the right keeps the sign",
        .attrs_bytes = sizeof(shift_attrs), .attrs = shift_table, .expr = "shr(a, b)", .expr_of = shift_expr,
        .grad = norni_no_gradient,
        CASES("BitShift<direction=\"LEFT\">(uint8[3], uint8[3]{1,2,9})",
-             "BitShift<direction=\"RIGHT\">(uint32[3], uint32[3]{1,2,40})"));
+             "BitShift<direction=\"RIGHT\">(uint32[3], uint32[3]{1,2,40})",
+             "BitShift<direction=\"RIGHT\">(int8[4], int8[4]{0,1,8,-1})",
+             "BitShift<direction=\"LEFT\">(int32[4], int32[4]{0,31,32,-1})"));

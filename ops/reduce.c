@@ -10,9 +10,11 @@ typedef struct {
     int64_t keepdims, noop_with_empty_axes;
     norni_ints axes; /* before opset 13 or 18 */
 } reduce_attrs;
-static const norni_attr table[] = {NORNI_A_INT(reduce_attrs, keepdims, 1),
-                                   NORNI_A_INT(reduce_attrs, noop_with_empty_axes, 0),
-                                   NORNI_A(reduce_attrs, axes, INTS, .flags = NORNI_ATTR_OLD), NORNI_A_END};
+#define TABLE(opset)                                                                                         \
+    {NORNI_A_INT(reduce_attrs, keepdims, 1),                                                                 \
+     NORNI_A_INT(reduce_attrs, noop_with_empty_axes, 0, .since = (opset)),                                   \
+     NORNI_A(reduce_attrs, axes, INTS, .flags = NORNI_ATTR_OLD), NORNI_A_END}
+static const norni_attr table_13[] = TABLE(13), table_18[] = TABLE(18); /* with the axes as an input */
 static const norni_moved moved_13[] = {{"axes", 1, 13, NORN_I64}, {0}},
                          moved_18[] = {{"axes", 1, 18, NORN_I64}, {0}};
 
@@ -482,9 +484,18 @@ static void log_sum_exp_cost(const norn_node *node, norni_cost *c) {
     c->flops = 4.0 * (double)norni_type_elems(&node->in[0]->type);
 }
 
+/* Axes that are there make the flag for empty ones, which older opsets lack, idle. */
+static norn_status lower(norni_adapt *a) {
+    reduce_attrs *at = a->node->attrs;
+    const norn_value *axes = a->node->n_in > 1 ? a->node->in[1] : NULL;
+    if (axes && axes->kind == NORNI_CONST && norni_tensor_elems(axes->data) > 0)
+        at->noop_with_empty_axes = 0;
+    return NORN_OK;
+}
+
 #define REDUCE_TYPES                                                                                         \
     (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64) | NORNI_T(NORN_U32) | NORNI_T(NORN_U64))
-#define REDUCE(id, types, rule_fn, moved_at, cases_list, ...)                                                \
+#define REDUCE(id, types, rule_fn, axes_since, cases_list, ...)                                              \
     const norn_op norni_op_##id = {                                                                          \
         .domain = "",                                                                                        \
         .name = #id,                                                                                         \
@@ -494,8 +505,9 @@ static void log_sum_exp_cost(const norn_node *node, norni_cost *c) {
                                   {0}},                                                                      \
         .outputs = (const norni_param[]){{"reduced", 0, types, 'T'}, {0}},                                   \
         .attrs_bytes = sizeof(reduce_attrs),                                                                 \
-        .attrs = table,                                                                                      \
-        .moved = moved_at,                                                                                   \
+        .attrs = table_##axes_since,                                                                         \
+        .moved = moved_##axes_since,                                                                         \
+        .lower = lower,                                                                                      \
         .infer = infer,                                                                                      \
         .grad = rule_fn,                                                                                     \
         .cases = cases_list,                                                                                 \
@@ -518,26 +530,27 @@ static void log_sum_exp_cost(const norn_node *node, norni_cost *c) {
         __VA_ARGS__, 0                                                                                       \
     }
 
-REDUCE(ReduceSum, REDUCE_TYPES, grad_sum, moved_13, CASES(ReduceSum), VERSIONS(1, 11, 13),
+REDUCE(ReduceSum, REDUCE_TYPES, grad_sum, 13, CASES(ReduceSum), VERSIONS(1, 11, 13),
        .doc = "sum over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceMean, REDUCE_TYPES, grad_mean, moved_18, CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceMean, REDUCE_TYPES, grad_mean, 18, CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
        .doc = "mean over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceMax, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, moved_18,
+REDUCE(ReduceMax, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, 18,
        CASES(ReduceMax), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "largest element over axes", .eval = eval,
        .impls = impls, .cost = cost);
-REDUCE(ReduceMin, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, moved_18,
+REDUCE(ReduceMin, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, 18,
        CASES(ReduceMin), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "smallest element over axes", .eval = eval,
        .impls = impls, .cost = cost);
-REDUCE(ReduceProd, REDUCE_TYPES, grad_prod, moved_18, FLOAT_CASES(ReduceProd), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceProd, REDUCE_TYPES, grad_prod, 18, FLOAT_CASES(ReduceProd), VERSIONS(1, 11, 13, 18),
        .doc = "product over axes", .eval = eval, .impls = impls, .cost = cost, .lo = 0.5, .hi = 1.5);
-REDUCE(ReduceL1, REDUCE_TYPES, grad_l1, moved_18, FLOAT_CASES(ReduceL1), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceL1, REDUCE_TYPES, grad_l1, 18, FLOAT_CASES(ReduceL1), VERSIONS(1, 11, 13, 18),
        .doc = "sum of absolute values over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceL2, REDUCE_TYPES, grad_l2, moved_18, FLOAT_CASES(ReduceL2), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceL2, REDUCE_TYPES, grad_l2, 18, FLOAT_CASES(ReduceL2), VERSIONS(1, 11, 13, 18),
        .doc = "square root of the sum of squares over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceSumSquare, REDUCE_TYPES, grad_sum_square, moved_18, FLOAT_CASES(ReduceSumSquare),
+REDUCE(ReduceSumSquare, REDUCE_TYPES, grad_sum_square, 18, FLOAT_CASES(ReduceSumSquare),
        VERSIONS(1, 11, 13, 18), .doc = "sum of squares over axes", .eval = eval, .impls = impls,
        .cost = cost);
-REDUCE(ReduceLogSum, NORNI_FLOATS, grad_log_sum, moved_18, FLOAT_CASES(ReduceLogSum), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceLogSum, NORNI_FLOATS, grad_log_sum, 18, FLOAT_CASES(ReduceLogSum),
+       VERSIONS(1, 11, 13, 18, 28),
        .doc = "logarithm of the sum over axes", .eval = eval, .impls = impls, .cost = cost, .lo = 0.5,
        .hi = 2);
 
@@ -545,14 +558,15 @@ const norn_op norni_op_ReduceLogSumExp = {
     .domain = "",
     .name = "ReduceLogSumExp",
     .doc = "logarithm of the sum of exponentials over axes, without overflow",
-    VERSIONS(1, 11, 13, 18),
+    VERSIONS(1, 11, 13, 18, 28),
     .inputs = (const norni_param[]){{"data", 0, NORNI_FLOATS, 'T'},
                                     {"axes", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0},
                                     {0}},
     .outputs = (const norni_param[]){{"reduced", 0, NORNI_FLOATS, 'T'}, {0}},
     .attrs_bytes = sizeof(reduce_attrs),
-    .attrs = table,
+    .attrs = table_18,
     .moved = moved_18,
+    .lower = lower,
     .infer = infer,
     .grad = grad_log_sum_exp,
     .expand = expand_log_sum_exp,

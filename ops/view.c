@@ -77,7 +77,7 @@ VIEW(Identity, .inputs = SAME_TYPE(NORNI_ANY), VERSIONS(1, 13, 14, 16, 19, 21, 2
 typedef struct {
     int64_t allowzero;
 } reshape_attrs;
-static const norni_attr reshape_table[] = {NORNI_A_INT(reshape_attrs, allowzero, 0, .lo = 0, .hi = 1),
+static const norni_attr reshape_table[] = {NORNI_A_INT(reshape_attrs, allowzero, 0, .lo = 0, .hi = 1, .since = 14),
                                            NORNI_A_END};
 
 static norn_status infer_reshape(norni_infer *c) {
@@ -166,9 +166,22 @@ static norn_status infer_flatten(norni_infer *c) {
     c->out[0].dims[1] = norni_dim_product(c->g, x->rank - k, x->dims + k);
     return NORN_OK;
 }
+/* Before opset 11 the axis counts from the front. */
+static norn_status lower_flatten(norni_adapt *a) {
+    flatten_attrs *at = a->node->attrs;
+    int rank = a->node->in[0]->type.rank;
+    if (a->version >= 11 || at->axis >= 0)
+        return NORN_OK;
+    if (rank < 0)
+        return norni_fail(NORN_UNSUPPORTED, "axis %lld of data whose rank is not known (wanted opset 11)",
+                          (long long)at->axis);
+    at->axis += rank;
+    return NORN_OK;
+}
 VIEW(Flatten, .inputs = SAME_TYPE(NORNI_ANY), VERSIONS(1, 9, 11, 13, 21, 23, 24, 25),
      .doc = "a matrix: the sizes before axis, and those from it, multiplied",
      .attrs_bytes = sizeof(flatten_attrs), .attrs = flatten_table, .infer = infer_flatten, .grad = grad_view,
+     .lower = lower_flatten,
      CASES("Flatten(float[2,3,4])", "Flatten<axis=0>(float[2,3])", "Flatten<axis=3>(float[2,3,4])",
            "Flatten<axis=-1>(float[2,3,4])"));
 

@@ -262,8 +262,37 @@ static norn_status choose_versions(norni_exporter *x) {
     return NORN_OK;
 }
 
+/* Functions that are kept, and training, are not adapted: their operators must mean in the opset what they meant. */
+static norn_status check_kept(const norni_exporter *x) {
+    const uint8_t *p = x->model->extra.data, *end = p + x->model->extra.bytes;
+    int own = norn_model_opset(x->model);
+    norni_wire_field f, import, of_import;
+    while (own && x->opset != own && norni_wire_next(&p, end, &f)) {
+        if (f.number == 20)
+            return norni_fail(NORN_UNSUPPORTED, "its training_info is of opset %d (wanted opset %d)", own, x->opset);
+        const uint8_t *q = f.data;
+        while (f.number == 25 && norni_wire_next(&q, f.data + f.bytes, &import)) {
+            const uint8_t *r = import.data;
+            bool standard = true;
+            int64_t version = 0;
+            while (import.number == 9 && norni_wire_next(&r, import.data + import.bytes, &of_import)) {
+                if (of_import.number == 1)
+                    standard = !of_import.bytes ||
+                               (of_import.bytes == 7 && !memcmp(of_import.data, "ai.onnx", 7));
+                else if (of_import.number == 2)
+                    version = (int64_t)of_import.value;
+            }
+            if (import.number == 9 && standard && version != x->opset)
+                return norni_fail(NORN_UNSUPPORTED, "a function of the file, which norn cannot expand, is of opset %lld "
+                                                    "(wanted opset %d)", (long long)version, x->opset);
+        }
+    }
+    return NORN_OK;
+}
+
 static norn_status prepare(norni_exporter *x) {
     NORNI_TRY(choose_versions(x));
+    NORNI_TRY(check_kept(x));
     NORNI_TRY(check_updates(x));
     NORNI_TRY(norni_export_choose(x));
     return norni_export_names(x);

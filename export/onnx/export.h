@@ -44,7 +44,8 @@ norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low
 norn_status norni_export_names(norni_exporter *x);
 const char *norni_export_name(norni_exporter *x, norn_value *v);
 /* The names that the subgraphs of an unknown node read, and how many inputs it has of its own. */
-norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norni_captures *out, size_t *own);
+norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norni_captures *out, size_t *own,
+                                  bool *subgraph);
 
 /* NodeProtos, each as field 1 of a graph. Marks what they read. */
 norn_status norni_export_nodes(norni_exporter *x, norni_str *out);

@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norni_captures *out, size_t *own) {
+norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norni_captures *out, size_t *own,
+                                  bool *subgraph) {
     *out = (norni_captures){0};
+    *subgraph = false;
     *own = (size_t)node->n_in;
     if (!node->extra.bytes)
         return NORN_OK;
     const norni_pb_node *p;
     NORNI_TRY(norni_pb_unpack(&norni_onnx__node_proto__descriptor, x->arena, node->extra.data, node->extra.bytes, &p));
+    *subgraph = norni_has_subgraph(p);
     NORNI_TRY(norni_captures_find(p, x->arena, out, &x->inner));
     if (out->n > (size_t)node->n_in)
         return norni_fail(NORN_INTERNAL, "node '%s' %s: %d inputs (its subgraphs read %zu values)",
@@ -99,9 +102,10 @@ static norn_status name_captured(norni_exporter *x) {
         norn_node *node = x->nodes.v[i];
         norni_captures c;
         size_t own;
+        bool subgraph;
         if (node->op != &norni_op_unknown)
             continue;
-        NORNI_TRY(norni_export_captures(x, node, &c, &own));
+        NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
         for (size_t k = 0; k < c.n; k++) {
             const norn_value *v = norni_export_value(x, node->in[own + k]);
             bool done;

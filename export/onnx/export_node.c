@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes to NodeProto. */
 #include "export/onnx/export.h"
+#include "export/onnx/types_since.h"
 #include <string.h>
 
 #define TYPE(x) NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##x
@@ -83,41 +84,6 @@ static norn_status put_identity(norni_exporter *x, norni_str *out, norn_value *f
     return NORN_OK;
 }
 
-/* Element types are as old as this opset: no operator of an older one takes them. */
-static int type_since(norn_dtype t) {
-    switch (t) {
-    case NORN_BF16:
-        return 13;
-    case NORN_F8E4M3FN:
-    case NORN_F8E4M3FNUZ:
-    case NORN_F8E5M2:
-    case NORN_F8E5M2FNUZ:
-        return 19;
-    case NORN_U4:
-    case NORN_I4:
-        return 21;
-    case NORN_F4E2M1:
-        return 23;
-    case NORN_F8E8M0:
-        return 24;
-    case NORN_U2:
-    case NORN_I2:
-        return 25;
-    default:
-        return 1;
-    }
-}
-
-static norn_status check_types(norni_exporter *x, const norn_node *node) {
-    for (int i = 0; i < node->n_in + node->n_out; i++) {
-        const norn_value *v = i < node->n_in ? node->in[i] : node->out[i - node->n_in];
-        if (v && type_since(v->type.dtype) > x->opset)
-            return norni_fail(NORN_UNSUPPORTED, "elements of type %s are new in opset %d (wanted opset %d)",
-                              norni_dtype_name(v->type.dtype), type_since(v->type.dtype), x->opset);
-    }
-    return NORN_OK;
-}
-
 /* ---- Nodes. */
 static int file_outputs(const norn_node *node) {
     int n = node->n_out;
@@ -132,7 +98,7 @@ static int file_outputs(const norn_node *node) {
 
 static norn_status known_text(norni_exporter *x, norni_str *text, const norn_node *node, const norn_node *low) {
     const norn_op *op = low->op;
-    NORNI_TRY(check_types(x, node));
+    NORNI_TRY(norni_types_check(node, x->opset));
     NORNI_TRY(put_names(x, text, 1, low->n_in, low->in));
     NORNI_TRY(put_names(x, text, 2, file_outputs(node), node->out));
     norni_wire_put_string(text, 3, node->name);
@@ -193,13 +159,13 @@ static norn_status put_unknown(norni_exporter *x, norni_str *out, const norn_nod
     norni_str text = {0};
     size_t own;
     int file_opset = norn_model_opset(x->model);
-    bool standard = !node->domain || !*node->domain;
-    if (standard && x->opset != file_opset && strcmp(node->type, "Constant"))
+    bool standard = !node->domain || !*node->domain, subgraph;
+    NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
+    if ((standard ? strcmp(node->type, "Constant") != 0 : subgraph) && x->opset != file_opset)
         return norni_fail(NORN_UNSUPPORTED,
                           "node '%s' %s: norn does not have this operator and cannot say it in opset %d (wanted %d, that "
                           "of the file it came from)",
                           node->name ? node->name : "", node->type, x->opset, file_opset);
-    NORNI_TRY(norni_export_captures(x, node, &c, &own));
     NORNI_TRY(put_captured(x, out, node, &c, own, aliases));
     norn_status s = put_names(x, &text, 1, (int)own, node->in);
     if (s == NORN_OK)

@@ -59,8 +59,13 @@ static norn_status keep_rest(norni_importer *imp) {
     rest.producer_name = rest.producer_version = rest.domain = rest.doc_string = NULL;
     rest.graph = NULL;
     rest.n_opset_import = rest.n_metadata_props = 0;
-    if (!imp->keeps_functions && !rest.n_training_info)
-        rest.n_functions = 0;
+    rest.functions = norni_arena_array(imp->scratch, rest.n_functions, sizeof *rest.functions);
+    if (!rest.functions)
+        return norni_nomem();
+    rest.n_functions = 0; /* those that are still called, or may be by training */
+    for (size_t i = 0; i < imp->file->n_functions; i++)
+        if (imp->functions[i].kept || rest.n_training_info)
+            rest.functions[rest.n_functions++] = imp->file->functions[i];
     NORNI_TRY(norni_tensor_restore(&imp->tensors, &rest.base, imp->scratch));
     NORNI_TRY(norni_pb_pack(&rest, imp->model->arena, &imp->model->extra));
     return norni_pb_pack(&graph, imp->model->arena, &imp->model->graph_extra);
@@ -139,7 +144,7 @@ static norn_status import_input(norni_scope *sc, const norni_pb_value *p) {
         norni_type type;
         bool whole;
         NORNI_TRY(norni_prefix(norni_import_type(imp, p->type, &type, &whole), "%s", where));
-        if (!p->type)
+        if (whole && type.dtype == NORN_UNDEFINED)
             return norni_fail(NORN_PARSE, "%s has no type", where);
         v = norni_value_input(imp->g, NULL, &type);
         if (!v || !norni_table_add(&imp->taken, name, NULL))

@@ -22,6 +22,7 @@ typedef struct {
     enum { NORNI_FUNCTION_NEW, NORNI_FUNCTION_ACTIVE, NORNI_FUNCTION_DONE } state;
     int height;   /* of the tree of calls below it */
     bool expands; /* norn has all its operators: calls are replaced by its nodes */
+    bool kept;    /* a call is left, in the graph or in what is kept of the file */
 } norni_function;
 
 typedef struct {
@@ -32,7 +33,6 @@ typedef struct {
     norni_tensor_reader tensors;
     norni_function *functions;
     norni_table function_names; /* by key: index + 1 */
-    bool keeps_functions;       /* a call is left in the graph */
     size_t function_nodes;
     norni_table taken; /* names of values */
     norni_table sizes; /* named sizes: norni_dim by name */
@@ -103,6 +103,8 @@ norn_status norni_raise(norni_importer *imp, norni_adapt *a, int version);
 /* ---- Functions. */
 norn_status norni_functions_init(norni_importer *imp);
 norni_function *norni_function_find(norni_importer *imp, const norni_pb_node *n);
+/* Keeps the functions that a node and its subgraphs call, and those that these call: the node stays as it is. */
+void norni_function_keep(norni_importer *imp, const norni_pb_node *n);
 norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f, const char *where);
 
 #endif

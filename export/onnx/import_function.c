@@ -96,6 +96,26 @@ norn_status norni_functions_init(norni_importer *imp) {
     return NORN_OK;
 }
 
+static void keep_nodes(norni_importer *imp, size_t n, norni_pb_node **nodes) {
+    for (size_t i = 0; i < n; i++)
+        norni_function_keep(imp, nodes[i]);
+}
+
+void norni_function_keep(norni_importer *imp, const norni_pb_node *n) {
+    norni_function *f = norni_function_find(imp, n);
+    if (f && !f->kept) {
+        f->kept = true;
+        keep_nodes(imp, f->proto->n_node, f->proto->node);
+    }
+    for (size_t i = 0; i < n->n_attribute && imp->file->n_functions; i++) {
+        const norni_pb_attr *a = n->attribute[i];
+        if (a->g)
+            keep_nodes(imp, a->g->n_node, a->g->node);
+        for (size_t k = 0; k < a->n_graphs; k++)
+            keep_nodes(imp, a->graphs[k]->n_node, a->graphs[k]->node);
+    }
+}
+
 /* ---- Calls. */
 static bool declares(const norni_pb_function *f, const char *name) {
     for (size_t i = 0; i < f->n_attribute; i++)

@@ -216,6 +216,7 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
         if (a)
             copy.attribute[copy.n_attribute++] = (norni_pb_attr *)a;
     }
+    norni_function_keep(imp, n);
     norn_node *made = norni_apply(g, &norni_op_unknown, NULL, (int)n_in, in, wanted_outputs(n));
     if (!made)
         return at_node(norn_graph_status(g), where);
@@ -256,8 +257,6 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     norni_function *f = norni_function_find(sc->imp, n);
     if (f && f->expands)
         return norni_function_call(sc, n, f, where);
-    if (f)
-        sc->imp->keeps_functions = true;
     if (!f && !version && norni_op_find(domain, type))
         norni_model_warn(sc->imp->model, "%s %s: norn does not have it as opset %lld defines it", where, type,
                          (long long)norni_scope_opset(sc, domain));

@@ -27,8 +27,8 @@ static norn_status import_size(norni_importer *imp, const norni_pb_dim *d, norni
 
 norn_status norni_import_type(norni_importer *imp, const norni_pb_type *t, norni_type *out, bool *whole) {
     *out = (norni_type){.rank = -1};
-    *whole = true;
-    if (!t || t->value_case == NORNI_ONNX__TYPE_PROTO__VALUE__NOT_SET)
+    *whole = !t || t->value_case == NORNI_ONNX__TYPE_PROTO__VALUE__NOT_SET;
+    if (*whole)
         return NORN_OK;
     *whole = t->value_case == NORNI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && !t->denotation && !t->base.n_unknown_fields;
     if (t->value_case != NORNI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)

@@ -335,9 +335,49 @@ static void test_captured_names(void **state) {
 }
 
 /* ---- Files. */
-static const char *const files[] = {"capture",  "everything", "external",    "functions", "functions_kept", "lies",
+static const char *const files[] = {"function_in_subgraph", "capture",  "everything", "external",    "functions", "functions_kept", "lies",
                                     "new_ops",  "old_ir3",    "optional",    "sequences", "sizes",          "sparse",
                                     "squeeze9", "strings",    "passthrough", "tensors",   "unsorted"};
+/* Functions that are still called stay, also when only a subgraph calls them. */
+static void test_kept_functions(void **state) {
+    norn_model *m = load("function_in_subgraph");
+    written out = export_of(m, NULL);
+    assert_int_equal(out.model->n_functions, 1);
+    assert_string_equal(out.model->functions[0]->name, "Twice");
+    close_written(&out);
+    norn_model_free(m);
+    m = load("functions_kept");
+    out = export_of(m, NULL);
+    assert_int_equal(out.model->n_functions, 1);
+    assert_string_equal(out.model->functions[0]->name, "Opaque");
+    close_written(&out);
+    WORKS(refuse_opset(m, 18)); /* it imports nothing of ONNX's own */
+    norn_model_free(m);
+    m = load("everything");
+    FAILS(refuse_opset(m, 22), NORN_UNSUPPORTED, "export: its training_info is of opset 23 (wanted opset 22)");
+    norn_model_free(m);
+    builder b = build(17);
+    norni_str f = {0}, opset = {0}, node = {0}, call = {0}, mine = {0};
+    norni_wire_put_string(&f, 1, "F");
+    norni_wire_put_string(&node, 4, "Mystery");
+    norni_wire_put_message(&f, 7, &node);
+    norni_wire_put_int(&opset, 2, 17);
+    norni_wire_put_message(&f, 9, &opset);
+    norni_wire_put_string(&f, 10, "d");
+    norni_wire_put_message(&b.model, 25, &f);
+    norni_wire_put_string(&mine, 1, "d");
+    norni_wire_put_int(&mine, 2, 1);
+    norni_wire_put_message(&b.model, 8, &mine);
+    norni_wire_put_string(&call, 4, "F");
+    norni_wire_put_string(&call, 7, "d");
+    norni_wire_put_message(&b.graph, 1, &call);
+    WORKS(import(&b, &m));
+    WORKS(refuse_opset(m, 17));
+    FAILS(refuse_opset(m, 18), NORN_UNSUPPORTED,
+          "a function of the file, which norn cannot expand, is of opset 17 (wanted opset 18)");
+    norn_model_free(m);
+}
+
 enum { FILES = sizeof files / sizeof *files };
 
 /* What was exported exports to the same bytes again. */
@@ -484,7 +524,7 @@ int main(void) {
         cmocka_unit_test(test_expand),     cmocka_unit_test(test_types),         cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_captured_names), cmocka_unit_test(test_fixed_point), cmocka_unit_test(test_save_in_place),
         cmocka_unit_test(test_external),   cmocka_unit_test(test_set_graph),     cmocka_unit_test(test_failed_graph),
-        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_kept_functions), cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }

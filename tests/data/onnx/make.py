@@ -209,6 +209,16 @@ def functions():
          init, ir=10, opsets=[('local', 1), ('com.example', 1)], functions=[leaky, clip, typed, unknown])
 
 
+# ---- A function that only a subgraph calls; one that nobody calls.
+def function_in_subgraph():
+    f = h.make_function('local', 'Twice', ['a'], ['b'], [node('Add', ['a', 'a'], ['b'])], [h.make_opsetid('', 17)])
+    g = h.make_function('local', 'Idle', ['a'], ['b'], [node('Neg', ['a'], ['b'])], [h.make_opsetid('', 17)])
+    then = h.make_graph([node('Twice', ['x'], ['then_y'], domain='local')], 'then', [], [value('then_y')])
+    other = h.make_graph([node('Neg', ['x'], ['else_y'])], 'else', [], [value('else_y')])
+    save('function_in_subgraph', [node('If', ['go'], ['y'], then_branch=then, else_branch=other)],
+         [value('x'), value('go', T.BOOL, ())], [value('y')], opsets=[('local', 1)], functions=[f, g])
+
+
 # ---- Old files.
 def old():
     w = numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), 'w')
@@ -274,6 +284,6 @@ def pb():
 
 
 if __name__ == '__main__':
-    for make in (everything, tensors, sparse, external, capture, functions, old, strings, sequences, order, optional,
+    for make in (everything, tensors, sparse, external, capture, functions, function_in_subgraph, old, strings, sequences, order, optional,
                  new_ops, pb):
         make()
