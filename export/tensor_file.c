@@ -30,6 +30,10 @@ static norn_status load_png(const char *path, const char *name, norn_tensor **ou
     return norni_png_load(path, 0, out);
 }
 
+norn_status norn_picture_load(const char *path, int channels, norn_tensor **out) {
+    return norni_png_load(path, channels, out);
+}
+
 static norn_status load_pb(const char *path, const char *name, norn_tensor **out) {
     (void)name;
     return norni_tensor_from_pb(path, out);

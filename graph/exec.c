@@ -20,6 +20,8 @@ typedef struct {
     norni_loaded *loaded;
     int *input_of; /* by input of the graph: input of the bound graph, or -1 where it became a constant */
     NORNI_VEC(content_check) checks;
+    norni_fold_log log;  /* what was computed while shapes were worked out */
+    bool data_dependent; /* shapes depend on results: the plan serves this run only */
 } cached;
 
 struct norn_executable {
@@ -38,6 +40,7 @@ static void drop(cached *c) {
     norni_loaded_free(c->loaded);
     norni_free(c->input_of);
     norni_vec_free(&c->checks);
+    norni_fold_log_free(&c->log);
     *c = (cached){0};
 }
 
@@ -95,6 +98,23 @@ norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn
 
 const norn_plan *norn_executable_plan(const norn_executable *e) {
     return e->last ? norni_loaded_plan(e->last->loaded) : NULL;
+}
+
+size_t norn_executable_host_count(const norn_executable *e) {
+    return e->last ? norn_plan_host_count(norni_loaded_plan(e->last->loaded)) + e->last->log.lines.n : 0;
+}
+
+const char *norn_executable_host_at(const norn_executable *e, size_t i) {
+    if (!e->last)
+        return NULL;
+    size_t n = e->last->log.lines.n;
+    return i < n ? e->last->log.lines.v[i] : norn_plan_host_at(norni_loaded_plan(e->last->loaded), i - n);
+}
+
+norn_status norni_executable_rerun(norn_executable *e) {
+    if (!e->last || e->last->data_dependent || !e->options.keep_inputs)
+        return norni_fail(NORN_UNSUPPORTED, "the last run cannot be repeated");
+    return norni_loaded_enqueue(e->last->loaded);
 }
 
 /* ---- Feeds. */
@@ -227,7 +247,7 @@ static int blocking(const norn_node *n, norn_value **out) {
 }
 
 static norn_status run_part(norn_executable *e, norn_graph *part, const norn_tensor *const *in,
-                            norn_fetch *fetches, int n) {
+                            norn_fetch *fetches, int n, norni_fold_log *log) {
     norn_executable *x;
     norn_status s = norn_executable_new(e->session, part, &e->options, e->state, &x);
     norn_feed feeds[64];
@@ -239,18 +259,27 @@ static norn_status run_part(norn_executable *e, norn_graph *part, const norn_ten
             if (!strcmp(part->inputs.v[j]->name, e->graph->inputs.v[k]->name))
                 feeds[n_feeds++] = (norn_feed){part->inputs.v[j]->name, in[k]};
     s = norn_executable_run(x, n_feeds, feeds, (size_t)n, fetches);
+    for (int i = 0; i < n && s == NORN_OK; i++)
+        s = norni_fold_log_add(log, fetches[i].tensor);
+    for (size_t i = 0; s == NORN_OK && i < norn_executable_host_count(x); i++) {
+        char *line = norni_strdup(norn_executable_host_at(x, i));
+        if (!line || !NORNI_PUSH(&log->lines, line)) {
+            norni_free(line);
+            s = norni_nomem();
+        }
+    }
     norn_executable_free(x);
     return s;
 }
 
 /* Replaces *g by a graph in which the first node of unknown shape has become known. */
 static norn_status cut(norn_executable *e, const norn_node *node, const norn_tensor *const *in,
-                       norn_graph **g) {
+                       norni_fold_log *log, norn_graph **g) {
     norn_value *need[32];
     norn_tensor *got[32] = {0};
     int n = blocking(node, need);
     norn_graph *part = NULL, *next = NULL;
-    norni_rebuild copy = {.from = *g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16};
+    norni_rebuild copy = {.from = *g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .log = log};
     norn_fetch fetches[32] = {{0}};
     norn_status s = n ? NORN_OK : norni_fail(NORN_SHAPE, "the shape of its output cannot be worked out");
     /* The part: the same nodes with the needed values as outputs, and no state updates. */
@@ -286,7 +315,7 @@ static norn_status cut(norn_executable *e, const norn_node *node, const norn_ten
     for (int i = 0; i < n; i++)
         fetches[i].name = names[i];
     if (s == NORN_OK)
-        s = run_part(e, part, in, fetches, n);
+        s = run_part(e, part, in, fetches, n, log);
     for (int i = 0; i < n; i++)
         got[i] = fetches[i].tensor;
     if (s == NORN_OK) {
@@ -296,7 +325,8 @@ static norn_status cut(norn_executable *e, const norn_node *node, const norn_ten
                            .merge = true,
                            .fold_limit_elems = 1 << 16,
                            .rewrite = put_known,
-                           .ctx = &k};
+                           .ctx = &k,
+                           .log = log};
         s = norni_rebuild_run(&r);
         next = r.to;
     }
@@ -311,8 +341,7 @@ static norn_status cut(norn_executable *e, const norn_node *node, const norn_ten
     return s;
 }
 
-static norn_status resolve(norn_executable *e, const norn_tensor *const *in, norn_graph **g,
-                           bool *data_dependent) {
+static norn_status resolve(norn_executable *e, const norn_tensor *const *in, cached *c, norn_graph **g) {
     for (int cuts = 0;; cuts++) {
         const norn_node *unknown = NULL;
         for (size_t i = 0; i < (*g)->nodes.n && !unknown; i++)
@@ -322,10 +351,10 @@ static norn_status resolve(norn_executable *e, const norn_tensor *const *in, nor
             return NORN_OK;
         if (cuts == MAX_CUTS)
             return norni_fail(NORN_UNSUPPORTED, "more than %d shapes depend on data", MAX_CUTS);
-        *data_dependent = true;
+        c->data_dependent = true;
         norni_str line = {0};
         norni_node_print(&line, unknown);
-        norn_status s = norni_prefix(cut(e, unknown, in, g), "%s", line.s ? line.s : "");
+        norn_status s = norni_prefix(cut(e, unknown, in, &c->log, g), "%s", line.s ? line.s : "");
         norni_str_free(&line);
         NORNI_TRY(s);
     }
@@ -363,7 +392,6 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
     norn_tensor **known = norni_alloc_array(n + 1, sizeof *known);
     norn_graph *bound = NULL;
     norn_plan *plan = NULL;
-    bool data_dependent = false;
     cached c = {.key = key, .input_of = norni_alloc_array(n + 1, sizeof *c.input_of)};
     norn_status s = types && type_of && known && c.input_of ? NORN_OK : norni_nomem();
     for (size_t k = 0; k < n && s == NORN_OK; k++) {
@@ -372,12 +400,14 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
         type_of[k] = &types[k];
         if (e->host_input[k])
             s = norn_tensor_copy(in[k], NULL, &known[k]);
+        if (s == NORN_OK && known[k])
+            s = norni_fold_log_add(&c.log, known[k]);
     }
     sizes names = {g, in};
     if (s == NORN_OK)
-        s = norni_graph_bind(g, size_of_name, &names, type_of, known, &bound);
+        s = norni_graph_bind(g, size_of_name, &names, type_of, known, &c.log, &bound);
     if (s == NORN_OK)
-        s = resolve(e, in, &bound, &data_dependent);
+        s = resolve(e, in, &c, &bound);
     for (size_t k = 0; k < n && s == NORN_OK; k++) {
         c.input_of[k] = -1;
         for (size_t j = 0; j < bound->inputs.n; j++)
@@ -402,7 +432,7 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
         drop(&c);
         return s;
     }
-    if (data_dependent) /* other data of the same shape needs another plan */
+    if (c.data_dependent) /* other data of the same shape needs another plan */
         c.key = ~key;
     cached *slot = &e->plans[0];
     for (int i = 1; i < KEEP_PLANS; i++)

@@ -200,6 +200,8 @@ norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out) {
     for (int k = 0; k < n->n_out; k++)
         if (n->out[k]) {
             if (!type.n)
+                out->output_name = n->out[k]->name;
+            if (!type.n)
                 norni_type_print(&type, g, &n->out[k]->type);
             is_static = is_static && norni_type_static(&n->out[k]->type);
         }
@@ -210,6 +212,7 @@ norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out) {
             is_static = is_static && (!n->in[k] || norni_type_static(&n->in[k]->type));
     out->name = n->name;
     out->supported = n->op != &norni_op_unknown;
+    out->random = n->op->random;
     out->op = out->supported ? n->op->name : n->type;
     out->domain = out->supported ? n->op->domain : n->domain;
     if (is_static && out->supported) {

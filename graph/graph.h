@@ -6,6 +6,16 @@
 
 /* ---- Rebuilding. Every pass makes a new graph by visiting the nodes of the old one in order; what is not
  * reached from the outputs and states is left out. */
+
+/* Nodes that folding computes on the host from elements that no file had: those of tensors that are fed, and what was
+ * read of results. */
+typedef struct {
+    NORNI_VEC(norn_tensor *) known; /* references: such tensors, and what was computed from them */
+    NORNI_VEC(char *) lines;        /* one-line text of the nodes */
+} norni_fold_log;
+norn_status norni_fold_log_add(norni_fold_log *l, const norn_tensor *known);
+void norni_fold_log_free(norni_fold_log *l);
+
 typedef struct norni_rebuild {
     const norn_graph *from;
     norn_graph *to;
@@ -18,6 +28,7 @@ typedef struct norni_rebuild {
     /* What stands for an input, constant or state in the new graph, of any kind; NULL: a copy. */
     norn_value *(*leaf)(struct norni_rebuild *r, const norn_value *old);
     void *ctx;
+    norni_fold_log *log; /* NULL: none */
     struct norni_cse *cse;
 } norni_rebuild;
 norn_status norni_rebuild_run(norni_rebuild *r);
@@ -25,7 +36,8 @@ norn_status norni_rebuild_run(norni_rebuild *r);
 /* Shapes worked out anew with sizes bound by `lookup`, and with the elements of inputs that are known:
  * tensors[i] for input i, or NULL. Folds shape arithmetic. */
 norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
-                             const norni_type *const *types, norn_tensor *const *tensors, norn_graph **out);
+                             const norni_type *const *types, norn_tensor *const *tensors, norni_fold_log *log,
+                             norn_graph **out);
 
 /* True for inputs whose elements decide shapes somewhere (directly or through shape arithmetic): a plan can
  * only be made when they are known. Array by input index; freed by norni_free. */

@@ -27,7 +27,8 @@ static int state_index(const norn_graph *g, const norn_value *v) {
     return -1;
 }
 
-/* Life of every root, from the steps; inputs live from before the first, outputs to after the last. */
+/* Life of every root, from the steps; inputs live from before the first (and stay where they are to be
+ * kept), outputs to after the last. */
 static void lives(layout *l) {
     norn_plan *p = l->p;
     norni_plan_builder *b = &p->builder;
@@ -47,7 +48,7 @@ static void lives(layout *l) {
     for (size_t i = 0; i < p->graph->inputs.n; i++) {
         norni_place *at = &p->places[l->root[b->of_value[p->graph->inputs.v[i]->id]]];
         at->first = -1;
-        at->last = at->last < 0 ? 0 : at->last;
+        at->last = p->options.keep_inputs ? l->n_steps : at->last < 0 ? 0 : at->last;
     }
     for (size_t i = 0; i < p->graph->outputs.n; i++) {
         norni_place *at = &p->places[l->root[p->outputs[i]]];

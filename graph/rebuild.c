@@ -94,6 +94,47 @@ static norn_status copy_value(norni_rebuild *r, const norn_value *old) {
     return v ? NORN_OK : norn_graph_status(to);
 }
 
+/* ---- What is computed on the host though no file has it. */
+norn_status norni_fold_log_add(norni_fold_log *l, const norn_tensor *known) {
+    norn_tensor *ref = norni_tensor_ref(known);
+    if (ref && NORNI_PUSH(&l->known, ref))
+        return NORN_OK;
+    norn_tensor_free(ref);
+    return norni_nomem();
+}
+
+void norni_fold_log_free(norni_fold_log *l) {
+    for (size_t i = 0; i < l->known.n; i++)
+        norn_tensor_free(l->known.v[i]);
+    for (size_t i = 0; i < l->lines.n; i++)
+        norni_free(l->lines.v[i]);
+    norni_vec_free(&l->known);
+    norni_vec_free(&l->lines);
+}
+
+static bool depends_on_known(const norni_fold_log *l, const norn_node *n) {
+    for (int k = 0; k < n->n_in; k++)
+        for (size_t i = 0; i < l->known.n; i++)
+            if (n->in[k] && n->in[k]->data && n->in[k]->data->storage == l->known.v[i]->storage)
+                return true;
+    return false;
+}
+
+static norn_status log_folded(norni_fold_log *l, const norn_node *n, norn_tensor *const *out) {
+    norni_str line = {0};
+    if (!depends_on_known(l, n))
+        return NORN_OK;
+    for (int k = 0; k < n->n_out; k++)
+        if (out[k])
+            NORNI_TRY(norni_fold_log_add(l, out[k]));
+    norni_node_print(&line, n);
+    char *text = norni_str_take(&line);
+    if (text && NORNI_PUSH(&l->lines, text))
+        return NORN_OK;
+    norni_free(text);
+    return norni_nomem();
+}
+
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
@@ -117,6 +158,10 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
         return NORN_OK;
     NORNI_TRY(s);
     *done = true;
+    if (r->log)
+        s = log_folded(r->log, made, out);
+    for (int k = 0; k < made->n_out && s != NORN_OK; k++)
+        norn_tensor_free(out[k]);
     for (int k = 0; k < made->n_out && s == NORN_OK; k++)
         if (out[k]) {
             norn_value *v = norni_value_const(r->to, made->out[k]->name, out[k]);
@@ -309,10 +354,11 @@ static norn_value *bound_input(norni_rebuild *r, const norn_value *old) {
 }
 
 norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
-                             const norni_type *const *types, norn_tensor *const *tensors, norn_graph **out) {
+                             const norni_type *const *types, norn_tensor *const *tensors, norni_fold_log *log,
+                             norn_graph **out) {
     binding b = {lookup, ctx, types, tensors};
     norni_rebuild r = {
-        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .leaf = bound_input, .ctx = &b};
+        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .leaf = bound_input, .ctx = &b, .log = log};
     *out = NULL;
     NORNI_TRY(norni_rebuild_run(&r));
     *out = r.to;
@@ -368,7 +414,7 @@ norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *bi
         return s;
     }
     bind_list l = {n, binds};
-    return norni_graph_bind(g, find_bind, &l, NULL, NULL, out);
+    return norni_graph_bind(g, find_bind, &l, NULL, NULL, NULL, out);
 }
 
 /* ---- Inputs that decide shapes. */

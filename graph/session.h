@@ -29,6 +29,10 @@ struct norn_state {
 /* The entry for a graph's state value; made, with the value's initial content, when there is none yet. */
 norn_status norni_state_find(norn_state *st, const norn_value *v, norn_buffer **out);
 
+/* Enqueues the last run of an executable again, with the same inputs, which its plan has kept (plan option keep_inputs).
+ * NORN_UNSUPPORTED when shapes depend on results. */
+norn_status norni_executable_rerun(norn_executable *e);
+
 /* A plan with its buffers and kernels on a device (graph/load.c). */
 typedef struct norni_loaded norni_loaded;
 /* Takes the plan over, also on failure. */

@@ -161,6 +161,10 @@ NORN_API norn_status norn_tensor_load(const char *path, norn_tensor **out);
  * .pb or convert them first), NORN_ARG (the tensor is on a device). */
 NORN_API norn_status norn_tensor_save(const norn_tensor *t, const char *path);
 
+/* A .png as uint8 [H,W,C]; channels: 1, 3 or 4 converts to grey (BT.601), RGB, RGB and alpha; 0: as stored. Errors as
+ * norn_tensor_load. */
+NORN_API norn_status norn_picture_load(const char *path, int channels, norn_tensor **out);
+
 /* A .npz file: named arrays. What is in it that is not .npy is passed over. An open archive is used by one
  * thread at a time. */
 typedef struct norn_archive norn_archive;
@@ -386,10 +390,12 @@ NORN_API size_t norn_graph_node_count(const norn_graph *g);
 typedef struct norn_node_info {
     const char *name, *op, *domain; /* name NULL: unnamed */
     const char *line;               /* one-line text */
+    const char *output_name;        /* of the first output; NULL: unnamed */
     const char *output_type;        /* of the first output */
     double flops;                   /* 0 when shapes are not known */
     int64_t parameters;             /* elements of its constant and parameter inputs */
     bool supported;
+    bool random; /* it draws random numbers */
 } norn_node_info;
 /* Valid until the next call on this graph. */
 NORN_API norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out);
@@ -453,6 +459,7 @@ typedef struct norn_plan_options {
      * that does not fit is an error. */
     const char *implementations;
     bool no_fusion;
+    bool keep_inputs; /* the memory of inputs is not reused within a run */
 } norn_plan_options;
 
 typedef struct norn_plan norn_plan;
@@ -520,6 +527,11 @@ NORN_API norn_status norn_executable_run(norn_executable *e, size_t n_feeds, con
                                          size_t n_fetches, norn_fetch *fetches);
 /* The plan of the last run; NULL before the first. */
 NORN_API const norn_plan *norn_executable_plan(const norn_executable *e);
+/* Nodes of the last run that ran anywhere but as an OpenCL kernel, one-line text each: those of its plan
+ * (norn_plan_host_at), and those that were computed on the host from the elements of inputs or of results, to know
+ * shapes. What constants and shapes alone decide is computed before and not listed. */
+NORN_API size_t norn_executable_host_count(const norn_executable *e);
+NORN_API const char *norn_executable_host_at(const norn_executable *e, size_t i);
 /* Operators of the graph that cannot run, all at once: one line each, NULL when there are none. */
 NORN_API norn_status norn_graph_unsupported(const norn_graph *g, char **out);
 
@@ -789,7 +801,8 @@ typedef struct norn_bench_result {
     double gflops, gbytes_s;              /* by the cost model, at the median; 0 if unknown */
     uint64_t memory_bytes;                /* on the device */
     bool checked, correct;
-    double max_error;                     /* largest relative difference from the host reference */
+    double max_error;                     /* largest difference from it, relative to the largest element */
+    char note[512];                       /* why it was not checked, what ran on the host; "" for nothing */
 } norn_bench_result;
 
 /* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */

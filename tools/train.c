@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* norn train: trains a network, or goes on training one. */
+#include "files.h"
+#include "output.h"
+#include "pick.h"
+#include "training_options.h"
+#include "verbs.h"
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+typedef struct {
+    bool json, no_shuffle;
+    const char *data, *val, *out, *log, *device;
+    int64_t batch, epochs, steps, seed;
+    double scale;
+    training_options training;
+} train_options;
+
+/* ---- Ctrl-C: once ends training after the step, twice ends the program. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal) {
+    static const char text[] = "\nfinishing this step, then saving; Ctrl-C again stops at once\n";
+    (void)signal;
+    interrupted = 1;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
+static void watch_interrupt(void) {
+    struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+}
+
+/* ---- The run. */
+typedef struct {
+    const train_options *o;
+    const char *net;
+    norn_session *session;
+    norn_model *model;
+    norn_dataset *data, *val;
+    norn_trainer *trainer;
+    FILE *log;
+    bool log_failed, nan_noted;
+    cJSON *json, *epochs;
+    /* of the progress so far */
+    norn_progress last;
+    int64_t epoch, epoch_samples, samples;
+    double shown; /* when the live line was last written */
+} job;
+
+static bool is_builtin(const char *name) {
+    for (size_t i = 0; i < norn_builtin_count(); i++)
+        if (!strcmp(norn_builtin_name(i), name))
+            return true;
+    return false;
+}
+
+static int no_such_net(const char *name) {
+    char list[512] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < norn_builtin_count() && n < sizeof list; i++)
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", norn_builtin_name(i));
+    const char *near = nearest(name, norn_builtin_count(), norn_builtin_name);
+    return fail_text(NORN_ARG, "%s: neither a file nor a built-in network (there are: %s)%s%s%s", name, list,
+                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* Where a model's pictures have their channels: what PNG files are converted to; 0: as stored. */
+static int wanted_channels(const norn_model *m) {
+    const norn_graph *g = m ? norn_model_graph(m) : NULL;
+    const norn_value *x = g && norn_graph_input_count(g) == 1 ? norn_graph_input_at(g, 0) : NULL;
+    if (!x || norn_value_rank(x) != 4)
+        return 0;
+    int64_t c = norn_value_dim(x, 1);
+    return c == 1 || c == 3 || c == 4 ? (int)c : 0;
+}
+
+static norn_status open_data(job *j) {
+    const norn_dataset_options o = {.scale = j->o->scale, .channels = wanted_channels(j->model)};
+    norn_status s = norn_dataset_open(j->o->data, &o, &j->data);
+    if (s == NORN_OK && j->o->val)
+        s = norn_dataset_open(j->o->val, &o, &j->val);
+    return s;
+}
+
+static int make_builtin(job *j) {
+    int64_t outputs = norn_dataset_classes(j->data);
+    if (j->o->training.loss == NORN_CROSS_ENTROPY && outputs < 1)
+        return fail_text(NORN_DTYPE,
+                         "%s: the labels are no class numbers, which cross entropy wants; --loss mse fits "
+                         "numbers",
+                         j->o->data);
+    if (j->o->training.loss == NORN_MSE) {
+        outputs = 1;
+        for (int i = 0; i < norn_dataset_label_rank(j->data); i++)
+            outputs *= norn_dataset_label_dims(j->data)[i];
+    }
+    norn_status s = norn_model_builtin(j->net, norn_dataset_rank(j->data), norn_dataset_dims(j->data),
+                                       outputs, (uint64_t)j->o->seed, &j->model);
+    return s == NORN_OK ? 0 : fail(s);
+}
+
+/* Samples get the shape of the model's input, as far as that is fixed. */
+static norn_status shape_data(job *j) {
+    const norn_graph *g = norn_model_graph(j->model);
+    const norn_value *x = norn_graph_input_count(g) == 1 ? norn_graph_input_at(g, 0) : NULL;
+    int64_t dims[NORN_MAX_RANK];
+    int rank = x ? norn_value_rank(x) : -1;
+    for (int i = 1; i < rank; i++)
+        if ((dims[i - 1] = norn_value_dim(x, i)) < 0)
+            return NORN_OK;
+    if (rank < 1)
+        return NORN_OK;
+    norn_status s = norn_dataset_shape(j->data, rank - 1, dims);
+    return s == NORN_OK && j->val ? norn_dataset_shape(j->val, rank - 1, dims) : s;
+}
+
+static int check_out(const char *out) {
+    size_t n = strlen(out);
+    if (n < 6 || strcasecmp(out + n - 5, ".onnx") != 0)
+        return fail_text(NORN_UNSUPPORTED, "--out %s: no model format by its name (wanted .onnx)", out);
+    char *folder = text_copy(out), *slash = folder ? strrchr(folder, '/') : NULL;
+    if (!folder)
+        return out_of_memory();
+    if (slash)
+        slash[slash == folder] = 0; /* of "/a.onnx" the "/" stays */
+    int code = 0;
+    if (access(slash ? folder : ".", W_OK | X_OK) != 0) /* better now than after hours */
+        code = fail_text(NORN_IO, "--out %s: cannot write there: %s", out, strerror(errno));
+    free(folder);
+    return code;
+}
+
+static int prepare(job *j) {
+    bool file = is_file(j->net);
+    norn_train_options options;
+    picked p;
+    int code = training_set(&j->o->training, &options);
+    options.seed = (uint64_t)j->o->seed;
+    if (!code && !file && !is_builtin(j->net))
+        code = no_such_net(j->net);
+    if (!code)
+        code = check_out(j->o->out);
+    if (!code)
+        code = pick_devices(j->o->device, false, &p);
+    if (code)
+        return code;
+    norn_status s = file ? norn_model_load(j->net, NULL, &j->model) : NORN_OK;
+    if (s == NORN_OK)
+        s = open_data(j);
+    if (s == NORN_OK && !file && (code = make_builtin(j)))
+        return code;
+    if (s == NORN_OK)
+        s = shape_data(j);
+    if (s == NORN_OK)
+        s = open_picked(&p, 0, &j->session);
+    if (s == NORN_OK && (s = norn_trainer_new(j->session, j->model, &options, &j->trainer)) != NORN_OK)
+        return fail_text(s, "%s: %s", j->net, norn_error());
+    return s == NORN_OK ? 0 : fail(s);
+}
+
+/* ---- What is trained. */
+static const char *fate(const norn_parameter_info *p) {
+    return p->frozen                        ? "frozen"
+           : p->trained                     ? "trained"
+           : !strcmp(p->role, "statistics") ? "updated"
+                                            : "fixed";
+}
+
+static void print_start(const job *j) {
+    table t = {.columns = 5, .align = "lllrl"};
+    int64_t trained = 0;
+    size_t arrays = 0;
+    for (size_t i = 0; i < norn_trainer_parameter_count(j->trainer); i++) {
+        norn_parameter_info p;
+        norn_trainer_parameter_at(j->trainer, i, &p);
+        table_cell(&t, "  %s", p.name);
+        table_cell(&t, "%s", p.type);
+        table_cell(&t, "%s", p.role);
+        table_cell(&t, "%lld", (long long)p.elems);
+        table_cell(&t, "%s", fate(&p));
+        trained += p.trained ? p.elems : 0;
+        arrays += p.trained;
+    }
+    char *text = NULL;
+    if (norn_dataset_print(j->data, &text) == NORN_OK)
+        printf("%s\n", clean(text));
+    norn_text_free(text);
+    printf("%s on %s: %lld parameters in %zu tensors are trained\n", j->net, session_device(j->session),
+           (long long)trained, arrays);
+    table_print(&t);
+    table_free(&t);
+    for (size_t i = 0; i < norn_trainer_note_count(j->trainer); i++)
+        printf("note: %s\n", norn_trainer_note_at(j->trainer, i));
+    fflush(stdout);
+}
+
+static void json_start(job *j) {
+    cJSON *o = j->json;
+    char *text = NULL;
+    json_text(o, "net", j->net);
+    if (norn_dataset_print(j->data, &text) == NORN_OK)
+        json_text(o, "data", text);
+    norn_text_free(text);
+    json_text(o, "device", session_device(j->session));
+    cJSON *list = json_array(o, "parameters");
+    for (size_t i = 0; i < norn_trainer_parameter_count(j->trainer); i++) {
+        norn_parameter_info p;
+        cJSON *x = json_object(list, NULL);
+        norn_trainer_parameter_at(j->trainer, i, &p);
+        json_text(x, "name", p.name);
+        json_text(x, "type", p.type);
+        json_text(x, "role", p.role);
+        json_number(x, "elems", (double)p.elems);
+        json_bool(x, "trained", p.trained);
+        json_bool(x, "frozen", p.frozen);
+    }
+    cJSON *notes = json_array(o, "notes");
+    for (size_t i = 0; i < norn_trainer_note_count(j->trainer); i++)
+        json_append(notes, norn_trainer_note_at(j->trainer, i));
+    j->epochs = json_array(o, "epochs");
+}
+
+/* ---- Progress. */
+static void write_log(job *j, const norn_progress *p) {
+    char loss[32];
+    if (j->log && fprintf(j->log, "%lld,%s\n", (long long)p->step, float_text((float)p->loss, loss)) < 0)
+        j->log_failed = true;
+}
+
+static void live_line(job *j, const norn_progress *p) {
+    char left[32], accuracy[32] = "";
+    if (p->seconds - j->shown < 0.1 && !p->epoch_end)
+        return;
+    j->shown = p->seconds;
+    if (!isnan(p->accuracy))
+        snprintf(accuracy, sizeof accuracy, "  accuracy %.2f %%", p->accuracy * 100);
+    progress("epoch %lld/%lld  step %lld/%lld  loss %.4f%s  %.0f samples/s  %s left", (long long)p->epoch,
+             (long long)p->epochs, (long long)p->step, (long long)p->steps, p->epoch_loss, accuracy,
+             p->seconds > 0 ? (double)j->samples / p->seconds : 0,
+             time_text(p->seconds / (double)p->step * (double)(p->steps - p->step), left));
+}
+
+static void epoch_line(const job *j, const norn_progress *p) {
+    printf("epoch %lld/%lld  loss %.6g", (long long)p->epoch, (long long)p->epochs, p->epoch_loss);
+    if (!isnan(p->accuracy))
+        printf("  accuracy %.2f %%", p->accuracy * 100);
+    if (p->validated) {
+        printf("  val loss %.6g", p->val_loss);
+        if (!isnan(p->val_accuracy))
+            printf("  val accuracy %.2f %%", p->val_accuracy * 100);
+    }
+    printf("  %.0f samples/s\n", p->seconds > 0 ? (double)j->samples / p->seconds : 0);
+    fflush(stdout);
+}
+
+static void json_epoch(const job *j, const norn_progress *p) {
+    cJSON *e = json_object(j->epochs, NULL);
+    json_number(e, "epoch", (double)p->epoch);
+    json_number(e, "step", (double)p->step);
+    json_number(e, "loss", p->epoch_loss);
+    json_number(e, "accuracy", p->accuracy);
+    if (p->validated) {
+        json_number(e, "val_loss", p->val_loss);
+        json_number(e, "val_accuracy", p->val_accuracy);
+    }
+    json_number(e, "seconds", p->seconds);
+}
+
+static bool on_progress(void *user, const norn_progress *p) {
+    job *j = user;
+    j->samples += p->epoch == j->epoch ? p->samples - j->epoch_samples : p->samples;
+    j->epoch = p->epoch;
+    j->epoch_samples = p->samples;
+    j->last = *p;
+    write_log(j, p);
+    if (!isfinite(p->loss) && !j->nan_noted) {
+        j->nan_noted = true;
+        note("step %lld: the loss is %g; a smaller --lr may help", (long long)p->step, p->loss);
+    }
+    if (p->epoch_end) {
+        progress_clear();
+        if (j->json)
+            json_epoch(j, p);
+        else
+            epoch_line(j, p);
+        if (j->log && fflush(j->log) != 0)
+            j->log_failed = true;
+    } else
+        live_line(j, p);
+    return !interrupted;
+}
+
+/* ---- The end. */
+static int finish(job *j) {
+    const norn_progress *p = &j->last;
+    char seconds[32];
+    norn_status s = norn_trainer_store(j->trainer);
+    if (s == NORN_OK)
+        s = norn_model_save(j->model, j->o->out, NULL);
+    if (s != NORN_OK)
+        return fail(s);
+    if (interrupted)
+        note("interrupted after step %lld of %lld; %s has what was reached", (long long)p->step,
+             (long long)p->steps, j->o->out);
+    if (!j->json) {
+        printf("%lld steps in %s; saved %s\n", (long long)p->step, time_text(p->seconds, seconds), j->o->out);
+        if (p->validated && !isnan(p->val_accuracy))
+            printf("accuracy on %s: %.2f %%\n", j->o->val, p->val_accuracy * 100);
+        else if (p->validated)
+            printf("loss on %s: %.6g\n", j->o->val, p->val_loss);
+        return 0;
+    }
+    json_number(j->json, "steps", (double)p->step);
+    json_number(j->json, "loss", p->loss);
+    json_number(j->json, "accuracy", p->accuracy);
+    if (p->validated) {
+        json_number(j->json, "val_loss", p->val_loss);
+        json_number(j->json, "val_accuracy", p->val_accuracy);
+    }
+    json_number(j->json, "seconds", p->seconds);
+    json_number(j->json, "samples_per_second", p->seconds > 0 ? (double)j->samples / p->seconds : 0);
+    json_bool(j->json, "interrupted", interrupted);
+    json_text(j->json, "out", j->o->out);
+    cJSON *o = j->json;
+    j->json = NULL;
+    return json_print(o, 0);
+}
+
+static int train(job *j) {
+    const train_options *o = j->o;
+    const norn_fit_options fit = {.batch = o->batch,
+                                  .epochs = o->epochs,
+                                  .steps = o->steps,
+                                  .seed = (uint64_t)o->seed,
+                                  .no_shuffle = o->no_shuffle,
+                                  .validation = j->val,
+                                  .progress = on_progress,
+                                  .user = j};
+    if (o->log && !(j->log = fopen(o->log, "w")))
+        return fail_text(NORN_IO, "--log %s: cannot write: %s", o->log, strerror(errno));
+    if (j->log && fprintf(j->log, "step,loss\n") < 0)
+        j->log_failed = true;
+    if (o->json) {
+        j->json = cJSON_CreateObject();
+        json_start(j);
+    } else
+        print_start(j);
+    watch_interrupt();
+    progress("plan and kernels");
+    norn_status s = norn_trainer_fit(j->trainer, j->data, &fit);
+    progress_clear();
+    if (s != NORN_OK)
+        return fail(s);
+    int code = finish(j);
+    if (j->log && (fclose(j->log) != 0 || j->log_failed))
+        code = fail_text(NORN_IO, "--log %s: cannot write: %s", o->log, strerror(errno));
+    j->log = NULL;
+    return code;
+}
+
+static int run(const void *options, int n, char *const *args) {
+    const train_options *o = options;
+    job j = {.o = o, .net = args[0]};
+    (void)n;
+    if (!o->data || !o->out)
+        return usage_error("got no --%s (wanted --data DATA and --out OUT.onnx)", o->data ? "out" : "data");
+    int code = prepare(&j);
+    if (!code)
+        code = train(&j);
+    if (j.log)
+        fclose(j.log);
+    cJSON_Delete(j.json);
+    norn_trainer_free(j.trainer);
+    norn_session_close(j.session);
+    norn_dataset_close(j.data);
+    norn_dataset_close(j.val);
+    norn_model_free(j.model);
+    return code;
+}
+
+static const option options[] = {
+    {"data", "DATA", OPT_TEXT, offsetof(train_options, data), "samples and labels", NULL, 0},
+    {"out", "OUT.onnx", OPT_TEXT, offsetof(train_options, out), "where the trained network goes", NULL, 0},
+    {"val", "DATA", OPT_TEXT, offsetof(train_options, val), "samples to be judged by after every epoch", NULL,
+     0},
+    {"scale", "S", OPT_REAL, offsetof(train_options, scale),
+     "every x is multiplied by it; else uint8 by 1/255", NULL, 0},
+    {"batch", "B", OPT_INT, offsetof(train_options, batch), "samples in a step; else 32", NULL, 1},
+    {"epochs", "E", OPT_INT, offsetof(train_options, epochs), "passes over the data; else 10", NULL, 1},
+    {"steps", "K", OPT_INT, offsetof(train_options, steps), "instead, or earlier: so many steps", NULL, 1},
+    {"seed", "S", OPT_INT, offsetof(train_options, seed), "of fresh weights, order and dropout; else 0", NULL,
+     0},
+    {"no-shuffle", NULL, OPT_FLAG, offsetof(train_options, no_shuffle), "samples in the order of the file",
+     NULL, 0},
+    {"log", "FILE.csv", OPT_TEXT, offsetof(train_options, log), "write the loss of every step", NULL, 0},
+    OPT_DEVICE(train_options),
+    OPT_JSON(train_options),
+    {"Optimizer", NULL, OPT_HEADING, 0, NULL, NULL, 0},
+    OPT_TRAINING(train_options, training),
+    OPT_END,
+};
+
+static const train_options defaults = {.training = TRAINING_DEFAULTS};
+
+const verb verb_train = {
+    .name = "train",
+    .args = "NET",
+    .summary = "Trains a network on labelled data and saves it as ONNX.",
+    .details =
+        "NET is an ONNX file, which is trained further, or a built-in network with fresh weights: mlp, "
+        "lenet, "
+        "resnet18. DATA is an .npz file with x and y (FILE.npz:SPLIT for x_SPLIT and y_SPLIT), IDX files as "
+        "those of MNIST, or a folder with a folder of PNG pictures for each class. Samples are given the "
+        "shape "
+        "of the network's input.\n\n"
+        "Ctrl-C ends training after the step and saves; a second one stops at once.",
+    .options = options,
+    .bytes = sizeof(train_options),
+    .defaults = &defaults,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};
