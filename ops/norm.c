@@ -35,10 +35,11 @@ norn_status norni_norm_check(const attrs_t *a, const norni_type *x) {
         return NORN_OK;
     }
     if (x->rank < 2)
-        return norni_fail(NORN_SHAPE, "the input has rank %d (wanted at least 2: samples, channels)", x->rank);
+        return norni_fail(NORN_SHAPE, "the input has rank %d (wanted at least 2: samples, channels)",
+                          x->rank);
     if (a->groups > 0 && x->dims[1] >= 0 && x->dims[1] % a->groups)
-        return norni_fail(NORN_SHAPE, "%lld channels are not divisible into %lld groups", (long long)x->dims[1],
-                          (long long)a->groups);
+        return norni_fail(NORN_SHAPE, "%lld channels are not divisible into %lld groups",
+                          (long long)x->dims[1], (long long)a->groups);
     return NORN_OK;
 }
 
@@ -70,13 +71,14 @@ static norn_status infer(norni_infer *c) {
             continue;
         int want = a->groups >= 0 ? 1 : x->rank - (int)a->axis;
         if (v->rank != want)
-            return norni_fail(NORN_SHAPE, "'%s' has rank %d (wanted %d)", norni_op_input(c->node->op, i)->name,
-                              v->rank, want);
+            return norni_fail(NORN_SHAPE, "'%s' has rank %d (wanted %d)",
+                              norni_op_input(c->node->op, i)->name, v->rank, want);
         for (int k = 0; k < want; k++) {
             norni_dim d = x->dims[a->groups >= 0 ? 1 : (int)a->axis + k];
             if (v->dims[k] >= 0 && d >= 0 && v->dims[k] != d)
                 return norni_fail(NORN_SHAPE, "'%s' has size %lld in dimension %d (wanted %lld)",
-                                  norni_op_input(c->node->op, i)->name, (long long)v->dims[k], k, (long long)d);
+                                  norni_op_input(c->node->op, i)->name, (long long)v->dims[k], k,
+                                  (long long)d);
         }
     }
     c->out[Y] = *x;
@@ -93,8 +95,8 @@ static void put(norn_tensor *t, int64_t i, double v) {
         norni_set_double(t->dtype, norni_tensor_data(t), i, v);
 }
 
-norn_status norni_norm_eval(const attrs_t *a, const norn_tensor *x, const norn_tensor *s, const norn_tensor *b,
-                            norn_tensor *y, norn_tensor *mean, norn_tensor *inv) {
+norn_status norni_norm_eval(const attrs_t *a, const norn_tensor *x, const norn_tensor *s,
+                            const norn_tensor *b, norn_tensor *y, norn_tensor *mean, norn_tensor *inv) {
     norni_norm_rows n = norni_norm_rows_of(a, x->rank, x->dims);
     for (int64_t q = 0; q < n.rows; q++) {
         double m = 0, v = 0;
@@ -171,9 +173,8 @@ static norn_status emit_groups(norni_emit *e) {
 static const char *on_cpu(const norni_fit *f) {
     return norni_device_is_cpu(f->device) ? NULL : "for CPUs";
 }
-static const norni_impl impls[] = {{.name = "items", .fits = on_cpu, .emit = emit_items},
-                                   {.name = "groups", .emit = emit_groups},
-                                   {0}};
+static const norni_impl impls[] = {
+    {.name = "items", .fits = on_cpu, .emit = emit_items}, {.name = "groups", .emit = emit_groups}, {0}};
 
 /* ---- Nodes. */
 norn_value *norni_norm_view(norn_graph *g, const attrs_t *a, norn_value *x, norn_dtype t) {
@@ -212,7 +213,8 @@ norn_value *norni_norm_axes(norn_graph *g, const attrs_t *a, const norn_value *x
     return norni_i64_const(g, n, axes);
 }
 
-norn_value *norni_norm_spread(norn_graph *g, const attrs_t *a, norn_value *v, const norn_value *x, norn_dtype t) {
+norn_value *norni_norm_spread(norn_graph *g, const attrs_t *a, norn_value *v, const norn_value *x,
+                              norn_dtype t) {
     v = norni_cast(g, v, t);
     return a->groups < 0 ? v : norni_along_channels(g, v, x->type.rank);
 }
@@ -263,7 +265,8 @@ static norn_value *through_stats(norni_grad *c, norn_value *mean, norn_value *in
     if (!dm && !di)
         return NULL;
     if (di)
-        sum = norni_formula(g, a->centered ? "-(di * (i * i * i / r)) * (x - m)" : "-(di * (i * i * i / r)) * x",
+        sum = norni_formula(g,
+                            a->centered ? "-(di * (i * i * i / r)) * (x - m)" : "-(di * (i * i * i / r)) * x",
                             6, names, vars);
     if (dm) {
         norn_value *part = norni_formula(g, "dm / r", 6, names, vars);
@@ -281,8 +284,9 @@ static void grad(norni_grad *c) {
                *mean = a->centered ? norni_want_output(node, MEAN) : NORNI_NONE;
     bool scaled = has(node, SCALE), wants[2] = {scaled && c->want[SCALE], has(node, BIAS) && c->want[BIAS]};
     if (c->want[X] && c->dy[Y]) {
-        norn_node *n = norni_norm_node(g, "NormalizeGrad", a, 1, 5,
-                                       (norn_value *[]){c->dy[Y], x, mean, inv, scaled ? node->in[SCALE] : NORNI_NONE});
+        norn_node *n =
+            norni_norm_node(g, "NormalizeGrad", a, 1, 5,
+                            (norn_value *[]){c->dy[Y], x, mean, inv, scaled ? node->in[SCALE] : NORNI_NONE});
         dx = n ? n->out[0] : NULL;
     }
     if (c->want[X]) {
@@ -307,10 +311,9 @@ static void cost(const norn_node *node, norni_cost *c) {
 }
 
 #define KEPT (NORNI_T(NORN_F32) | NORNI_T(NORN_F64))
-const norni_attr norni_norm_table[] = {NORNI_A_INT(attrs_t, axis, 1),
-                                       NORNI_A_INT(attrs_t, groups, -1, .lo = -1, .hi = INT32_MAX),
-                                       NORNI_A_INT(attrs_t, centered, 1, .lo = 0, .hi = 1),
-                                       NORNI_A_FLOAT(attrs_t, epsilon, 1e-5f), NORNI_A_END};
+const norni_attr norni_norm_table[] = {
+    NORNI_A_INT(attrs_t, axis, 1), NORNI_A_INT(attrs_t, groups, -1, .lo = -1, .hi = INT32_MAX),
+    NORNI_A_INT(attrs_t, centered, 1, .lo = 0, .hi = 1), NORNI_A_FLOAT(attrs_t, epsilon, 1e-5f), NORNI_A_END};
 
 const norn_op norni_op_Normalize = {
     .domain = "norn",
@@ -321,10 +324,9 @@ const norn_op norni_op_Normalize = {
                                     {"scale", NORNI_OPT, NORNI_FLOATS, 'T'},
                                     {"bias", NORNI_OPT, NORNI_FLOATS, 'T'},
                                     {0}},
-    .outputs = (const norni_param[]){{"y", 0, NORNI_FLOATS, 'T'},
-                                     {"mean", NORNI_STASH, KEPT, 0},
-                                     {"inv", NORNI_STASH, KEPT, 0},
-                                     {0}},
+    .outputs =
+        (const norni_param[]){
+            {"y", 0, NORNI_FLOATS, 'T'}, {"mean", NORNI_STASH, KEPT, 0}, {"inv", NORNI_STASH, KEPT, 0}, {0}},
     .attrs_bytes = sizeof(attrs_t),
     .attrs = norni_norm_table,
     .infer = infer,
@@ -333,16 +335,16 @@ const norn_op norni_op_Normalize = {
     .eval = eval,
     .impls = impls,
     .cost = cost,
-    .cases =
-        (const char *const[]){
-            "norn.Normalize(float[3,17], float[17], float[17])",
-            "norn.Normalize<axis=2, epsilon=0.1>(float[2,3,4,5], float[4,5])",
-            "norn.Normalize<axis=0>(float[37], _, float[37])", "norn.Normalize<centered=0>(float[3,40], float[40])",
-            "norn.Normalize<centered=0>(float[2,3])", "norn.Normalize<groups=0>(float[2,3,4,5], float[3], float[3])",
-            "norn.Normalize<groups=2>(float[2,6,37], float[6], float[6])",
-            "norn.Normalize<groups=3>(float[2,12], float[12], float[12])",
-            "norn.Normalize<groups=1, centered=0>(float[1,3,7], float[3])",
-            "norn.Normalize<axis=1>(float[2,20000], float[20000], float[20000])",
-            "norn.Normalize(float[0,4], float[4], float[4])", "norn.Normalize(float[50,768], float[768], float[768])",
-            NULL},
+    .cases = (const char *const[]){"norn.Normalize(float[3,17], float[17], float[17])",
+                                   "norn.Normalize<axis=2, epsilon=0.1>(float[2,3,4,5], float[4,5])",
+                                   "norn.Normalize<axis=0>(float[37], _, float[37])",
+                                   "norn.Normalize<centered=0>(float[3,40], float[40])",
+                                   "norn.Normalize<centered=0>(float[2,3])",
+                                   "norn.Normalize<groups=0>(float[2,3,4,5], float[3], float[3])",
+                                   "norn.Normalize<groups=2>(float[2,6,37], float[6], float[6])",
+                                   "norn.Normalize<groups=3>(float[2,12], float[12], float[12])",
+                                   "norn.Normalize<groups=1, centered=0>(float[1,3,7], float[3])",
+                                   "norn.Normalize<axis=1>(float[2,20000], float[20000], float[20000])",
+                                   "norn.Normalize(float[0,4], float[4], float[4])",
+                                   "norn.Normalize(float[50,768], float[768], float[768])", NULL},
 };

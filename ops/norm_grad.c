@@ -24,8 +24,8 @@ static norn_status infer_common(norni_infer *c) {
     for (int i = MEAN; i <= INV && x->rank >= 0; i++) {
         const norni_type *v = norni_in_has(c, i) ? norni_in_type(c, i) : NULL;
         if (v && v->rank >= 0 && v->rank != want.rank)
-            return norni_fail(NORN_SHAPE, "'%s' has rank %d (wanted %d)", norni_op_input(c->node->op, i)->name,
-                              v->rank, want.rank);
+            return norni_fail(NORN_SHAPE, "'%s' has rank %d (wanted %d)",
+                              norni_op_input(c->node->op, i)->name, v->rank, want.rank);
     }
     return NORN_OK;
 }
@@ -142,7 +142,10 @@ enum { GROUP = 128 };
 static norn_status emit_dx(norni_emit *e, bool groups) {
     const norni_type *x = &e->node->in[X]->type;
     norni_norm_rows n = norni_norm_rows_of(e->node->attrs, x->rank, x->dims);
-    norni_step *k = kernel(e, groups ? "norm_dx_group" : "norm_dx_rows", groups ? 1 : x->dtype == NORN_F64 ? 8 : 16);
+    norni_step *k = kernel(e, groups ? "norm_dx_group" : "norm_dx_rows",
+                           groups                 ? 1
+                           : x->dtype == NORN_F64 ? 8
+                                                  : 16);
     norni_step_buffer(e, k, norni_emit_out(e, 0), NORNI_WRITE);
     norni_step_i64(e, k, n.rows);
     norni_step_i64(e, k, n.r);
@@ -173,7 +176,9 @@ static norn_status emit_channel_sums(norni_emit *e, bool groups) {
     norni_norm_rows n = norni_norm_rows_of(node->attrs, x->rank, x->dims);
     int64_t rows = n.rows * n.step, depth = n.step ? n.r / n.step : 0;
     norni_step *k = kernel(e, groups ? "norm_channels_group" : "norm_channels",
-                           groups ? 1 : x->dtype == NORN_F64 ? 8 : 16);
+                           groups                 ? 1
+                           : x->dtype == NORN_F64 ? 8
+                                                  : 16);
     for (int i = DSCALE; i <= DBIAS; i++)
         if (node->out[i]) {
             norni_step_define(e, k, i == DSCALE ? "DSCALE" : "DBIAS", 1);
@@ -211,8 +216,8 @@ static norn_status emit_column_sums(norni_emit *e, bool groups) {
     for (int i = DSCALE; i <= DBIAS; i++)
         if (node->out[i]) {
             norni_step_define(e, k, i == DSCALE ? "DSCALE" : "DBIAS", 1);
-            to[i] = parts == 1 ? norni_emit_out(e, i)
-                               : norni_emit_scratch(e, norni_dtype_bytes(t, parts * n.r));
+            to[i] =
+                parts == 1 ? norni_emit_out(e, i) : norni_emit_scratch(e, norni_dtype_bytes(t, parts * n.r));
             norni_step_buffer(e, k, to[i], NORNI_WRITE);
         }
     norni_step_i64(e, k, n.rows);
@@ -221,8 +226,8 @@ static norn_status emit_column_sums(norni_emit *e, bool groups) {
     norni_step_items(e, k, 2, blocks, parts, 1);
     for (int i = DSCALE; i <= DBIAS && parts > 1; i++)
         if (node->out[i])
-            NORNI_TRY(norni_emit_reduce(e, NORNI_SUM, t, 2, (int64_t[]){parts, n.r}, (bool[]){true, false}, to[i],
-                                        norni_emit_out(e, i)));
+            NORNI_TRY(norni_emit_reduce(e, NORNI_SUM, t, 2, (int64_t[]){parts, n.r}, (bool[]){true, false},
+                                        to[i], norni_emit_out(e, i)));
     return e->status;
 }
 
@@ -288,7 +293,8 @@ static norn_status expand_sums(norn_graph *g, const norn_node *node, norn_value 
             continue;
         norn_value *v = dy;
         if (k == DSCALE)
-            v = NORNI_OP2(g, dy, norni_norm_unview(g, a, normal(g, node, dy ? dy->type.dtype : NORN_F32), x), "Mul");
+            v = NORNI_OP2(g, dy, norni_norm_unview(g, a, normal(g, node, dy ? dy->type.dtype : NORN_F32), x),
+                          "Mul");
         out[k] = n ? NORNI_OP2(g, v, norni_i64_const(g, n, axes), "ReduceSum<keepdims=0>")
                    : NORNI_OP1(g, v, "Identity");
     }
@@ -304,8 +310,9 @@ static void cost_sums(const norn_node *node, norni_cost *c) {
 
 #define KEPT (NORNI_T(NORN_F32) | NORNI_T(NORN_F64))
 #define INPUTS                                                                                               \
-    {"dy", 0, NORNI_FLOATS, 'T'}, {"x", 0, NORNI_FLOATS, 'T'}, {"mean", NORNI_OPT, KEPT, 'K'},               \
-        {"inv", 0, KEPT, 'K'}
+    {"dy", 0, NORNI_FLOATS, 'T'}, {"x", 0, NORNI_FLOATS, 'T'}, {"mean", NORNI_OPT, KEPT, 'K'}, {             \
+        "inv", 0, KEPT, 'K'                                                                                  \
+    }
 const norn_op norni_op_NormalizeGrad = {
     .domain = "norn",
     .name = "NormalizeGrad",
@@ -326,8 +333,10 @@ const norn_op norni_op_NormalizeGrad = {
             "norn.NormalizeGrad(float[3,17], float[3,17], float[3,1], float[3,1], float[17])",
             "norn.NormalizeGrad<axis=2>(float[2,3,4,5], float[2,3,4,5], float[2,3,1,1], float[2,3,1,1])",
             "norn.NormalizeGrad<centered=0>(float[3,40], float[3,40], _, float[3,1], float[40])",
-            "norn.NormalizeGrad<groups=0>(float[2,3,4,5], float[2,3,4,5], float[2,3,1], float[2,3,1], float[3])",
-            "norn.NormalizeGrad<groups=2>(float[2,6,37], float[2,6,37], float[2,2,1], float[2,2,1], float[6])",
+            "norn.NormalizeGrad<groups=0>(float[2,3,4,5], float[2,3,4,5], float[2,3,1], float[2,3,1], "
+            "float[3])",
+            "norn.NormalizeGrad<groups=2>(float[2,6,37], float[2,6,37], float[2,2,1], float[2,2,1], "
+            "float[6])",
             "norn.NormalizeGrad(float[0,4], float[0,4], float[0,1], float[0,1], float[4])", NULL},
 };
 
