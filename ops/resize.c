@@ -401,7 +401,8 @@ const norn_op norni_op_Resize = {
     .versions = (const int[]){10, 11, 13, 18, 19, 0},
     .doc = "another size, by the nearest element or by linear or cubic interpolation, axis by axis",
     .inputs = (const norni_param[]){{"X", 0, NORNI_ANY, 'T'},
-                                    {"roi", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_FLOATS, 0},
+                                    {"roi", NORNI_OPT | NORNI_NODIFF | NORNI_HOST,
+                                     NORNI_FLOATS & ~NORNI_T(NORN_BF16), 0},
                                     {"scales", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_F32), 0},
                                     {"sizes", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0},
                                     {0}},
@@ -507,15 +508,16 @@ static norn_status infer_old(norni_infer *c) {
     return NORN_OK;
 }
 
+#define OLD_TYPES (NORNI_ANY & ~NORNI_T(NORN_BF16))
 const norn_op norni_op_Upsample = {
     .domain = "",
     .name = "Upsample",
     .versions = (const int[]){1, 7, 9, 10, 0},
     .doc = "what Resize was before opset 10: asymmetric places, the nearest one by floor",
-    .inputs = (const norni_param[]){{"X", 0, NORNI_ANY, 'T'},
+    .inputs = (const norni_param[]){{"X", 0, OLD_TYPES, 'T'},
                                     {"scales", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_F32), 0},
                                     {0}},
-    .outputs = (const norni_param[]){{"Y", 0, NORNI_ANY, 'T'}, {0}},
+    .outputs = (const norni_param[]){{"Y", 0, OLD_TYPES, 'T'}, {0}},
     .attrs_bytes = sizeof(old_attrs),
     .attrs = old_table,
     .moved = old_moved,
