@@ -285,3 +285,11 @@ void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsign
     if (e->epilogue && s)
         e->epilogue->attach(e, s, lanes, widths);
 }
+
+void norni_emit_epilogue_once(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
+    if (e->epilogue)
+        e->epilogue->once = true;
+    norni_emit_epilogue(e, s, lanes, widths);
+    if (e->epilogue)
+        e->epilogue->once = false;
+}

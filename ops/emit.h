@@ -70,6 +70,7 @@ struct norni_emit;
 typedef struct norni_epilogue {
     void (*attach)(struct norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
     norni_ref out; /* where the kernel stores what the epilogue returns */
+    bool once;     /* every element passes through the hook once: its operands may lie where it is stored */
 } norni_epilogue;
 
 typedef struct norni_emit {
@@ -128,5 +129,8 @@ void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_
  *     NORNI_EPI(width, acc, i, c)  acc after the epilogue; i: flat output index, c: channel index, both
  * size_t Without an epilogue they are empty and acc (ops/prelude.cl). */
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
+/* The same for a step that calls the hook exactly once for each element of the output and writes the output nowhere
+ * else: what the hook reads of the same shape (a weight that the step updates) may then share the output's memory. */
+void norni_emit_epilogue_once(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
 
 #endif

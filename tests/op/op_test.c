@@ -523,7 +523,7 @@ static void check_descriptor(const norn_op *op) {
     if (!op->doc || !*op->doc || !op->versions || !op->versions[0] || !op->inputs || !op->outputs ||
         !op->infer)
         fail("descriptor", "doc, versions, inputs, outputs or infer is missing");
-    if (!op->expr && !op->eval)
+    if (!op->expr && !op->eval && !op->expand)
         fail("descriptor", "no host reference");
     if (!op->expr && !op->impls && !op->expand && !op->data_shapes)
         fail("descriptor", "no implementation");
