@@ -148,17 +148,18 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
     if (node->op->random || !r->fold)
         return NORN_OK;
     norn_tensor *in[32], *out[32] = {0};
+    bool data = made->op->data_shapes; /* nothing else can run it: of whatever size */
     if (made->n_in > 32 || made->n_out > 32 || (!made->op->eval && !norni_op_pointwise(made->op)))
         return NORN_OK;
     for (int i = 0; i < made->n_in; i++) {
         const norn_value *v = made->in[i];
-        if (v && (v->kind != NORNI_CONST || norni_type_elems(&v->type) > (int64_t)r->fold_limit_elems * 16 ||
-                  is_kept(r, v)))
+        if (v && (v->kind != NORNI_CONST || is_kept(r, v) ||
+                  (!data && norni_type_elems(&v->type) > (int64_t)r->fold_limit_elems * 16)))
             return NORN_OK;
         in[i] = v ? v->data : NULL;
     }
     for (int k = 0; k < made->n_out; k++)
-        if (made->out[k] &&
+        if (!data && made->out[k] &&
             (!norni_type_static(&made->out[k]->type) ||
              (made->n_in && norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems)))
             return NORN_OK;
