@@ -18,7 +18,7 @@ cd "$work/cwd"
 ln -s "$source/tests/data" data
 ln -s "$source/examples/digits" digits
 ln -s "$source/tests/devices" devices
-PATH=$work/bin:$PATH OCL_ICD_VENDORS=/nonexistent NORN_DEVICE=host
+PATH=$work/bin:$PATH OCL_ICD_VENDORS=$work/none NORN_DEVICE=host
 export PATH OCL_ICD_VENDORS NORN_DEVICE
 grep '^\$ ' "$file" | cut -c3- | while IFS= read -r command; do
     printf '$ %s\n' "$command"
