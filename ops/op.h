@@ -110,6 +110,9 @@ typedef struct {
     norn_status (*emit)(norni_emit *e);
     bool epilogue; /* emit honours e->epilogue */
     bool blas;     /* uses CLBlast */
+    norni_form form; /* of the values that it works on; the blocked ones are inputs 0 .. n_blocked - 1 and output 0 */
+    int n_blocked;   /* 0: all inputs */
+    double gain;     /* blocked forms: how many times as fast as the plain one, without copies from form to form */
     int alias;     /* 1 + index of the input whose memory the output shares; no step is made then */
 } norni_impl;
 
