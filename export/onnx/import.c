@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ONNX files to models. */
-#include "export/file_kind.h"
 #include "export/onnx/import.h"
+#include "export/file_kind.h"
 #include <inttypes.h>
 #include <string.h>
 
