@@ -168,6 +168,7 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
     norni_emit e = {.g = p->graph,
                     .device = &p->device,
                     .numerics = p->options.numerics,
+                    .seed = p->options.seed,
                     .arena = p->arena,
                     .plan = &p->builder};
     bool merged = false;
