@@ -181,6 +181,7 @@ struct norn_op {
     /* The shapes of the outputs depend on the elements of all inputs: infer says fresh sizes, and eval makes each output
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
+    bool on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
