@@ -14,7 +14,8 @@ enum {
     NORNI_STREAM_SHUFFLE = 1, /* order of samples; word 2 is the epoch */
     NORNI_STREAM_SPLIT = 2,   /* which sample goes to which part of a split data set */
     NORNI_STREAM_INIT = 3,    /* initial weights of built-in networks */
-    NORNI_STREAM_BENCH = 4    /* data of benchmarks; word 2 is the number of the input */
+    NORNI_STREAM_BENCH = 4,   /* data of benchmarks; word 2 is the number of the input */
+    NORNI_STREAM_NODE = 5     /* random operators; word 0 is the block, word 1 the run, word 2 the node */
 };
 
 void norni_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
