@@ -138,7 +138,7 @@ static norn_status log_folded(norni_fold_log *l, const norn_node *n, norn_tensor
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
-    if (node->op->random || !r->fold)
+    if (norni_node_random(node) || !r->fold)
         return NORN_OK;
     norn_tensor *in[32], *out[32] = {0};
     if (made->n_in > 32 || made->n_out > 32 || (!made->op->eval && !norni_op_pointwise(made->op)))
@@ -176,7 +176,7 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     norn_node **slot = NULL;
     for (int k = 0; k < node->n_out; k++)
         wanted |= node->out[k] ? 1u << k : 0;
-    if (r->merge && !node->op->random && node->op != &norni_op_unknown) {
+    if (r->merge && !norni_node_random(node) && node->op != &norni_op_unknown) {
         norn_value **plain = norni_arena_array(r->to->arena, (size_t)node->n_in, sizeof *plain);
         if (!plain || !cse_grow(r->cse))
             return norni_nomem();

@@ -126,13 +126,17 @@ static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
     return NORN_OK;
 }
 
+bool norni_node_random(const norn_node *node) {
+    return node->op->random && (!node->op->random_if || node->op->random_if(node));
+}
+
 /* Shape arithmetic: a small integer result whose inputs are all known is known too. Constants are folded by a
  * pass; this serves the reading of shapes while the graph is still being built. */
 static void fold_known(norn_node *node, int k) {
     norn_value *out = node->out[k];
     if (out->known || !norni_dtype_is_int(out->type.dtype) || out->type.rank > 1 ||
         !norni_type_static(&out->type) || norni_type_elems(&out->type) > NORNI_MAX_KNOWN || node->n_in > 16 ||
-        node->op->random || !node->n_in)
+        norni_node_random(node) || !node->n_in)
         return;
     norn_tensor *in[16] = {0}, *res[32] = {0};
     bool known = node->n_out <= 32;

@@ -20,6 +20,7 @@ static norn_status expand_node(norni_rebuild *r, const norn_node *node, norn_val
     norn_node *made = norni_apply(r->to, node->op, node->attrs, node->n_in, in, wanted);
     if (!made)
         return norn_graph_status(r->to);
+    made->stream = node->stream;
     NORNI_TRY(node->op->expand(r->to, made, out));
     NORNI_TRY(norn_graph_status(r->to));
     for (int k = 0; k < node->n_out; k++)
