@@ -552,8 +552,13 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
     for (int w = 2; w <= 16; w *= 2)
         widest = widths & (unsigned)w ? w : widest;
     define_types(g, s, widest);
-    for (int k = 0; k < g->n_in; k++)
+    const norni_type *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
+    for (int k = 0; k < g->n_in; k++) {
         norni_step_buffer(e, s, norni_builder_value(e->plan, g->in[k].value), NORNI_READ);
+        if (s->n_args)
+            s->args[s->n_args - 1].elementwise =
+                p->base.once && !g->in[k].channel && same_shape(&g->in[k].value->type, out);
+    }
     for (int k = 0; k < g->n_stored - 1; k++)
         norni_step_buffer(e, s, norni_builder_value(e->plan, g->c->nodes[g->stored[k]]->out[0]), NORNI_WRITE);
 }

@@ -149,7 +149,8 @@ static norn_status plan_anchor(norn_plan *p, norni_emit *e, const norni_cluster 
     const norni_impl *impl;
     norn_node *node = c->anchor;
     e->node = node;
-    if (p->device.type == NORN_DEVICE_HOST || (!p->device.fp64 && needs_fp64(node)))
+    if (p->device.type == NORN_DEVICE_HOST || node->op->on_host ||
+        (!p->device.fp64 && needs_fp64(node)))
         return emit_host(e);
     NORNI_TRY(choose(p, node, &impl));
     if (impl->alias) {
@@ -168,6 +169,7 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
     norni_emit e = {.g = p->graph,
                     .device = &p->device,
                     .numerics = p->options.numerics,
+                    .seed = p->options.seed,
                     .arena = p->arena,
                     .plan = &p->builder};
     bool merged = false;

@@ -26,7 +26,7 @@ static norn_status infer_mask(norni_infer *c) {
 }
 
 static uint32_t node_word(const norn_node *node) {
-    return NORNI_STREAM_NODE | (uint32_t)(node->stream & (NORNI_STREAM_NODE - 1));
+    return NORNI_STREAM_DROPOUT | (uint32_t)(node->stream & (NORNI_STREAM_DROPOUT - 1));
 }
 
 static int64_t samples_of(const norni_type *x) {

@@ -2,6 +2,7 @@
 #include "ops/emit.h"
 #include "ops/builder.h"
 #include "ops/op.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -219,6 +220,29 @@ void norni_step_i32(norni_emit *e, norni_step *s, int64_t v) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_I32, .i = v});
 }
 
+void norni_random_key(uint64_t seed, float node_seed, uint32_t key[2]) {
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    if (!isnan(node_seed)) {
+        memcpy(key, &node_seed, sizeof node_seed);
+        key[1] = 1;
+    }
+}
+
+void norni_random_block(const uint32_t key[2], uint64_t i, uint64_t run, uint64_t stream, uint32_t out[4]) {
+    norni_philox(key, (const uint32_t[]){(uint32_t)i, (uint32_t)run, (uint32_t)stream, NORNI_STREAM_NODE}, out);
+}
+
+void norni_step_random(norni_emit *e, norni_step *s, float node_seed) {
+    uint32_t key[2];
+    norni_random_key(e->seed, node_seed, key);
+    norni_step_define(e, s, "NORNI_PHILOX", NORNI_STREAM_NODE);
+    norni_step_i32(e, s, (int32_t)key[0]);
+    norni_step_i32(e, s, (int32_t)key[1]);
+    add_arg(e, s, (norni_arg){.kind = NORNI_ARG_RUN});
+    norni_step_i32(e, s, (int32_t)(uint32_t)e->node->stream);
+}
+
 void norni_step_i64(norni_emit *e, norni_step *s, int64_t v) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_I64, .i = v});
 }
@@ -260,4 +284,12 @@ void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
     if (e->epilogue && s)
         e->epilogue->attach(e, s, lanes, widths);
+}
+
+void norni_emit_epilogue_once(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
+    if (e->epilogue)
+        e->epilogue->once = true;
+    norni_emit_epilogue(e, s, lanes, widths);
+    if (e->epilogue)
+        e->epilogue->once = false;
 }

@@ -18,7 +18,8 @@ typedef enum {
     NORNI_ARG_I64,
     NORNI_ARG_F32,
     NORNI_ARG_F64,
-    NORNI_ARG_LOCAL
+    NORNI_ARG_LOCAL,
+    NORNI_ARG_RUN /* the number of the run, as an int */
 } norni_arg_kind;
 
 typedef struct {
@@ -69,6 +70,7 @@ struct norni_emit;
 typedef struct norni_epilogue {
     void (*attach)(struct norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
     norni_ref out; /* where the kernel stores what the epilogue returns */
+    bool once;     /* every element passes through the hook once: its operands may lie where it is stored */
 } norni_epilogue;
 
 typedef struct norni_emit {
@@ -76,6 +78,7 @@ typedef struct norni_emit {
     const norn_node *node;
     const norn_device *device;
     norn_numerics numerics;
+    uint64_t seed;            /* of random operators that have none of their own */
     norni_arena *arena;       /* texts and argument lists */
     norni_epilogue *epilogue; /* NULL: none */
     struct norni_plan_builder *plan;
@@ -111,6 +114,9 @@ void norni_step_f32(norni_emit *e, norni_step *s, double v);
 /* A real argument of the kernel's compute type for `dtype` (double for f64, else float). */
 void norni_step_real(norni_emit *e, norni_step *s, norn_dtype dtype, double v);
 void norni_step_local(norni_emit *e, norni_step *s, size_t bytes);
+/* What random operators draw from: key (two ints), number of the run and of the node (ints), for NORNI_RANDOM_ARGS of
+ * ops/prelude.cl; defines NORNI_PHILOX. node_seed: the node's attribute, NaN: none. */
+void norni_step_random(norni_emit *e, norni_step *s, float node_seed);
 /* Global sizes are rounded up to the local ones; local 0: the driver's choice. */
 void norni_step_range(norni_step *s, int dims, size_t g0, size_t g1, size_t g2, size_t l0, size_t l1,
                       size_t l2);
@@ -123,5 +129,8 @@ void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_
  *     NORNI_EPI(width, acc, i, c)  acc after the epilogue; i: flat output index, c: channel index, both
  * size_t Without an epilogue they are empty and acc (ops/prelude.cl). */
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
+/* The same for a step that calls the hook exactly once for each element of the output and writes the output nowhere
+ * else: what the hook reads of the same shape (a weight that the step updates) may then share the output's memory. */
+void norni_emit_epilogue_once(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
 
 #endif

@@ -6,6 +6,7 @@
 #include "ops/attr.h"
 #include "ops/emit.h"
 #include "ops/ir.h"
+#include "ops/random.h"
 
 /* ---- Parameters. */
 typedef enum {
@@ -87,7 +88,11 @@ typedef struct {
     int n_in, n_out;
     norn_tensor *const *in;
     norn_tensor **out; /* NULL where not wanted */
+    norni_draw draw;   /* of random operators */
 } norni_eval;
+
+/* Operators with data_shapes only: a new output of that shape, whose type is the inferred one; packed, of zeros. */
+norn_status norni_eval_output(norni_eval *e, int k, int rank, const int64_t *dims);
 
 /* ---- Cost of one evaluation, for bench, profile and plan. */
 typedef struct {
@@ -174,6 +179,10 @@ struct norn_op {
     bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
     bool random;                /* outputs are random numbers */
     bool (*random_if)(const norn_node *node); /* random: for these nodes only; NULL: always */
+    /* The shapes of the outputs depend on the elements of all inputs: infer says fresh sizes, and eval makes each output
+     * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
+    bool data_shapes;
+    bool on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
@@ -198,6 +207,8 @@ bool norni_op_pointwise(const norn_op *op);
 norn_status norni_infer_node(norn_node *node);
 /* Host evaluation; allocates out[k] for each wanted output. Output types must be static. */
 norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_tensor **out);
+/* The same, with the numbers that a random operator draws from. */
+norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out, norni_draw draw);
 void norni_node_cost(const norn_node *node, norni_cost *c);
 /* "Conv<pads=[1,1,1,1]>(float[1,3,8,8], float[4,3,3,3])", with the elements of inputs that decide shapes. */
 void norni_node_print(norni_str *out, const norn_node *node);
