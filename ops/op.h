@@ -181,6 +181,7 @@ struct norn_op {
     int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
     bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
     bool random;                /* outputs are random numbers */
+    bool (*random_if)(const norn_node *node); /* random: for these nodes only; NULL: always */
     /* The shapes of the outputs depend on the elements of all inputs: infer says fresh sizes, and eval makes each output
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
@@ -188,6 +189,9 @@ struct norn_op {
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
+
+/* True when the node draws random numbers: it is neither folded nor merged with an equal one. */
+bool norni_node_random(const norn_node *node);
 
 /* ---- The registry. */
 const norn_op *norni_op_find(const char *domain, const char *name);
