@@ -115,6 +115,9 @@ typedef struct {
     norn_status (*emit)(norni_emit *e);
     bool epilogue; /* emit honours e->epilogue */
     bool blas;     /* uses CLBlast */
+    norni_form form; /* of the values that it works on; the blocked ones are inputs 0 .. n_blocked - 1 and output 0 */
+    int n_blocked;   /* 0: all inputs */
+    double gain;     /* blocked forms: how many times as fast as the plain one, without copies from form to form */
     int alias;     /* 1 + index of the input whose memory the output shares; no step is made then */
 } norni_impl;
 
@@ -178,12 +181,17 @@ struct norn_op {
     int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
     bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
     bool random;                /* outputs are random numbers */
+    bool (*random_if)(const norn_node *node); /* random: for these nodes only; NULL: always */
     /* The shapes of the outputs depend on the elements of all inputs: infer says fresh sizes, and eval makes each output
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
+    bool on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
+
+/* True when the node draws random numbers: it is neither folded nor merged with an equal one. */
+bool norni_node_random(const norn_node *node);
 
 /* ---- The registry. */
 const norn_op *norni_op_find(const char *domain, const char *name);

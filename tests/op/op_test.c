@@ -525,7 +525,7 @@ static void check_descriptor(const norn_op *op) {
         fail("descriptor", "doc, versions, inputs, outputs or infer is missing");
     if (!op->expr && !op->eval && !op->expand)
         fail("descriptor", "no host reference");
-    if (!op->expr && !op->impls && !op->expand && !op->data_shapes)
+    if (!op->expr && !op->impls && !op->expand && !op->data_shapes && !op->on_host)
         fail("descriptor", "no implementation");
     if (!op->grad && !op->grad_formulas && !op->expand)
         fail("descriptor", "no gradient, and no explicit norni_no_gradient");
