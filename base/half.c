@@ -81,7 +81,7 @@ double norni_minifloat_to(const norni_minifloat *f, uint8_t bits) {
 uint8_t norni_minifloat_from(const norni_minifloat *f, double v, int saturate) {
     int sign_bit = 1 << (f->exp_bits + f->man_bits), sign = signbit(v) ? sign_bit : 0, top = largest(f);
     if (isnan(v))
-        return (uint8_t)(f->unsigned_zero ? sign_bit : f->has_nan ? sign | (sign_bit - 1) : top);
+        return (uint8_t)(f->unsigned_zero || !f->has_nan ? sign_bit : sign | (sign_bit - 1)); /* float4: -0 */
     double a = fabs(v), max = norni_minifloat_to(f, (uint8_t)top);
     if (isfinite(a))
         a = round_to(a, f->man_bits, 1 - f->bias);

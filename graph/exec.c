@@ -2,10 +2,11 @@
 /* Executables: from feeds to a bound graph, a plan, a run. Plans are kept by the shapes they were made for.
  */
 #include "base/hash.h"
+#include "graph/cut.h"
 #include "graph/session.h"
 #include <string.h>
 
-enum { KEEP_PLANS = 8, MAX_CUTS = 64 };
+enum { KEEP_PLANS = 8 };
 
 /* An input whose elements an operator checks before a run. */
 typedef struct {
@@ -21,7 +22,7 @@ typedef struct {
     int *input_of; /* by input of the graph: input of the bound graph, or -1 where it became a constant */
     NORNI_VEC(content_check) checks;
     norni_fold_log log;  /* what was computed while shapes were worked out */
-    bool data_dependent; /* shapes depend on results: the plan serves this run only */
+    norni_cuts cuts;     /* where shapes depend on results */
 } cached;
 
 struct norn_executable {
@@ -41,6 +42,7 @@ static void drop(cached *c) {
     norni_free(c->input_of);
     norni_vec_free(&c->checks);
     norni_fold_log_free(&c->log);
+    norni_cuts_free(&c->cuts);
     *c = (cached){0};
 }
 
@@ -112,8 +114,9 @@ const char *norn_executable_host_at(const norn_executable *e, size_t i) {
 }
 
 norn_status norni_executable_rerun(norn_executable *e) {
-    if (!e->last || e->last->data_dependent || !e->options.keep_inputs)
+    if (!e->last || e->last->cuts.data_dependent || !e->options.keep_inputs)
         return norni_fail(NORN_UNSUPPORTED, "the last run cannot be repeated");
+    e->state->runs++;
     return norni_loaded_enqueue(e->last->loaded);
 }
 
@@ -200,166 +203,6 @@ static uint64_t feeds_key(const norn_executable *e, const norn_tensor *const *in
     return h;
 }
 
-/* ---- Shapes that depend on data: the run is cut there. The values that are needed are computed by a graph
- * of their own, read, and become constants of the rest. */
-typedef struct {
-    const norn_value *const *values;
-    norn_tensor *const *tensors;
-    int n;
-} known_values;
-
-static norn_status put_known(norni_rebuild *r, const norn_node *node, norn_value **in, bool *done) {
-    const known_values *k = r->ctx;
-    int found = 0, wanted = 0;
-    for (int o = 0; o < node->n_out; o++) {
-        if (!node->out[o])
-            continue;
-        wanted++;
-        for (int i = 0; i < k->n; i++)
-            if (k->values[i] == node->out[o]) {
-                r->map[node->out[o]->id] =
-                    norni_value_const(r->to, node->out[o]->name, norni_tensor_ref(k->tensors[i]));
-                found++;
-            }
-    }
-    *done = found && found == wanted;
-    return norn_graph_status(r->to);
-}
-
-static bool node_static(const norn_node *n) {
-    for (int k = 0; k < n->n_out; k++)
-        if (n->out[k] && !norni_type_static(&n->out[k]->type))
-            return false;
-    return true;
-}
-
-/* What has to be known before the shapes of node n can be: its shape inputs, or for a node whose shapes
- * depend on all of its data (NonZero) every input. */
-static int blocking(const norn_node *n, norn_value **out) {
-    int count = 0;
-    for (int host = 1; host >= 0 && !count; host--)
-        for (int i = 0; i < n->n_in && count < 32; i++) {
-            const norni_param *p = norni_op_input(n->op, i);
-            if (n->in[i] && n->in[i]->kind != NORNI_CONST && (!host || (p && p->flags & NORNI_HOST)))
-                out[count++] = n->in[i];
-        }
-    return count;
-}
-
-static norn_status run_part(norn_executable *e, norn_graph *part, const norn_tensor *const *in,
-                            norn_fetch *fetches, int n, norni_fold_log *log) {
-    norn_executable *x;
-    norn_status s = norn_executable_new(e->session, part, &e->options, e->state, &x);
-    norn_feed feeds[64];
-    size_t n_feeds = 0;
-    if (s != NORN_OK)
-        return s;
-    for (size_t k = 0; k < e->graph->inputs.n && n_feeds < 64; k++)
-        for (size_t j = 0; j < part->inputs.n; j++)
-            if (!strcmp(part->inputs.v[j]->name, e->graph->inputs.v[k]->name))
-                feeds[n_feeds++] = (norn_feed){part->inputs.v[j]->name, in[k]};
-    s = norn_executable_run(x, n_feeds, feeds, (size_t)n, fetches);
-    for (int i = 0; i < n && s == NORN_OK; i++)
-        s = norni_fold_log_add(log, fetches[i].tensor);
-    for (size_t i = 0; s == NORN_OK && i < norn_executable_host_count(x); i++) {
-        char *line = norni_strdup(norn_executable_host_at(x, i));
-        if (!line || !NORNI_PUSH(&log->lines, line)) {
-            norni_free(line);
-            s = norni_nomem();
-        }
-    }
-    norn_executable_free(x);
-    return s;
-}
-
-/* Replaces *g by a graph in which the first node of unknown shape has become known. */
-static norn_status cut(norn_executable *e, const norn_node *node, const norn_tensor *const *in,
-                       norni_fold_log *log, norn_graph **g) {
-    norn_value *need[32];
-    norn_tensor *got[32] = {0};
-    int n = blocking(node, need);
-    norn_graph *part = NULL, *next = NULL;
-    norni_rebuild copy = {.from = *g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .log = log};
-    norn_fetch fetches[32] = {{0}};
-    norn_status s = n ? NORN_OK : norni_fail(NORN_SHAPE, "the shape of its output cannot be worked out");
-    /* The part: the same nodes with the needed values as outputs, and no state updates. */
-    NORNI_VEC(norni_output) outputs = {0};
-    char names[32][24];
-    if (s == NORN_OK) {
-        size_t old_n = (*g)->outputs.n, old_states = (*g)->states.n;
-        norni_output *old = (*g)->outputs.v;
-        norni_state *states = norni_alloc_array(old_states + 1, sizeof *states);
-        for (int i = 0; i < n && s == NORN_OK; i++) {
-            memcpy(names[i], "need", 5);
-            names[i][4] = (char)('A' + i);
-            names[i][5] = 0;
-            if (!NORNI_PUSH(&outputs, ((norni_output){names[i], need[i], {0}})))
-                s = norni_nomem();
-        }
-        if (!states)
-            s = norni_nomem();
-        if (s == NORN_OK) {
-            memcpy(states, (*g)->states.v, old_states * sizeof *states);
-            for (size_t i = 0; i < old_states; i++)
-                (*g)->states.v[i].next = NULL;
-            (*g)->outputs.v = outputs.v;
-            (*g)->outputs.n = outputs.n;
-            s = norni_rebuild_run(&copy);
-            part = copy.to;
-            (*g)->outputs.v = old;
-            (*g)->outputs.n = old_n;
-            memcpy((*g)->states.v, states, old_states * sizeof *states);
-        }
-        norni_free(states);
-    }
-    for (int i = 0; i < n; i++)
-        fetches[i].name = names[i];
-    if (s == NORN_OK)
-        s = run_part(e, part, in, fetches, n, log);
-    for (int i = 0; i < n; i++)
-        got[i] = fetches[i].tensor;
-    if (s == NORN_OK) {
-        known_values k = {(const norn_value *const *)need, got, n};
-        norni_rebuild r = {.from = *g,
-                           .fold = true,
-                           .merge = true,
-                           .fold_limit_elems = 1 << 16,
-                           .rewrite = put_known,
-                           .ctx = &k,
-                           .log = log};
-        s = norni_rebuild_run(&r);
-        next = r.to;
-    }
-    for (int i = 0; i < n; i++)
-        norn_tensor_free(got[i]);
-    norni_vec_free(&outputs);
-    norn_graph_free(part);
-    if (s == NORN_OK) {
-        norn_graph_free(*g);
-        *g = next;
-    }
-    return s;
-}
-
-static norn_status resolve(norn_executable *e, const norn_tensor *const *in, cached *c, norn_graph **g) {
-    for (int cuts = 0;; cuts++) {
-        const norn_node *unknown = NULL;
-        for (size_t i = 0; i < (*g)->nodes.n && !unknown; i++)
-            if (!node_static((*g)->nodes.v[i]))
-                unknown = (*g)->nodes.v[i];
-        if (!unknown)
-            return NORN_OK;
-        if (cuts == MAX_CUTS)
-            return norni_fail(NORN_UNSUPPORTED, "more than %d shapes depend on data", MAX_CUTS);
-        c->data_dependent = true;
-        norni_str line = {0};
-        norni_node_print(&line, unknown);
-        norn_status s = norni_prefix(cut(e, unknown, in, &c->log, g), "%s", line.s ? line.s : "");
-        norni_str_free(&line);
-        NORNI_TRY(s);
-    }
-}
-
 /* ---- Preparing and running. */
 static norn_status find_checks(cached *c, size_t n_inputs) {
     const norn_graph *g = norni_loaded_plan(c->loaded)->graph;
@@ -406,8 +249,10 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
     sizes names = {g, in};
     if (s == NORN_OK)
         s = norni_graph_bind(g, size_of_name, &names, type_of, known, &c.log, &bound);
+    c.cuts = (norni_cuts){
+        .session = e->session, .options = &e->options, .state = e->state, .fed = g, .in = in, .log = &c.log};
     if (s == NORN_OK)
-        s = resolve(e, in, &c, &bound);
+        s = norni_resolve_shapes(&c.cuts, &bound);
     for (size_t k = 0; k < n && s == NORN_OK; k++) {
         c.input_of[k] = -1;
         for (size_t j = 0; j < bound->inputs.n; j++)
@@ -432,7 +277,7 @@ static norn_status prepare(norn_executable *e, const norn_tensor *const *in, uin
         drop(&c);
         return s;
     }
-    if (c.data_dependent) /* other data of the same shape needs another plan */
+    if (c.cuts.data_dependent) /* other data of the same shape needs another plan */
         c.key = ~key;
     cached *slot = &e->plans[0];
     for (int i = 1; i < KEEP_PLANS; i++)
@@ -478,6 +323,11 @@ static norn_status run(norn_executable *e, const norn_tensor *const *in, size_t 
         if (c->input_of[k] >= 0)
             NORNI_TRY(norni_prefix(norni_loaded_feed(c->loaded, (size_t)c->input_of[k], in[k]), "input '%s'",
                                    e->graph->inputs.v[k]->name));
+    const norn_graph *bound = norni_loaded_plan(c->loaded)->graph;
+    for (size_t i = 0; i < c->cuts.feeds.n; i++)
+        for (size_t j = 0; j < bound->inputs.n; j++)
+            if (!strcmp(bound->inputs.v[j]->name, c->cuts.feeds.v[i].name))
+                NORNI_TRY(norni_loaded_feed(c->loaded, j, c->cuts.feeds.v[i].tensor));
     NORNI_TRY(norni_loaded_enqueue(c->loaded));
     for (size_t i = 0; i < n_fetches; i++) {
         size_t o;
@@ -510,9 +360,10 @@ norn_status norn_executable_run(norn_executable *e, size_t n_feeds, const norn_f
         }
     if (s == NORN_OK)
         s = run(e, in, n_fetches, fetches);
-    if (s == NORN_OK)
+    if (s == NORN_OK) {
+        e->state->runs++;
         s = norn_context_finish(ctx);
-    else if (in && packed) { /* transfers may be under way into memory that is freed below; the first error
+    } else if (in && packed) { /* transfers may be under way into memory that is freed below; the first error
                                 stands */
         char *message = norni_strdup(norn_error());
         if (norn_context_finish(ctx) != NORN_OK && message)

@@ -23,6 +23,8 @@ typedef struct norni_rebuild {
     bool fold;               /* evaluate nodes whose inputs are all constants */
     bool merge;              /* common subexpressions, identities */
     size_t fold_limit_elems; /* larger constants are not made by folding */
+    size_t n_keep; /* names of constants: what depends on them is not folded */
+    const char *const *keep;
     /* Replaces a node: sets the map entries of its outputs and *done, or leaves it alone. NULL: none. */
     norn_status (*rewrite)(struct norni_rebuild *r, const norn_node *node, norn_value **in, bool *done);
     /* What stands for an input, constant or state in the new graph, of any kind; NULL: a copy. */

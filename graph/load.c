@@ -72,6 +72,9 @@ static norn_status set_arg(norni_loaded *l, norni_kernel *k, unsigned i, const n
         return norni_kernel_set_value(k, i, &a->f, sizeof a->f);
     case NORNI_ARG_LOCAL:
         return norni_kernel_set_local(k, i, (size_t)a->i);
+    case NORNI_ARG_RUN:
+        i32 = (int32_t)(uint32_t)l->state->runs;
+        return norni_kernel_set_value(k, i, &i32, sizeof i32);
     }
     return NORN_INTERNAL;
 }
@@ -187,7 +190,7 @@ static norn_status run_host(norni_loaded *l, const norni_step *s) {
             st = norn_buffer_read(b, 0, norni_tensor_data(in[i]), norni_tensor_bytes(in[i]));
     }
     if (st == NORN_OK)
-        st = norni_node_eval(node, in, out);
+        st = norni_node_eval_draw(node, in, out, (norni_draw){l->plan->options.seed, l->state->runs});
     for (int k = 0; k < node->n_out && st == NORN_OK; k++)
         if (node->out[k]) {
             st = buffer(l, s->args[arg++].ref, &b);
@@ -221,6 +224,9 @@ static norn_status run_step(norni_loaded *l, size_t i) {
         norni_launch launch = {.dims = s->dims, .what = s->what, .flops = s->flops, .bytes = s->bytes};
         memcpy(launch.global, s->global, sizeof launch.global);
         memcpy(launch.local, s->local, sizeof launch.local);
+        for (int k = 0; k < s->n_args; k++)
+            if (s->args[k].kind == NORNI_ARG_RUN)
+                NORNI_TRY(set_arg(l, l->kernels[i], (unsigned)k, &s->args[k]));
         return norni_kernel_launch(l->kernels[i], &launch);
     }
     case NORNI_STEP_GEMM:

@@ -117,19 +117,21 @@ static norn_status sgd(update *u) {
 }
 
 static norn_status adam(update *u) {
-    norn_value *p = u->vars[P], *m, *v, *a;
-    if (u->o->kind == NORN_ADAMW)
-        u->vars[P] = u->o->weight_decay != 0 ? f(u, "p - lr * wd * p") : p;
+    /* States first: they are named after the parameter, not after its decayed form. */
+    norn_value *p = u->vars[P], *m = slot(u, "exp_avg", 0), *v = slot(u, "exp_avg_sq", 0);
+    norn_value *a = u->o->amsgrad ? slot(u, "max_exp_avg_sq", 0) : NULL;
+    if (u->o->kind == NORN_ADAMW && u->o->weight_decay != 0)
+        u->vars[P] = f(u, "p - lr * wd * p");
     else if (u->o->weight_decay != 0)
         u->vars[G] = f(u, "g + wd * p");
-    m = u->vars[M] = slot(u, "exp_avg", 0);
-    v = u->vars[V] = slot(u, "exp_avg_sq", 0);
+    u->vars[M] = m;
+    u->vars[V] = v;
+    u->vars[A] = a;
     u->vars[M] = f(u, "m + rest1 * (g - m)");
     u->vars[V] = f(u, "b2 * v + rest2 * g * g");
     NORNI_TRY(set_next(u, m, u->vars[M]));
     NORNI_TRY(set_next(u, v, u->vars[V]));
     if (u->o->amsgrad) {
-        a = u->vars[A] = slot(u, "max_exp_avg_sq", 0);
         u->vars[V] = f(u, "max(a, v)");
         NORNI_TRY(set_next(u, a, u->vars[V]));
     }

@@ -135,23 +135,33 @@ static norn_status log_folded(norni_fold_log *l, const norn_node *n, norn_tensor
     return norni_nomem();
 }
 
+static bool is_kept(const norni_rebuild *r, const norn_value *v) {
+    for (size_t i = 0; i < r->n_keep; i++)
+        if (v->name && !strcmp(v->name, r->keep[i]))
+            return true;
+    return false;
+}
+
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
-    if (node->op->random || !r->fold)
+    if (norni_node_random(node) || !r->fold)
         return NORN_OK;
     norn_tensor *in[32], *out[32] = {0};
+    bool data = made->op->data_shapes; /* nothing else can run it: of whatever size */
     if (made->n_in > 32 || made->n_out > 32 || (!made->op->eval && !norni_op_pointwise(made->op)))
         return NORN_OK;
     for (int i = 0; i < made->n_in; i++) {
         const norn_value *v = made->in[i];
-        if (v && (v->kind != NORNI_CONST || norni_type_elems(&v->type) > (int64_t)r->fold_limit_elems * 16))
+        if (v && (v->kind != NORNI_CONST || is_kept(r, v) ||
+                  (!data && norni_type_elems(&v->type) > (int64_t)r->fold_limit_elems * 16)))
             return NORN_OK;
         in[i] = v ? v->data : NULL;
     }
     for (int k = 0; k < made->n_out; k++)
-        if (made->out[k] && (!norni_type_static(&made->out[k]->type) ||
-                             (made->n_in && norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems)))
+        if (!data && made->out[k] &&
+            (!norni_type_static(&made->out[k]->type) ||
+             (made->n_in && norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems)))
             return NORN_OK;
     norn_status s = norni_node_eval(made, in, out);
     if (s == NORN_UNSUPPORTED)
@@ -176,7 +186,7 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     norn_node **slot = NULL;
     for (int k = 0; k < node->n_out; k++)
         wanted |= node->out[k] ? 1u << k : 0;
-    if (r->merge && !node->op->random && node->op != &norni_op_unknown) {
+    if (r->merge && !norni_node_random(node) && node->op != &norni_op_unknown) {
         norn_value **plain = norni_arena_array(r->to->arena, (size_t)node->n_in, sizeof *plain);
         if (!plain || !cse_grow(r->cse))
             return norni_nomem();
@@ -353,16 +363,29 @@ static norn_value *bound_input(norni_rebuild *r, const norn_value *old) {
     return norni_value_input(r->to, old->name, &t);
 }
 
-norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
-                             const norni_type *const *types, norn_tensor *const *tensors, norni_fold_log *log,
-                             norn_graph **out) {
+static norn_status bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
+                        const norni_type *const *types, norn_tensor *const *tensors, norni_fold_log *log,
+                        size_t n_keep, const char *const *keep, norn_graph **out) {
     binding b = {lookup, ctx, types, tensors};
-    norni_rebuild r = {
-        .from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .leaf = bound_input, .ctx = &b, .log = log};
+    norni_rebuild r = {.from = g,
+                       .fold = true,
+                       .merge = true,
+                       .fold_limit_elems = 1 << 16,
+                       .n_keep = n_keep,
+                       .keep = keep,
+                       .leaf = bound_input,
+                       .ctx = &b,
+                       .log = log};
     *out = NULL;
     NORNI_TRY(norni_rebuild_run(&r));
     *out = r.to;
     return NORN_OK;
+}
+
+norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
+                             const norni_type *const *types, norn_tensor *const *tensors, norni_fold_log *log,
+                             norn_graph **out) {
+    return bind(g, lookup, ctx, types, tensors, log, 0, NULL, out);
 }
 
 typedef struct {
@@ -394,6 +417,11 @@ static bool graph_has_dim(const norn_graph *g, const char *name, size_t len) {
 }
 
 norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds, norn_graph **out) {
+    return norn_graph_bind_keep(g, n, binds, 0, NULL, out);
+}
+
+norn_status norn_graph_bind_keep(const norn_graph *g, size_t n, const char *const *binds, size_t n_keep,
+                                 const char *const *keep, norn_graph **out) {
     *out = NULL;
     for (size_t i = 0; i < n; i++) {
         const char *eq = strchr(binds[i], '=');
@@ -414,7 +442,7 @@ norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *bi
         return s;
     }
     bind_list l = {n, binds};
-    return norni_graph_bind(g, find_bind, &l, NULL, NULL, NULL, out);
+    return bind(g, find_bind, &l, NULL, NULL, NULL, n_keep, keep, out);
 }
 
 /* ---- Inputs that decide shapes. */

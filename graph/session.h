@@ -24,6 +24,7 @@ struct norn_state {
     norn_session *session;
     NORNI_VEC(norni_state_entry) entries;
     uint64_t version; /* changes whenever a content may have changed */
+    uint64_t runs;    /* of executables over it, which draw other random numbers each */
 };
 
 /* The entry for a graph's state value; made, with the value's initial content, when there is none yet. */

@@ -410,6 +410,9 @@ NORN_API norn_status norn_graph_verify(const norn_graph *g);
 /* A copy with names of sizes bound and shapes worked out anew. binds: "N=8" each. */
 NORN_API norn_status norn_graph_bind(const norn_graph *g, size_t n, const char *const *binds,
                                      norn_graph **out);
+/* The same, and what depends on one of the named constants is not folded, so that they can be differentiated. */
+NORN_API norn_status norn_graph_bind_keep(const norn_graph *g, size_t n, const char *const *binds,
+                                          size_t n_keep, const char *const *keep, norn_graph **out);
 /* A simplified copy: constants folded, common subexpressions merged, dead and identity nodes removed. */
 NORN_API norn_status norn_graph_simplify(const norn_graph *g, norn_graph **out);
 
@@ -460,6 +463,7 @@ typedef struct norn_plan_options {
     const char *implementations;
     bool no_fusion;
     bool keep_inputs; /* the memory of inputs is not reused within a run */
+    uint64_t seed;    /* of random operators without a seed of their own; each run over a state draws other numbers */
 } norn_plan_options;
 
 typedef struct norn_plan norn_plan;

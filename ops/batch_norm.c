@@ -336,7 +336,7 @@ static norn_status lower(norni_adapt *a) {
         return expand(a->g, a->node, a->out);
     }
     norn_dtype t = a->node->in[X]->type.dtype;
-    for (int i = SCALE; i <= VAR; i++)
+    for (int i = SCALE; i <= VAR && t != NORN_UNDEFINED; i++)
         if (a->node->in[i]->type.dtype != (i < MEAN || a->version < 14 ? t : a->node->in[MEAN]->type.dtype))
             return norni_fail(NORN_UNSUPPORTED, "'%s' has type %s (in opset %d it has that of X, %s)",
                               norni_op_input(a->node->op, i)->name,

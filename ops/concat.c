@@ -353,7 +353,7 @@ static norn_status lower_split(norni_adapt *a) {
     if (has_sizes(node) || a->version >= 18)
         return NORN_OK;
     NORNI_TRY(norni_axis(at->axis, x->rank, &axis));
-    if (x->dims[axis] < 0) {
+    if (x->dims[axis] < 0 || (at->num_outputs == node->n_out && x->dims[axis] % node->n_out == 0)) {
         if (at->num_outputs != node->n_out)
             return norni_fail(NORN_UNSUPPORTED,
                               "num_outputs is %lld, and %d outputs are used (wanted as many)",

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/emit.h"
+#include "ops/blocked.h"
 #include "ops/builder.h"
 #include "ops/op.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,11 +18,16 @@ static void *failed(norni_emit *e, norn_status s) {
 }
 
 norni_ref norni_builder_value(norni_plan_builder *b, const norn_value *v) {
-    if (b->of_value[v->id] < 0)
-        b->of_value[v->id] = add_buf(
-            b, (norni_buf){
-                   .kind = NORNI_BUF_VALUE, .value = v, .bytes = norni_type_bytes(&v->type), .alias = -1});
-    return b->of_value[v->id];
+    bool blocked = b->blocked[v->id];
+    norni_ref *r = blocked ? &b->of_blocked[v->id] : &b->of_value[v->id];
+    if (*r < 0)
+        *r = add_buf(
+            b, (norni_buf){.kind = NORNI_BUF_VALUE,
+                           .value = v,
+                           .bytes = blocked ? norni_blocked_bytes(&v->type) : norni_type_bytes(&v->type),
+                           .block = blocked ? norni_block_of(v->type.dtype) : 0,
+                           .alias = -1});
+    return *r;
 }
 
 bool norni_value_steady(const norn_value *v) {
@@ -56,8 +63,12 @@ norni_ref norni_emit_scratch(norni_emit *e, size_t bytes) {
 }
 
 norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key, bool *fresh) {
+    return norni_emit_packed_value(e, e->node->in[i], bytes, key, fresh);
+}
+
+norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key,
+                                  bool *fresh) {
     norni_plan_builder *b = e->plan;
-    const norn_value *v = e->node->in[i];
     *fresh = true;
     if (!norni_value_steady(v))
         return norni_emit_scratch(e, bytes);
@@ -67,7 +78,11 @@ norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key,
             *fresh = false;
             return (norni_ref)k;
         }
-    norni_buf buf = {NORNI_BUF_PACKED, v, norni_arena_strdup(e->arena, key), bytes, -1};
+    norni_buf buf = {.kind = NORNI_BUF_PACKED,
+                     .value = v,
+                     .key = norni_arena_strdup(e->arena, key),
+                     .bytes = bytes,
+                     .alias = -1};
     norni_ref r = buf.key ? checked(e, add_buf(b, buf)) : checked(e, -1);
     b->loading = true;
     return r;
@@ -219,6 +234,29 @@ void norni_step_i32(norni_emit *e, norni_step *s, int64_t v) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_I32, .i = v});
 }
 
+void norni_random_key(uint64_t seed, float node_seed, uint32_t key[2]) {
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    if (!isnan(node_seed)) {
+        memcpy(key, &node_seed, sizeof node_seed);
+        key[1] = 1;
+    }
+}
+
+void norni_random_block(const uint32_t key[2], uint64_t i, uint64_t run, uint64_t stream, uint32_t out[4]) {
+    norni_philox(key, (const uint32_t[]){(uint32_t)i, (uint32_t)run, (uint32_t)stream, NORNI_STREAM_NODE}, out);
+}
+
+void norni_step_random(norni_emit *e, norni_step *s, float node_seed) {
+    uint32_t key[2];
+    norni_random_key(e->seed, node_seed, key);
+    norni_step_define(e, s, "NORNI_PHILOX", NORNI_STREAM_NODE);
+    norni_step_i32(e, s, (int32_t)key[0]);
+    norni_step_i32(e, s, (int32_t)key[1]);
+    add_arg(e, s, (norni_arg){.kind = NORNI_ARG_RUN});
+    norni_step_i32(e, s, (int32_t)(uint32_t)e->node->stream);
+}
+
 void norni_step_i64(norni_emit *e, norni_step *s, int64_t v) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_I64, .i = v});
 }
@@ -260,4 +298,12 @@ void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
     if (e->epilogue && s)
         e->epilogue->attach(e, s, lanes, widths);
+}
+
+void norni_emit_epilogue_once(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
+    if (e->epilogue)
+        e->epilogue->once = true;
+    norni_emit_epilogue(e, s, lanes, widths);
+    if (e->epilogue)
+        e->epilogue->once = false;
 }

@@ -87,9 +87,17 @@ static norn_status eval_pointwise(const norni_eval *e) {
     return s;
 }
 
+norn_status norni_eval_output(norni_eval *e, int k, int rank, const int64_t *dims) {
+    return e->node->out[k] ? norni_tensor_host(e->node->out[k]->type.dtype, rank, dims, &e->out[k]) : NORN_OK;
+}
+
 norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_tensor **out) {
+    return norni_node_eval_draw(node, in, out, (norni_draw){0});
+}
+
+norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out, norni_draw draw) {
     const norn_op *op = node->op;
-    norni_eval e = {node, node->attrs, node->n_in, node->n_out, in, out};
+    norni_eval e = {node, node->attrs, node->n_in, node->n_out, in, out, draw};
     norn_status s = NORN_OK;
     for (int k = 0; k < node->n_out; k++)
         out[k] = NULL;
@@ -101,7 +109,7 @@ norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_
             s = norni_node_check(node, i, in[i]);
     for (int k = 0; k < node->n_out && s == NORN_OK; k++) {
         const norn_value *v = node->out[k];
-        if (!v)
+        if (!v || op->data_shapes)
             continue;
         if (!norni_type_static(&v->type))
             s = norni_fail(NORN_UNSUPPORTED, "%s: the shape of output %d depends on data", op->name, k);

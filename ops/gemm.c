@@ -35,7 +35,7 @@ void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, i
 /* Emits the packing of one operand into panels of p rows of the (transposed) stored matrix; returns its
  * buffer. */
 static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix *x, int64_t rows,
-                      bool rows_stored, int p, int64_t *batch_stride) {
+                      bool rows_stored, int p, int width, int64_t *batch_stride) {
     int64_t panels = ceil_div(rows, p), copies = x->stride ? g->batch : 1;
     char key[96];
     bool fresh = true;
@@ -47,9 +47,11 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
     *batch_stride = x->stride ? panels * p * g->k : 0;
     if (fresh && panels && g->k) {
         int64_t parts = panels * copies >= 16 ? 1 : 8, k_part = ceil_div(g->k, parts);
-        norni_step *s = norni_emit_kernel(e, "gemm.cl", "pack_rows", x->dtype != NORN_UNDEFINED ? x->dtype : g->dtype);
+        norni_step *s =
+            norni_emit_kernel(e, "gemm.cl", "pack_rows", x->dtype != NORN_UNDEFINED ? x->dtype : g->dtype);
         norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
         norni_step_define(e, s, "P", p);
+        norni_step_define(e, s, "W", width);
         norni_step_buffer(e, s, x->ref, NORNI_READ);
         norni_step_buffer(e, s, to, NORNI_WRITE);
         norni_step_i64(e, s, rows);
@@ -76,9 +78,9 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     a_stride = g->a.stride;
     b_stride = g->b.stride;
     if (!g->a_packed)
-        a = pack(e, g, &g->a, g->m, !g->a.trans, mr, &a_stride);
+        a = pack(e, g, &g->a, g->m, !g->a.trans, mr, width, &a_stride);
     if (!g->b_packed)
-        b = pack(e, g, &g->b, g->n, g->b.trans, nr, &b_stride);
+        b = pack(e, g, &g->b, g->n, g->b.trans, nr, width, &b_stride);
     norn_dtype stored = g->c_dtype != NORN_UNDEFINED ? g->c_dtype : g->dtype;
     norni_step *s = norni_emit_kernel(e, "gemm.cl", "gemm", stored);
     norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
@@ -92,8 +94,9 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     norni_step_buffer(e, s, a, NORNI_READ);
     norni_step_buffer(e, s, b, NORNI_READ);
     norni_step_buffer(e, s, g->c, NORNI_WRITE);
-    const int64_t sizes[] = {g->m,  g->n,   g->k, a_stride, b_stride, g->b_packed ? g->b.offset : 0,
-                             g->ldc, g->stride_c, g->c_offset};
+    const int64_t sizes[] = {g->m,     g->n,        g->k,
+                             a_stride, b_stride,    g->b_packed ? g->b.offset : 0,
+                             g->ldc,   g->stride_c, g->c_offset};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         norni_step_i64(e, s, sizes[i]);
     norni_step_real(e, s, g->dtype, g->alpha);
@@ -111,7 +114,8 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
         norni_step_i64(e, s, g->channel_step);
     }
     if (g->epilogue)
-        norni_emit_epilogue(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS, 1u | (unsigned)width);
+        norni_emit_epilogue_once(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS,
+                                 1u | (unsigned)width);
     norni_step_range(s, 3, (size_t)ceil_div(g->m, mr), (size_t)ceil_div(g->n, nr), (size_t)g->batch, 1, 1, 1);
     return e->status;
 }

@@ -30,8 +30,33 @@
 #endif
 
 #if !defined(NORNI_ONLY) || defined(K_pack_rows)
-/* Range: (panels, parts of K, batch). Panels of contiguous rows (s_col == 1) are transposed, those of contiguous
- * columns (s_row == 1) copied; both move P elements an iteration. */
+#if P % W == 0
+/* One step of the transposition of W vectors of W elements: rows 2q and 2q + 1 become their even elements in row q and
+ * their odd ones in row q + W/2. That rotates the bits of (row, column) by one; log2(W) steps exchange the two. */
+#define HALF_STEP(from, to)                                                                                  \
+    _Pragma("unroll") for (int q = 0; q < W / 2; q++) {                                                      \
+        to[q] = (VEC)(from[2 * q].even, from[2 * q + 1].even);                                               \
+        to[q + W / 2] = (VEC)(from[2 * q].odd, from[2 * q + 1].odd);                                         \
+    }
+static inline void transpose_block(VEC *x) {
+    VEC t[W];
+    HALF_STEP(x, t)
+    HALF_STEP(t, x)
+#if W == 8
+    HALF_STEP(x, t)
+#pragma unroll
+    for (int q = 0; q < W; q++)
+        x[q] = t[q];
+#elif W == 16
+    HALF_STEP(x, t)
+    HALF_STEP(t, x)
+#endif
+}
+#endif
+
+/* Range: (panels, parts of K, batch). Panels of contiguous columns (s_row == 1) are copied, P elements an iteration;
+ * those of contiguous rows (s_col == 1) are transposed in blocks of W x W, so that each row is read by whole vectors:
+ * rows that lie a power of two apart would evict each other from a cache that is walked column by column. */
 __kernel void pack_rows(__global const T *src, __global C *dst, const long rows, const long k, const long s_row,
                         const long s_col, const long src_offset, const long src_stride, const long k_part) {
     const long panel = get_global_id(0), k0 = get_global_id(1) * k_part, k1 = min(k0 + k_part, k);
@@ -40,12 +65,27 @@ __kernel void pack_rows(__global const T *src, __global C *dst, const long rows,
     dst += (get_global_id(2) * ((rows + P - 1) / P) + panel) * k * P;
     if (n <= 0)
         return;
+    long i = k0;
+#if P % W == 0
+    if (n == P && s_col == 1)
+        for (; i + W <= k1; i += W)
+            for (int p = 0; p < P; p += W) {
+                VEC x[W];
+#pragma unroll
+                for (int q = 0; q < W; q++)
+                    x[q] = LDV(W, src, (p + q) * s_row + i);
+                transpose_block(x);
+#pragma unroll
+                for (int q = 0; q < W; q++)
+                    NORNI_CAT(vstore, W)(x[q], 0, dst + (i + q) * P + p);
+            }
+#endif
     if (n == P)
-        for (long i = k0; i < k1; i++)
+        for (; i < k1; i++)
             for (int p = 0; p < P; p++)
                 dst[i * P + p] = LD(src, p * s_row + i * s_col);
     else
-        for (long i = k0; i < k1; i++)
+        for (; i < k1; i++)
             for (int p = 0; p < P; p++)
                 dst[i * P + p] = p < n ? LD(src, p * s_row + i * s_col) : (C)0;
 }

@@ -126,43 +126,73 @@ static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
     return NORN_OK;
 }
 
-/* Shape arithmetic: a small integer result whose inputs are all known is known too. Constants are folded by a
- * pass; this serves the reading of shapes while the graph is still being built. */
+bool norni_node_random(const norn_node *node) {
+    return node->op->random && (!node->op->random_if || node->op->random_if(node));
+}
+
+/* ---- Shape arithmetic: a small integer vector that follows from constants and known sizes is known too. Constants are
+ * folded by a pass; this serves the reading of shapes while the graph is still being built. */
+enum { MAX_SMALL = 4096, MAX_EVALS = 32 };
+
+/* *budget: how many nodes may still be evaluated; chains are short, files may be hostile. */
+static bool known_outputs(const norn_node *node, int *budget, norn_tensor **res);
+
+/* The elements of a value, as far as they are known or can be worked out; NULL if not. */
+static norn_tensor *known_tensor(norn_value *v, int *budget) {
+    int64_t x[NORNI_MAX_KNOWN];
+    int n;
+    norn_tensor *t = NULL, *res[32] = {0};
+    if (v->kind == NORNI_CONST)
+        return norni_tensor_elems(v->data) <= MAX_SMALL ? norni_tensor_ref(v->data) : NULL;
+    if (!norni_type_static(&v->type) || norni_type_elems(&v->type) > NORNI_MAX_KNOWN)
+        return NULL;
+    if (norni_value_ints(v, x, NORNI_MAX_KNOWN, &n) && n == norni_type_elems(&v->type)) {
+        if (norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &t) == NORN_OK)
+            for (int i = 0; i < n; i++)
+                norni_set_int(v->type.dtype, norni_tensor_data(t), i, x[i]);
+        return t;
+    }
+    if (v->kind == NORNI_RESULT && known_outputs(v->producer, budget, res))
+        t = res[v->index] ? norni_tensor_ref(res[v->index]) : NULL;
+    for (int k = 0; k < 32; k++)
+        norn_tensor_free(res[k]);
+    return t;
+}
+
+/* The outputs of a node of small integers whose inputs are known. */
+static bool known_outputs(const norn_node *node, int *budget, norn_tensor **res) {
+    if ((*budget)-- <= 0 || node->n_out > 32 || node->n_in > 16 || !node->n_in || norni_node_random(node) ||
+        node->op == &norni_op_unknown)
+        return false;
+    for (int k = 0; k < node->n_out; k++)
+        if (node->out[k] &&
+            (!norni_dtype_is_int(node->out[k]->type.dtype) || !norni_type_static(&node->out[k]->type) ||
+             norni_type_elems(&node->out[k]->type) > NORNI_MAX_KNOWN))
+            return false;
+    norn_tensor *in[16] = {0};
+    bool known = true;
+    for (int i = 0; i < node->n_in && known; i++)
+        known = !node->in[i] || (in[i] = known_tensor(node->in[i], budget)) != NULL;
+    known = known && norni_node_eval(node, in, res) == NORN_OK;
+    for (int i = 0; i < node->n_in; i++)
+        norn_tensor_free(in[i]);
+    return known;
+}
+
 static void fold_known(norn_node *node, int k) {
     norn_value *out = node->out[k];
-    if (out->known || !norni_dtype_is_int(out->type.dtype) || out->type.rank > 1 ||
-        !norni_type_static(&out->type) || norni_type_elems(&out->type) > NORNI_MAX_KNOWN || node->n_in > 16 ||
-        node->op->random || !node->n_in)
+    norn_tensor *res[32] = {0};
+    int budget = MAX_EVALS;
+    if (out->known || out->type.rank > 1)
         return;
-    norn_tensor *in[16] = {0}, *res[32] = {0};
-    bool known = node->n_out <= 32;
-    for (int i = 0; i < node->n_in && known; i++) {
-        norn_value *v = node->in[i];
-        int64_t x[NORNI_MAX_KNOWN];
-        int n;
-        if (!v)
-            continue;
-        if (v->kind == NORNI_CONST && norni_tensor_elems(v->data) <= 4096)
-            in[i] = norni_tensor_ref(v->data);
-        else if (norni_type_static(&v->type) && v->kind != NORNI_CONST && norni_value_ints(v, x, NORNI_MAX_KNOWN, &n) &&
-                 n == norni_type_elems(&v->type) &&
-                 norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &in[i]) == NORN_OK)
-            for (int j = 0; j < n; j++)
-                norni_set_int(v->type.dtype, norni_tensor_data(in[i]), j, x[j]);
-        known = in[i] != NULL;
-    }
-    if (known && norni_node_eval(node, in, res) == NORN_OK && res[k]) {
+    if (known_outputs(node, &budget, res) && res[k]) {
         int64_t n = norni_tensor_elems(res[k]);
         norni_dim *d = norni_arena_array(node->graph->arena, (size_t)n, sizeof *d);
-        for (int64_t i = 0; d && i < n; i++) {
-            int64_t x = norni_get_int(out->type.dtype, norni_tensor_data(res[k]), i);
-            d[i] = norni_dim_of(node->graph, x);
-        }
+        for (int64_t i = 0; d && i < n; i++)
+            d[i] = norni_dim_of(node->graph, norni_get_int(out->type.dtype, norni_tensor_data(res[k]), i));
         out->known = d;
         out->n_known = d ? (int)n : 0;
     }
-    for (int i = 0; i < node->n_in; i++)
-        norn_tensor_free(in[i]);
     for (int i = 0; i < node->n_out && i < 32; i++)
         norn_tensor_free(res[i]);
 }

@@ -89,6 +89,25 @@ typedef float T;
 #endif
 #define CV(w) NORNI_CAT(C, w)
 
+/* With -DNORNI_PHILOX=<stream>: block i of the random words of a node in a run (base/philox.h). NORNI_RANDOM_ARGS stands
+ * in the kernel's parameters, NORNI_RANDOM(i) gives the block. */
+#ifdef NORNI_PHILOX
+static inline uint4 norni_philox(const uint i, const uint run, const uint stream, uint k0, uint k1) {
+    uint4 c = (uint4)(i, run, stream, NORNI_PHILOX);
+    for (int round = 0; round < 10; round++) {
+        const uint h0 = mul_hi(0xD2511F53u, c.x), l0 = 0xD2511F53u * c.x, h1 = mul_hi(0xCD9E8D57u, c.z),
+                   l1 = 0xCD9E8D57u * c.z;
+        c = (uint4)(h1 ^ c.y ^ k0, l1, h0 ^ c.w ^ k1, l0);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return c;
+}
+#define NORNI_RANDOM_ARGS const int norni_k0, const int norni_k1, const int norni_run, const int norni_stream
+#define NORNI_RANDOM(i)                                                                                      \
+    norni_philox((uint)(i), as_uint(norni_run), as_uint(norni_stream), as_uint(norni_k0), as_uint(norni_k1))
+#endif
+
 #ifndef NORNI_EPI
 #define NORNI_EPI_ARGS
 #define NORNI_EPI(w, acc, i, c) (acc)

@@ -151,12 +151,15 @@ static const norni_attr flatten_table[] = {NORNI_A_INT(flatten_attrs, axis, 1), 
 static norn_status infer_flatten(norni_infer *c) {
     const norni_type *x = norni_in_type(c, 0);
     int64_t axis = ((const flatten_attrs *)c->attrs)->axis;
-    if (x->rank < 0)
+    c->out[0].rank = 2;
+    if (x->rank < 0) {
+        c->out[0].dims[0] = axis == 0 ? 1 : norni_dim_fresh(c->g);
+        c->out[0].dims[1] = norni_dim_fresh(c->g);
         return NORN_OK;
+    }
     if (axis < -x->rank || axis > x->rank)
         return norni_fail(NORN_SHAPE, "axis %lld (wanted %d to %d)", (long long)axis, -x->rank, x->rank);
     int k = (int)(axis < 0 ? axis + x->rank : axis);
-    c->out[0].rank = 2;
     c->out[0].dims[0] = norni_dim_product(c->g, k, x->dims);
     c->out[0].dims[1] = norni_dim_product(c->g, x->rank - k, x->dims + k);
     return NORN_OK;

@@ -108,13 +108,17 @@ typedef struct {
     norn_train_options training;
 } job;
 
-/* The name in the results: of a file, its own name rather than the graph's. */
+/* The name in the results: of a file, its own name rather than the graph's; of a model.onnx, that of its folder. */
 static void name_by_file(norn_bench_result *r, const char *path) {
-    const char *slash = strrchr(path, '/');
-    snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : path);
-    size_t n = strlen(r->name);
-    if (n > 5 && !strcmp(r->name + n - 5, ".onnx"))
-        r->name[n - 5] = 0;
+    static const char plain[] = "/model.onnx";
+    size_t n = strlen(path), from;
+    if (n > sizeof plain - 1 && !strcmp(path + n - (sizeof plain - 1), plain))
+        n -= sizeof plain - 1;
+    else if (n > 5 && !strcmp(path + n - 5, ".onnx"))
+        n -= 5;
+    for (from = n; from && path[from - 1] != '/';)
+        from--;
+    snprintf(r->name, sizeof r->name, "%.*s", (int)(n - from), path + from);
 }
 
 static int measure_file(const job *b, norn_session *s, norn_bench_result *r) {
@@ -195,6 +199,8 @@ static int run(const void *options, int n, char *const *args) {
                            b.kind == BENCH_OP ? "operator (wanted one as 'Relu(float[4,8])')" : "FILE");
     if ((o->inputs.n || o->dims.n) && b.kind != BENCH_MODEL)
         return usage_error("--%s: only for bench model", o->inputs.n ? "input" : "dim");
+    if (o->repeat && o->seconds > 0)
+        return usage_error("--repeat and --seconds: only one of them");
     int code = training_set(&o->training, &b.training);
     b.options = (norn_bench_options){
         .repeat = o->repeat, .seconds = o->seconds, .warmup = o->warmup, .no_check = o->no_check};

@@ -6,6 +6,7 @@
 typedef struct {
     double rtol, atol;
     bool any_type; /* the element types may differ */
+    bool rounded;  /* 16-bit floats may differ in their last two bits, whatever rtol says */
 } tolerance;
 
 /* NULL when every element is within atol + rtol |want| (numpy.allclose; NaN equals NaN) and type and shape are the same;

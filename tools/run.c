@@ -151,8 +151,8 @@ static void print_top(const norn_tensor *t, const name_list *labels, const char 
         if (s.rows > 1)
             printf("  row %lld\n", (long long)r);
         for (int k = 0; k < n; k++)
-            printf("  %8.3f %%  %lld  %s\n", top[k].probability * 100, (long long)top[k].index,
-                   label_of(labels, top[k].index));
+            printf("  %8.3f %%  %lld%s%s\n", top[k].probability * 100, (long long)top[k].index,
+                   *label_of(labels, top[k].index) ? "  " : "", label_of(labels, top[k].index));
     }
     if (s.rows > SHOWN_ROWS)
         printf("  and %lld more rows\n", (long long)(s.rows - SHOWN_ROWS));

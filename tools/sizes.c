@@ -152,18 +152,39 @@ static void free_binds(binder *b) {
     free(b->binds.v);
 }
 
+/* named: a graph all of whose sizes have names. */
+static norn_status bind_named(const sizes *s, const norn_graph *named, bool quiet, size_t n_keep,
+                              const char *const *keep, norn_graph **out) {
+    binder b = {.s = s, .quiet = quiet};
+    norn_status st = each_name(named, bind_name, &b)
+                         ? norn_graph_bind_keep(named, b.binds.n, b.binds.v, n_keep, keep, out)
+                         : NORN_NOMEM;
+    free_binds(&b);
+    return st;
+}
+
 norn_status sizes_bind(const sizes *s, const norn_graph *g, bool quiet, norn_graph **out) {
     norn_graph *named;
-    binder b = {.s = s, .quiet = quiet};
     *out = NULL;
     norn_status st = norn_graph_bind(g, 0, NULL, &named); /* unnamed sizes get names here: "?3" */
-    if (st != NORN_OK)
-        return st;
-    if (!each_name(named, bind_name, &b))
-        st = NORN_NOMEM;
     if (st == NORN_OK)
-        st = norn_graph_bind(named, b.binds.n, b.binds.v, out);
-    free_binds(&b);
+        st = bind_named(s, named, quiet, 0, NULL, out);
+    norn_graph_free(named);
+    return st;
+}
+
+norn_status sizes_bind_fed(const norn_graph *g, norn_tensor *const *fed, size_t n_keep,
+                           const char *const *keep, norn_graph **out) {
+    norn_graph *named;
+    sizes s = {0};
+    *out = NULL;
+    norn_status st = norn_graph_bind_keep(g, 0, NULL, n_keep, keep, &named);
+    for (size_t i = 0; st == NORN_OK && i < norn_graph_input_count(named); i++)
+        if (!sizes_learn(&s, norn_graph_input_at(named, i), fed[i]))
+            st = NORN_NOMEM;
+    if (st == NORN_OK)
+        st = bind_named(&s, named, true, n_keep, keep, out);
+    sizes_free(&s);
     norn_graph_free(named);
     return st;
 }

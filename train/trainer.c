@@ -167,28 +167,54 @@ static norn_status prepare(norn_trainer *t, purpose what, const norn_tensor *x, 
     return NORN_OK;
 }
 
-/* Labels as the loss wants them: int64 classes, or floats of the output's type. */
+/* Labels as the loss wants them: int64 classes, or numbers of the output's type, where one number a sample may lack the
+ * last axis of the output [N,1]. *made: NULL when they are that already. */
+static norn_status fit_labels(const norn_trainer *t, const norn_tensor *y, norn_tensor **made) {
+    norni_type want = {.dtype = NORN_I64, .rank = y->rank};
+    memcpy(want.dims, y->dims, sizeof want.dims);
+    *made = NULL;
+    if (t->options.loss == NORN_CROSS_ENTROPY) {
+        if (!norni_dtype_is_int(y->dtype))
+            return norni_fail(NORN_DTYPE, "labels have type %s (cross entropy wants classes, int64)",
+                              norni_dtype_name(y->dtype));
+    } else {
+        const norn_graph *g = t->model->graph;
+        size_t k = 0;
+        while (k + 1 < g->outputs.n && strcmp(g->outputs.v[k].name, t->info.output) != 0)
+            k++;
+        const norni_type *out = &g->outputs.v[k].value->type;
+        want.dtype = out->dtype;
+        if (out->rank == y->rank + 1 && out->dims[y->rank] == 1 && out->rank <= NORN_MAX_RANK)
+            want.dims[want.rank++] = 1;
+    }
+    if (want.dtype == y->dtype && want.rank == y->rank)
+        return NORN_OK;
+    if (!norni_tensor_is_host(y))
+        return norni_fail(NORN_DTYPE, "labels on the device have type %s (wanted %s, of the output's rank)",
+                          norni_dtype_name(y->dtype), norni_dtype_name(want.dtype));
+    NORNI_TRY(norni_tensor_host(want.dtype, want.rank, want.dims, made));
+    for (int64_t i = 0, n = norni_tensor_elems(y); i < n; i++)
+        if (want.dtype == NORN_I64)
+            norni_set_int(NORN_I64, norni_tensor_data(*made), i,
+                          norni_get_int(y->dtype, norni_tensor_data(y), i));
+        else
+            norni_set_double(want.dtype, norni_tensor_data(*made), i,
+                             norni_get_double(y->dtype, norni_tensor_data(y), i));
+    return NORN_OK;
+}
+
 static norn_status run(norn_trainer *t, purpose what, const norn_tensor *x, const norn_tensor *y,
                        size_t n_fetches, norn_fetch *fetches) {
     prepared *p;
-    norn_tensor *wide = NULL;
-    bool classes = t->options.loss == NORN_CROSS_ENTROPY;
-    if (classes && y->dtype != NORN_I64) {
-        if (!norni_dtype_is_int(y->dtype) || !norni_tensor_is_host(y))
-            return norni_fail(NORN_DTYPE, "labels have type %s (cross entropy wants classes, int64)",
-                              norni_dtype_name(y->dtype));
-        NORNI_TRY(norni_tensor_host(NORN_I64, y->rank, y->dims, &wide));
-        for (int64_t i = 0, n = norni_tensor_elems(y); i < n; i++)
-            norni_set_int(NORN_I64, norni_tensor_data(wide), i,
-                          norni_get_int(y->dtype, norni_tensor_data(y), i));
-    }
+    norn_tensor *made;
+    NORNI_TRY(fit_labels(t, y, &made));
     norn_status s = prepare(t, what, x, &p);
-    norn_feed feeds[3] = {{t->info.input, x}, {"norn.labels", wide ? wide : y}, {"lr", t->lr}};
+    norn_feed feeds[3] = {{t->info.input, x}, {"norn.labels", made ? made : y}, {"lr", t->lr}};
     if (s == NORN_OK)
         s = norn_executable_run(p->exe, what == STEP ? 3 : 2, feeds, n_fetches, fetches);
     if (s == NORN_OK)
         t->last = p;
-    norn_tensor_free(wide);
+    norn_tensor_free(made);
     return s;
 }
 

@@ -394,7 +394,8 @@ static norn_status export_model(const norn_model *m, const norn_save_options *op
 }
 
 norn_status norni_onnx_save(const norn_model *m, const char *path, const norn_save_options *options) {
-    return norni_prefix(export_model(m, options, path, NULL, NULL), "%s", path);
+    norn_status s = export_model(m, options, path, NULL, NULL);
+    return s == NORN_IO ? s : norni_prefix(s, "%s", path); /* what fails in writing names the file itself */
 }
 
 norn_status norni_onnx_export(const norn_model *m, const norn_save_options *options, char **data,

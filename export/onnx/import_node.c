@@ -178,6 +178,31 @@ static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_nod
     return bind_outputs(sc, n, out, where);
 }
 
+/* Some exporters fold constants in float where the operator's other inputs are of a smaller type (torch, for
+ * convolutions with a BatchNormalization folded in): ONNX forbids it, the meaning is plain. */
+static norn_status convert_constants(norni_scope *sc, norn_node *node, const char *where) {
+    for (int i = 0; i < node->n_in; i++) {
+        const norni_param *p = norni_op_input(node->op, i);
+        norn_value *v = node->in[i];
+        norn_dtype t = NORN_UNDEFINED;
+        if (!p || !p->var || !norni_is_const(v) || norni_dtype_class(v->type.dtype) != NORNI_CLASS_FLOAT)
+            continue;
+        for (int k = 0; k < node->n_in && t == NORN_UNDEFINED; k++) {
+            const norni_param *q = norni_op_input(node->op, k);
+            if (q && q->var == p->var && node->in[k] && !norni_is_const(node->in[k]))
+                t = node->in[k]->type.dtype;
+        }
+        if ((t != NORN_F16 && t != NORN_BF16) || t == v->type.dtype)
+            continue;
+        norni_model_warn(sc->imp->model,
+                         "%s %s: input '%s' has type %s, and is converted to %s, as the other inputs", where,
+                         node->op->name, p->name, norni_dtype_name(v->type.dtype), norni_dtype_name(t));
+        if (!(node->in[i] = norni_cast(sc->imp->g, v, t)))
+            return norn_graph_status(sc->imp->g);
+    }
+    return NORN_OK;
+}
+
 static norn_status import_known(norni_scope *sc, const norni_pb_node *n, const norn_op *op, int version,
                                 const char *where) {
     norni_importer *imp = sc->imp;
@@ -199,12 +224,30 @@ static norn_status import_known(norni_scope *sc, const norni_pb_node *n, const n
     norni_attrs_default(op, node.attrs);
     norn_status s = import_attrs(sc, n, op, node.attrs, where);
     if (s == NORN_OK)
+        s = convert_constants(sc, &node, where);
+    if (s == NORN_OK)
         s = apply_known(sc, n, &node, version, where);
     norni_attrs_release(op, node.attrs);
     return s;
 }
 
 /* ---- Operators that norn lacks. */
+/* A Constant that norn has no storage for: what is known of its type, so that who reads it is kept as well. */
+static void constant_type(const norni_pb_attr *a, norni_type *t) {
+    const char *name = norni_pb_text(a->name);
+    bool list = !strcmp(name, "value_strings");
+    if (list || !strcmp(name, "value_string")) {
+        t->dtype = NORN_STRING;
+        t->rank = list;
+        t->dims[0] = list ? (norni_dim)a->n_strings : 0;
+    } else if (a->t && norni_dtype_valid(a->t->data_type)) {
+        t->dtype = (norn_dtype)a->t->data_type;
+        t->rank = a->t->n_dims <= NORN_MAX_RANK ? (int)a->t->n_dims : -1;
+        for (int i = 0; i < t->rank; i++)
+            t->dims[i] = a->t->dims[i];
+    }
+}
+
 static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
                                   const char *where) {
     norni_importer *imp = sc->imp;
@@ -235,6 +278,8 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
     if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(g->arena, "%s%s", sc->prefix, n->name)))
         return norni_nomem();
     copy.name = (char *)made->name;
+    if (!*domain && !strcmp(made->type, "Constant") && copy.n_attribute && made->out[0])
+        constant_type(copy.attribute[0], &made->out[0]->type);
     NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where,
                            made->type));
     NORNI_TRY(norni_pb_pack(&copy, g->arena, &made->extra));

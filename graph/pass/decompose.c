@@ -6,20 +6,34 @@
 
 enum { MAX_ROUNDS = 8 };
 
-static bool needs_expansion(const norn_op *op, bool host) {
-    return op->expand && !norni_op_pointwise(op) && (host ? !op->eval : !op->impls);
+/* Generated kernels do not know the types below a byte and float8. */
+static bool touches_small(const norn_node *node) {
+    for (int i = 0; i < node->n_in + node->n_out; i++) {
+        const norn_value *v = i < node->n_in ? node->in[i] : node->out[i - node->n_in];
+        if (v && v->type.dtype != NORN_UNDEFINED && NORNI_SMALL & NORNI_T(v->type.dtype))
+            return true;
+    }
+    return false;
+}
+
+static bool needs_expansion(const norn_node *node, bool host) {
+    const norn_op *op = node->op;
+    if (!op->expand || (host && op->eval))
+        return false;
+    return norni_op_pointwise(op) ? touches_small(node) : host || !op->impls;
 }
 
 static norn_status expand_node(norni_rebuild *r, const norn_node *node, norn_value **in, bool *done) {
     unsigned wanted = 0;
     norn_value *out[32] = {0};
-    if (!needs_expansion(node->op, r->ctx != NULL))
+    if (!needs_expansion(node, r->ctx != NULL))
         return NORN_OK;
     for (int k = 0; k < node->n_out; k++)
         wanted |= node->out[k] ? 1u << k : 0;
     norn_node *made = norni_apply(r->to, node->op, node->attrs, node->n_in, in, wanted);
     if (!made)
         return norn_graph_status(r->to);
+    made->stream = node->stream;
     NORNI_TRY(node->op->expand(r->to, made, out));
     NORNI_TRY(norn_graph_status(r->to));
     for (int k = 0; k < node->n_out; k++)
@@ -37,7 +51,7 @@ norn_status norni_graph_decompose(norn_graph **g, bool host) {
     for (int round = 0; round < MAX_ROUNDS; round++) {
         bool any = false;
         for (size_t i = 0; i < (*g)->nodes.n && !any; i++)
-            any = needs_expansion((*g)->nodes.v[i]->op, host);
+            any = needs_expansion((*g)->nodes.v[i], host);
         if (!any)
             return NORN_OK;
         norni_rebuild r = {.from = *g,

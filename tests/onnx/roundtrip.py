@@ -319,9 +319,9 @@ def run(path, feed, engine):
         raise Unsupported(str(e).strip().replace('\n', ' ')[:300]) from e
 
 
-def equal(a, b):
+def equal(a, b, tolerance=(1e-5, 1e-6)):
     if isinstance(a, list):
-        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b))
+        return len(a) == len(b) and all(equal(x, y, tolerance) for x, y in zip(a, b))
     if a is None or b is None:
         return a is b
     a, b = np.asarray(a), np.asarray(b)
@@ -329,13 +329,13 @@ def equal(a, b):
         return False
     if a.dtype.kind in 'OSUb':
         return bool((a == b).all())
-    return np.allclose(a.astype(np.float64), b.astype(np.float64), rtol=1e-5, atol=1e-6, equal_nan=True)
+    return np.allclose(a.astype(np.float64), b.astype(np.float64), rtol=tolerance[0], atol=tolerance[1], equal_nan=True)
 
 
 RANDOM = ('Dropout', 'RandomNormal', 'RandomUniform', 'RandomNormalLike', 'RandomUniformLike', 'Bernoulli', 'Multinomial')
 
 
-def compare_runs(a, path, exact_engine):
+def compare_runs(a, path, exact_engine, tolerance):
     """How the two were compared; '' when nothing could run the original."""
     if any(n.op_type in RANDOM for n in a.graph.node):
         return ''
@@ -353,7 +353,7 @@ def compare_runs(a, path, exact_engine):
                     continue  # newer than this runtime
                 raise Difference(f'{engine}: {e}') from e
             for o, x, y in zip(a.graph.output, want, got):
-                if not equal(x, y):
+                if not equal(x, y, tolerance):
                     raise Difference(f'{engine}: output {o.name} differs')
             used = engine
             break
@@ -380,7 +380,8 @@ def one(tool, path, opset, tmp):
     a.free_inputs = [i for i in a.graph.input if i.name not in init]
     if not opset:
         compare(a, b, os.path.dirname(path))
-    return 'ok', compare_runs(a, out, not opset)
+    # A file that mixes element types comes out repaired: one type's rounding apart.
+    return 'ok', compare_runs(a, out, not opset, (0.05, 0.03) if bad else (1e-5, 1e-6))
 
 
 def main():

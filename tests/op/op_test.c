@@ -275,7 +275,7 @@ static void check_epilogue(const char *line, const norn_op *op) {
     norn_graph_free(g);
 }
 
-/* ---- Gradients. L = sum over outputs of sum(y * c), with random constants c. */
+/* ---- Gradients. L = sum over outputs of sum(y * c), with random constants c; c = y where y's shape depends on data. */
 static norn_value *loss_of(norn_graph *g, const norn_op *op) {
     norn_value *loss = NULL;
     size_t n = g->outputs.n;
@@ -285,7 +285,9 @@ static norn_value *loss_of(norn_graph *g, const norn_op *op) {
             continue;
         norn_op plain = {.lo = -1, .hi = 1};
         (void)op;
-        norn_value *c = norni_value_const(g, NULL, random_tensor(&y->type, &plain, 40 + k));
+        norn_value *c = norni_type_static(&y->type)
+                            ? norni_value_const(g, NULL, random_tensor(&y->type, &plain, 40 + k))
+                            : y;
         norn_value *t = NORNI_OP1(g, NORNI_OP2(g, y, c, "Mul"), "ReduceSum<keepdims=0>");
         loss = loss ? NORNI_OP2(g, loss, t, "Add") : t;
     }
@@ -521,9 +523,9 @@ static void check_descriptor(const norn_op *op) {
     if (!op->doc || !*op->doc || !op->versions || !op->versions[0] || !op->inputs || !op->outputs ||
         !op->infer)
         fail("descriptor", "doc, versions, inputs, outputs or infer is missing");
-    if (!op->expr && !op->eval)
+    if (!op->expr && !op->eval && !op->expand)
         fail("descriptor", "no host reference");
-    if (!op->expr && !op->impls && !op->expand)
+    if (!op->expr && !op->impls && !op->expand && !op->data_shapes && !op->on_host)
         fail("descriptor", "no implementation");
     if (!op->grad && !op->grad_formulas && !op->expand)
         fail("descriptor", "no gradient, and no explicit norni_no_gradient");

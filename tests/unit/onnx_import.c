@@ -233,6 +233,46 @@ static void test_strings(void **state) {
     norn_model_free(m);
 }
 
+/* A rank that is not known behind an operator that norn lacks is no reason to refuse the file. */
+static void test_unranked(void **state) {
+    norn_model *m, *n;
+    builder b = build(9);
+    INPUT(&b, "x", 2, 3);
+    add_node(&b, "Mystery", "x", "m");
+    add_node(&b, "Softmax", "m", "y");
+    add_value(&b, 12, "y", NORN_F32, -1, NULL);
+    WORKS(import(&b, &m));
+    assert_ops(m, "Mystery Flatten Softmax Shape Reshape");
+    WORKS(again(m, NULL, &n));
+    assert_int_equal(norn_model_opset(n), 9);
+    assert_ops(n, "Mystery Flatten Softmax Shape Reshape");
+    norn_model_free(m);
+    norn_model_free(n);
+}
+
+/* A float constant beside smaller floats: read as its exporter meant it. Other mixtures are refused. */
+static void test_mixed(void **state) {
+    norn_model *m;
+    builder b = build(17);
+    add_value(&b, 11, "x", NORN_BF16, 2, (int64_t[]){2, 3});
+    add_weights(&b, "w", 3);
+    add_node(&b, "MatMul", "x,w", "y");
+    add_value(&b, 12, "y", NORN_BF16, 1, (int64_t[]){2});
+    WORKS(import(&b, &m));
+    assert_ops(m, "Cast MatMul");
+    assert_type(m, "y", "bfloat16[2]");
+    assert_int_equal(norn_model_warning_count(m), 1);
+    assert_string_equal(norn_model_warning_at(m, 0),
+                        "node 0 (of 'y') MatMul: input 'B' has type float, and is converted "
+                        "to bfloat16, as the other inputs");
+    norn_model_free(m);
+    b = build(17);
+    add_value(&b, 11, "x", NORN_F64, 2, (int64_t[]){2, 3});
+    add_weights(&b, "w", 3);
+    add_node(&b, "MatMul", "x,w", "y");
+    FAILS(import(&b, &m), NORN_DTYPE, "input 'B' has type float (wanted double, as the other inputs)");
+}
+
 /* ---- Types. */
 static void test_types(void **state) {
     norn_model *m = load("sizes");
@@ -312,7 +352,8 @@ int main(void) {
         cmocka_unit_test(test_sparse),        cmocka_unit_test(test_external),
         cmocka_unit_test(test_raise),         cmocka_unit_test(test_old_broadcast),
         cmocka_unit_test(test_functions),     cmocka_unit_test(test_captures),
-        cmocka_unit_test(test_strings),       cmocka_unit_test(test_types),
+        cmocka_unit_test(test_strings),       cmocka_unit_test(test_unranked),
+        cmocka_unit_test(test_mixed),         cmocka_unit_test(test_types),
         cmocka_unit_test(test_many_warnings), cmocka_unit_test(test_order),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DTOOL=PROGRAM -DPAGE=FILE [-DCOMPARE=ON] -P page.cmake: what PROGRAM prints becomes FILE, or must be FILE.
+execute_process(COMMAND ${TOOL} OUTPUT_VARIABLE wanted RESULT_VARIABLE code)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "${TOOL}: ${code}")
+endif()
+set(there "")
+if(EXISTS ${PAGE})
+  file(READ ${PAGE} there)
+endif()
+if(there STREQUAL wanted)
+  return()
+endif()
+if(COMPARE)
+  message(FATAL_ERROR "${PAGE} is not what the registry says; run: ninja -C build docs")
+endif()
+file(WRITE ${PAGE} "${wanted}")
