@@ -52,12 +52,12 @@ static bool knows(const norn_op *op, const char *want) {
     return false;
 }
 
-static norn_status choose(const norn_plan *p, const norn_node *node, const norni_impl **out) {
+norn_status norni_plan_choose(const norn_device *d, const norn_plan_options *o, const norn_node *node,
+                              const norni_impl **out, norni_str *reasons) {
     char buf[64];
-    const char *want = wish(p->options.implementations, node->op->name, buf);
-    bool for_all = want && !strstr(p->options.implementations, "=");
-    norni_fit f = {.node = node, .device = &p->device, .numerics = p->options.numerics};
-    norni_str reasons = {0};
+    const char *want = wish(o->implementations, node->op->name, buf);
+    bool for_all = want && !strstr(o->implementations, "=");
+    norni_fit f = {.node = node, .device = d, .numerics = o->numerics};
     *out = NULL;
     if (want && for_all && !knows(node->op, want))
         want = NULL;
@@ -66,13 +66,18 @@ static norn_status choose(const norn_plan *p, const norn_node *node, const norni
         if (!why)
             *out = i;
         else
-            norni_str_addf(&reasons, "%s%s: %s", reasons.n ? "; " : "", i->name, why);
+            norni_str_addf(reasons, "%s%s: %s", reasons->n ? "; " : "", i->name, why);
     }
-    norn_status s = NORN_OK;
-    if (!*out)
-        s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)", want ? " '" : "",
-                       want ? want : "", want ? "' that fits" : " fits this device",
-                       reasons.s ? reasons.s : "there is none");
+    if (*out)
+        return NORN_OK;
+    return norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)", want ? " '" : "",
+                      want ? want : "", want ? "' that fits" : " fits this device",
+                      reasons->s ? reasons->s : "there is none");
+}
+
+static norn_status choose(const norn_plan *p, const norn_node *node, const norni_impl **out) {
+    norni_str reasons = {0};
+    norn_status s = norni_plan_choose(&p->device, &p->options, node, out, &reasons);
     norni_str_free(&reasons);
     return s;
 }
