@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ONNX files to models. */
 #include "export/onnx/import.h"
+#include "export/file_kind.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -262,8 +263,11 @@ norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out) 
     NORNI_TRY(norni_blob_open(path, &source));
     norn_status s = norni_externals_init(&externals, path);
     if (s == NORN_OK) {
-        s = norni_prefix(run(source, &externals, limit, out), "%s", path);
+        s = run(source, &externals, limit, out);
         norni_externals_free(&externals);
+        const char *kind = s == NORN_OK ? NULL : norni_file_kind(path, source->data, source->bytes);
+        s = kind ? norni_fail(s, "%s: %s (wanted an ONNX model): %s", path, kind, norn_error())
+                 : norni_prefix(s, "%s", path);
     }
     norni_blob_free(source);
     return s;
