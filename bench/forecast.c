@@ -59,15 +59,16 @@ double norni_forecast_ms(const norn_device *d, const norn_peaks *p, const norni_
     const char *op = s->node ? s->node->op->name : "";
     bool heavy =
         s->kind == NORNI_STEP_GEMM || !strncmp(op, "Conv", 4) || !strcmp(op, "Gemm") || !strcmp(op, "MatMul");
-    double rate = (wide ? p->fp64_gflops : p->fp32_gflops) * (heavy ? 0.6 : 0.1);
+    double rate = (wide ? p->fp64_gflops : p->fp32_gflops) * (heavy ? 0.45 : 0.1);
     double bandwidth = s->bytes < NEAR && cpu ? p->cache_gbytes_s * 0.3 : p->copy_gbytes_s * 0.8;
     double compute = rate > 0 ? s->flops / rate * 1e-6 : 0,
-           move = bandwidth > 0 ? s->bytes / bandwidth * 1e-6 : 0, launch = p->launch_us * 1e-3;
-    if (s->kind == NORNI_STEP_HOST) { /* by the reference, with transfers and a wait on either side */
+           move = bandwidth > 0 ? s->bytes / bandwidth * 1e-6 : 0,
+           launch = 2 * p->launch_us * 1e-3; /* one that has arguments and work */
+    if (s->kind == NORNI_STEP_HOST) {        /* by the reference, with transfers and a wait on either side */
         *limit = "host";
         return s->flops / 4e5 + s->bytes / 2e5 + 2 * p->wait_us * 1e-3;
     }
-    *limit = compute > move     ? (compute > launch ? "arithmetic" : "launches")
+    *limit = compute > move  ? (compute > launch ? "arithmetic" : "launches")
              : move > launch ? "memory"
                              : "launches";
     return fmax(compute, move) + launch;
