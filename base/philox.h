@@ -15,7 +15,10 @@ enum {
     NORNI_STREAM_SPLIT = 2,   /* which sample goes to which part of a split data set */
     NORNI_STREAM_INIT = 3,    /* initial weights of built-in networks */
     NORNI_STREAM_BENCH = 4,   /* data of benchmarks; word 2 is the number of the input */
-    NORNI_STREAM_NODE = 5     /* random operators; word 0 is the block, word 1 the run, word 2 the node */
+    NORNI_STREAM_NODE = 5,    /* random operators; word 0 is the block, word 1 the run, word 2 the node */
+    /* Masks of Dropout: with this bit, word 3 names the node, word 2 is the step, word 1 the sample, and word 0 numbers the
+     * blocks of a sample: how a batch is cut changes no number. */
+    NORNI_STREAM_DROPOUT = 0x40000000
 };
 
 void norni_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);

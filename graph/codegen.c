@@ -3,6 +3,7 @@
  * Both print each node's formula once for vectors and once for single elements; they differ in how operands
  * are addressed. */
 #include "graph/plan.h"
+#include "ops/blocked.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,8 @@ typedef enum { AT_FLAT, AT_UNIT, AT_SPLAT, AT_STRIDED } access_kind;
 typedef struct {
     const norn_value *value;
     bool channel;              /* a [C] vector along axis 1 */
+    norni_operand how;         /* in blocked form */
+    norni_ref ref;             /* its buffer */
     int64_t strides[MAX_DIMS]; /* over the iteration space; after collapsing over that */
     access_kind access;
 } operand;
@@ -51,13 +54,22 @@ static bool is_channel(const norn_node *n, int input) {
     return n->op->channel_from && input >= n->op->channel_from;
 }
 
-static int find_operand(group *g, const norn_value *v, bool channel) {
+/* The operand that input k of node n is; made at first sight. -1: there are too many. */
+static int find_operand(group *g, const norn_node *n, int k) {
+    const norn_value *v = n->in[k];
+    bool channel = is_channel(n, k);
     for (int i = 0; i < g->n_in; i++)
         if (g->in[i].value == v && g->in[i].channel == channel)
             return i;
     if (g->n_in == MAX_OPERANDS)
         return -1;
-    g->in[g->n_in] = (operand){.value = v, .channel = channel};
+    operand *o = &g->in[g->n_in];
+    *o = (operand){.value = v, .channel = channel};
+    if (g->e->form != NORNI_PLAIN)
+        o->how = norni_blocked_operand(&n->out[0]->type, n, k);
+    o->ref = o->how == NORNI_OPERAND_VECTOR
+                 ? norni_emit_whole_blocks(g->e, v, norni_block_of(n->out[0]->type.dtype))
+                 : norni_builder_value(g->e->plan, v);
     return g->n_in++;
 }
 
@@ -66,13 +78,16 @@ static norn_status collect(group *g) {
     const norni_type *out = &c->nodes[c->n_nodes - 1]->out[0]->type;
     g->rank = out->rank;
     memcpy(g->dims, out->dims, sizeof g->dims);
+    if (g->e->form != NORNI_PLAIN) {
+        g->dims[1] = norni_channel_blocks(out);
+        g->dims[g->rank++] = norni_block_of(out->dtype);
+    }
     for (int i = 0; i < c->n_nodes; i++) {
         const norn_node *n = c->nodes[i];
         int inside = 0;
         for (int k = 0; k < n->n_in; k++) {
             const norn_value *v = n->in[k];
-            if (v && inner_node(g, v) < 0 && !is_literal(v) && v != g->anchor &&
-                find_operand(g, v, is_channel(n, k)) < 0)
+            if (v && inner_node(g, v) < 0 && !is_literal(v) && v != g->anchor && find_operand(g, n, k) < 0)
                 return norni_fail(NORN_INTERNAL, "pointwise group: more than %d operands", MAX_OPERANDS);
         }
         for (int j = i + 1; j < c->n_nodes; j++)
@@ -89,10 +104,39 @@ static norn_status collect(group *g) {
     return NORN_OK;
 }
 
+/* In blocked form the iteration space is [N][C / block][spatial sizes][block]. */
+static void blocked_strides(const group *g, operand *o) {
+    const norni_type *t = &o->value->type, *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
+    int64_t own[MAX_DIMS];
+    int shift = out->rank - t->rank, last = g->rank - 1, block = norni_block_of(out->dtype);
+    if (o->how == NORNI_OPERAND_VECTOR) {
+        o->strides[1] = block;
+        o->strides[last] = 1;
+    } else if (o->how == NORNI_OPERAND_PLAIN) {
+        norni_strides(t->rank, t->dims, own);
+        for (int k = 0; k < t->rank; k++)
+            if (t->dims[k] != 1)
+                o->strides[k + shift] = own[k];
+    } else if (o->how == NORNI_OPERAND_BLOCKED) {
+        int64_t step = block;
+        o->strides[last] = 1;
+        for (int k = t->rank - 1; k >= 0; k--) {
+            int64_t size = k == 1 ? norni_channel_blocks(t) : t->dims[k];
+            if (size != 1 || k == 1)
+                o->strides[k] = step;
+            step *= size;
+        }
+    }
+}
+
 static void operand_strides(const group *g, operand *o) {
     const norni_type *t = &o->value->type;
     int64_t own[MAX_DIMS];
     memset(o->strides, 0, sizeof o->strides);
+    if (g->e->form != NORNI_PLAIN) {
+        blocked_strides(g, o);
+        return;
+    }
     if (o->channel) {
         if (norni_type_elems(t) != 1)
             o->strides[g->rank > 1 ? 1 : 0] = 1;
@@ -203,7 +247,7 @@ static norn_status print_nodes(group *g, norni_str *s, int w, const char *indent
                 any = true;
                 continue;
             } else
-                snprintf(name, sizeof name, "x%d", find_operand(g, v, is_channel(n, k)));
+                snprintf(name, sizeof name, "x%d", find_operand(g, n, k));
             vars[k] = (norni_expr_var){norni_arena_strdup(g->e->arena, name), v->type.dtype};
             if (!vars[k].name)
                 return norni_nomem();
@@ -436,8 +480,7 @@ norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const in
         rows *= g.dims[k];
     set_range(&g, step, w, &chunk, &rows_per_item);
     for (int i = 0; i < g.n_in; i++) {
-        norni_ref r = norni_builder_value(e->plan, g.in[i].value);
-        norni_step_buffer(e, step, r, NORNI_READ);
+        norni_step_buffer(e, step, g.in[i].ref, NORNI_READ);
         bool alone = true; /* the same memory read in another way as well must stay as it is */
         for (int k = 0; k < g.n_in; k++)
             alone &= k == i || g.in[k].value != g.in[i].value;
@@ -574,7 +617,7 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
         widest = widths & (unsigned)w ? w : widest;
     define_types(g, s, widest);
     for (int k = 0; k < g->n_in; k++) {
-        norni_step_buffer(e, s, norni_builder_value(e->plan, g->in[k].value), NORNI_READ);
+        norni_step_buffer(e, s, g->in[k].ref, NORNI_READ);
         if (s->n_args)
             s->args[s->n_args - 1].elementwise =
                 p->base.once && !g->in[k].channel && same_shape(&g->in[k].value->type, out);

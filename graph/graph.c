@@ -212,7 +212,7 @@ norn_status norn_graph_node_at(norn_graph *g, size_t i, norn_node_info *out) {
             is_static = is_static && (!n->in[k] || norni_type_static(&n->in[k]->type));
     out->name = n->name;
     out->supported = n->op != &norni_op_unknown;
-    out->random = n->op->random;
+    out->random = norni_node_random(n);
     out->op = out->supported ? n->op->name : n->type;
     out->domain = out->supported ? n->op->domain : n->domain;
     if (is_static && out->supported) {

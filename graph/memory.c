@@ -368,6 +368,8 @@ norn_status norn_plan_verify(const norn_plan *p) {
             while (!valid[r] && b->bufs.v[r].alias >= 0 && b->bufs.v[r].kind == NORNI_BUF_VALUE &&
                    b->bufs.v[r].value->kind == NORNI_RESULT)
                 r = b->bufs.v[r].alias;
+            if (b->bufs.v[a->ref].block && !st->blocked)
+                s = bad_step(p, i, "reads or writes a blocked value in plain form");
             if (a->access & NORNI_READ && !valid[r] && b->bufs.v[a->ref].bytes)
                 s = bad_step(p, i, "reads a buffer that was overwritten or never written");
             for (int j = 0; j < st->n_args && a->access & NORNI_WRITE && s == NORN_OK; j++)

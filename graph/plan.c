@@ -52,27 +52,39 @@ static bool knows(const norn_op *op, const char *want) {
     return false;
 }
 
-static norn_status choose(const norn_plan *p, const norn_node *node, const norni_impl **out) {
+const norni_impl *norni_plan_impl(const norn_plan *p, const norn_node *node, norni_form form,
+                                  norni_str *reasons) {
     char buf[64];
     const char *want = wish(p->options.implementations, node->op->name, buf);
     bool for_all = want && !strstr(p->options.implementations, "=");
     norni_fit f = {.node = node, .device = &p->device, .numerics = p->options.numerics};
-    norni_str reasons = {0};
-    *out = NULL;
     if (want && for_all && !knows(node->op, want))
         want = NULL;
-    for (const norni_impl *i = node->op->impls; i && i->name && !*out; i++) {
+    for (const norni_impl *i = node->op->impls; i && i->name; i++) {
+        if (i->form != form)
+            continue;
         const char *why = want && !matches(i, want) ? "not the one wanted" : i->fits ? i->fits(&f) : NULL;
         if (!why)
-            *out = i;
-        else
-            norni_str_addf(&reasons, "%s%s: %s", reasons.n ? "; " : "", i->name, why);
+            return i;
+        if (reasons)
+            norni_str_addf(reasons, "%s%s: %s", reasons->n ? "; " : "", i->name, why);
     }
-    norn_status s = NORN_OK;
-    if (!*out)
-        s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)", want ? " '" : "",
-                       want ? want : "", want ? "' that fits" : " fits this device",
-                       reasons.s ? reasons.s : "there is none");
+    return NULL;
+}
+
+static norn_status choose(const norn_plan *p, const norn_node *node, norni_form form,
+                          const norni_impl **out) {
+    char buf[64];
+    *out = norni_plan_impl(p, node, form, NULL);
+    if (*out)
+        return NORN_OK;
+    const char *want = wish(p->options.implementations, node->op->name, buf);
+    norni_str reasons = {0};
+    for (int k = 0; k < 3; k++)
+        norni_plan_impl(p, node, (norni_form)k, &reasons);
+    norn_status s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)",
+                               want ? " '" : "", want ? want : "", want ? "' that fits" : " fits this device",
+                               reasons.s ? reasons.s : "there is none");
     norni_str_free(&reasons);
     return s;
 }
@@ -124,7 +136,8 @@ static norn_status emit_host(norni_emit *e) {
 /* ---- Steps. */
 
 /* Fills in what every new step of a node shares. */
-static void finish_steps(norn_plan *p, size_t from, const norn_node *node, const norni_cluster *c) {
+static void finish_steps(norn_plan *p, size_t from, const norn_node *node, const norni_cluster *c,
+                         norni_form form) {
     norni_plan_builder *b = &p->builder;
     const char *line = line_of(p, node);
     norni_cost cost;
@@ -133,6 +146,7 @@ static void finish_steps(norn_plan *p, size_t from, const norn_node *node, const
     for (size_t i = from; i < b->steps.n; i++) {
         norni_step *s = b->steps.v[i];
         s->what = line;
+        s->blocked |= form != NORNI_PLAIN;
         if (!s->load)
             last = i;
     }
@@ -152,7 +166,7 @@ static norn_status plan_anchor(norn_plan *p, norni_emit *e, const norni_cluster 
     if (p->device.type == NORN_DEVICE_HOST || node->op->on_host ||
         (!p->device.fp64 && needs_fp64(node)))
         return emit_host(e);
-    NORNI_TRY(choose(p, node, &impl));
+    NORNI_TRY(choose(p, node, e->form, &impl));
     if (impl->alias) {
         norni_ref in = norni_emit_in(e, impl->alias - 1), out = norni_emit_out(e, 0);
         if (e->status == NORN_OK)
@@ -165,25 +179,66 @@ static norn_status plan_anchor(norn_plan *p, norni_emit *e, const norni_cluster 
     return s == NORN_OK ? e->status : s;
 }
 
-static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses) {
+/* Sets the form of a value that a node reads, which is made if it is not there yet. */
+static norn_status set_read(norni_emit *e, const norn_value *v, bool blocked) {
+    NORNI_TRY(norni_builder_convert(e, v, blocked));
+    e->plan->blocked[v->id] = blocked;
+    return NORN_OK;
+}
+
+/* Sets the forms of all values that a cluster reads and makes. */
+static norn_status set_forms(norn_plan *p, norni_emit *e, const norni_cluster *c) {
+    bool made = e->form != NORNI_PLAIN;
+    if (c->anchor) {
+        const norni_impl *impl = made ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
+        int n = !impl || e->form != NORNI_BLOCKED ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
+        for (int k = 0; k < c->anchor->n_in; k++)
+            if (c->anchor->in[k])
+                NORNI_TRY(set_read(e, c->anchor->in[k], k < n));
+        for (int k = 0; k < c->anchor->n_out; k++)
+            if (c->anchor->out[k])
+                p->builder.blocked[c->anchor->out[k]->id] = made && !k;
+    }
+    for (int i = 0; i < c->n_nodes; i++)
+        p->builder.blocked[c->nodes[i]->out[0]->id] = made;
+    for (int i = 0; i < c->n_nodes; i++)
+        for (int k = 0; k < c->nodes[i]->n_in; k++) {
+            const norn_node *n = c->nodes[i];
+            const norn_value *v = n->in[k];
+            bool inner = v && v->producer && v->producer == c->anchor;
+            for (int j = 0; v && j < i; j++)
+                inner |= v->producer == c->nodes[j];
+            if (v && !inner)
+                NORNI_TRY(set_read(
+                    e, v, made && norni_blocked_operand(&n->out[0]->type, n, k) == NORNI_OPERAND_BLOCKED));
+        }
+    return NORN_OK;
+}
+
+static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
     norni_emit e = {.g = p->graph,
                     .device = &p->device,
                     .numerics = p->options.numerics,
                     .seed = p->options.seed,
                     .arena = p->arena,
+                    .form = form,
                     .plan = &p->builder};
     bool merged = false;
+    e.node = c->anchor ? c->anchor : c->nodes[c->n_nodes - 1];
+    size_t from = p->builder.steps.n;
+    NORNI_TRY(at_node(set_forms(p, &e, c), p, e.node));
+    finish_steps(p, from, e.node, &(norni_cluster){0}, form);
     if (c->anchor) {
-        size_t from = p->builder.steps.n;
+        from = p->builder.steps.n;
         NORNI_TRY(at_node(plan_anchor(p, &e, c, uses), p, c->anchor));
-        finish_steps(p, from, c->anchor, c);
+        finish_steps(p, from, c->anchor, c, form);
         merged = e.epilogue != NULL;
         e.epilogue = NULL;
     }
     if (!c->n_nodes || merged)
         return NORN_OK;
     const norn_node *root = c->nodes[c->n_nodes - 1];
-    size_t from = p->builder.steps.n;
+    from = p->builder.steps.n;
     bool host = p->device.type == NORN_DEVICE_HOST;
     for (int i = 0; i < c->n_nodes; i++)
         host |= !p->device.fp64 && needs_fp64(c->nodes[i]);
@@ -191,14 +246,14 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
         e.node = root;
         const norni_cluster own = {NULL, c->nodes, c->n_nodes};
         NORNI_TRY(at_node(norni_emit_pointwise(&e, &own, uses), p, root));
-        finish_steps(p, from, root, &own);
+        finish_steps(p, from, root, &own, form);
         return NORN_OK;
     }
     for (int i = 0; i < c->n_nodes; i++) {
         e.node = c->nodes[i];
         from = p->builder.steps.n;
         NORNI_TRY(emit_host(&e));
-        finish_steps(p, from, e.node, &(norni_cluster){0});
+        finish_steps(p, from, e.node, &(norni_cluster){0}, form);
     }
     return NORN_OK;
 }
@@ -220,6 +275,7 @@ static norn_status plan_outputs(norn_plan *p) {
     if (!p->outputs)
         return norni_nomem();
     for (size_t i = 0; i < g->outputs.n && e.status == NORN_OK; i++) {
+        NORNI_TRY(set_read(&e, g->outputs.v[i].value, false));
         norni_ref from = norni_builder_value(b, g->outputs.v[i].value);
         const norn_value *v = from < 0 ? NULL : root_value(b, from);
         p->outputs[i] = from;
@@ -248,6 +304,7 @@ static norn_status plan_state_copies(norn_plan *p) {
         from[i] = -1;
         if (!s->next || s->next == s->value)
             continue;
+        NORNI_TRY(set_read(&e, s->next, false));
         from[i] = norni_builder_value(&p->builder, s->next);
         const norn_value *held = from[i] < 0 ? NULL : root_value(&p->builder, from[i]);
         if (held == s->value)
@@ -300,21 +357,30 @@ static norn_status plan_steps(norn_plan *p) {
     b->arena = p->arena;
     b->n_values = (int)g->values.n;
     b->of_value = norni_arena_array(p->arena, g->values.n, sizeof *b->of_value);
-    norn_status s = b->of_value ? NORN_OK : norni_nomem();
+    b->of_blocked = norni_arena_array(p->arena, g->values.n, sizeof *b->of_blocked);
+    b->blocked = norni_arena_array(p->arena, g->values.n, sizeof *b->blocked);
+    norni_form *form = NULL;
+    norn_status s = b->of_value && b->of_blocked && b->blocked ? NORN_OK : norni_nomem();
     for (size_t i = 0; i < g->values.n && s == NORN_OK; i++)
-        b->of_value[i] = -1;
+        b->of_value[i] = b->of_blocked[i] = -1;
     if (s == NORN_OK)
         s = norni_fuse(g, p->arena, uses, !p->options.no_fusion, &clusters);
+    if (s == NORN_OK && !(form = norni_arena_array(p->arena, (size_t)clusters.n, sizeof *form)))
+        s = norni_nomem();
+    if (s == NORN_OK)
+        s = norni_layout_choose(p, &clusters, form);
     for (int i = 0; s == NORN_OK && i < clusters.n; i++)
-        s = plan_cluster(p, &clusters.v[i], uses);
+        s = plan_cluster(p, &clusters.v[i], uses, form[i]);
     if (s == NORN_OK)
         s = plan_outputs(p);
     if (s == NORN_OK)
         s = plan_state_copies(p);
     norni_free(uses);
-    for (size_t i = 0; i < g->inputs.n && s == NORN_OK; i++)
+    for (size_t i = 0; i < g->inputs.n && s == NORN_OK; i++) {
+        b->blocked[g->inputs.v[i]->id] = false; /* inputs are fed in plain form */
         if (norni_builder_value(b, g->inputs.v[i]) < 0)
             s = norni_nomem();
+    }
     return s;
 }
 
@@ -409,6 +475,8 @@ static void print_place(norni_str *s, const norn_plan *p, norni_ref r) {
     else
         norni_str_addf(s, "%s%d+%zu", kinds[p->mems[at->mem].kind], at->mem, at->offset);
     norni_str_addf(s, ":%zu", at->bytes);
+    if (p->builder.bufs.v[r].block)
+        norni_str_addf(s, "/%dc", p->builder.bufs.v[r].block);
 }
 
 norn_status norn_plan_print(const norn_plan *p, char **out) {

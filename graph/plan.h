@@ -22,10 +22,28 @@ typedef struct {
 /* Groups the nodes of a graph with static types; clusters come in an order in which they can run. Every
  * anchored cluster may also be run as the anchor alone followed by the pointwise nodes. fuse false: a node
  * each. */
-norn_status norni_fuse(const norn_graph *g, norni_arena *arena, const int *uses, bool fuse, norni_clusters *out);
+norn_status norni_fuse(const norn_graph *g, norni_arena *arena, const int *uses, bool fuse,
+                       norni_clusters *out);
 /* The axis of a node's output along which its epilogue can read vectors ("channels"); -1: takes no epilogue.
  */
 int norni_epilogue_axis(const norn_node *node);
+
+/* ---- Forms of values (graph/layout.c, ops/blocked.h). */
+/* form[i]: the form that cluster i works in, so that the plan's estimated time is small. */
+norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, norni_form *form);
+/* The first implementation of that form that fits and is not unwanted; NULL: none. `reasons` (may be NULL) collects why
+ * others do not. */
+const norni_impl *norni_plan_impl(const norn_plan *p, const norn_node *node, norni_form form,
+                                  norni_str *reasons);
+/* How a blocked kernel reads an operand of a pointwise node whose result has type out. */
+typedef enum {
+    NORNI_OPERAND_SCALAR,
+    NORNI_OPERAND_VECTOR,  /* an element a channel */
+    NORNI_OPERAND_BLOCKED, /* [N or 1, C, spatial sizes or 1]: in blocked form */
+    NORNI_OPERAND_PLAIN,   /* the same for all channels: in plain form */
+    NORNI_OPERAND_NONE     /* not at all */
+} norni_operand;
+norni_operand norni_blocked_operand(const norni_type *out, const norn_node *node, int input);
 
 /* ---- Code for clusters (graph/codegen.c). */
 /* Emits the step for the pointwise nodes of a cluster. */

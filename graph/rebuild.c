@@ -145,7 +145,7 @@ static bool is_kept(const norni_rebuild *r, const norn_value *v) {
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
-    if (node->op->random || !r->fold)
+    if (norni_node_random(node) || !r->fold)
         return NORN_OK;
     norn_tensor *in[32], *out[32] = {0};
     bool data = made->op->data_shapes; /* nothing else can run it: of whatever size */
@@ -186,7 +186,7 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     norn_node **slot = NULL;
     for (int k = 0; k < node->n_out; k++)
         wanted |= node->out[k] ? 1u << k : 0;
-    if (r->merge && !node->op->random && node->op != &norni_op_unknown) {
+    if (r->merge && !norni_node_random(node) && node->op != &norni_op_unknown) {
         norn_value **plain = norni_arena_array(r->to->arena, (size_t)node->n_in, sizeof *plain);
         if (!plain || !cse_grow(r->cse))
             return norni_nomem();

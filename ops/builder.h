@@ -15,6 +15,7 @@ typedef struct {
     const norn_value *value; /* VALUE; PACKED: the input it was made from */
     const char *key;         /* PACKED */
     size_t bytes;
+    int block;       /* VALUE: channels of a block in the blocked form (ops/blocked.h); 0: plain */
     norni_ref alias; /* VALUE: shares the memory of this buffer; -1: has its own */
 } norni_buf;
 
@@ -22,13 +23,17 @@ typedef struct norni_plan_builder {
     norni_arena *arena;
     NORNI_VEC(norni_buf) bufs;
     NORNI_VEC(norni_step *) steps;
-    norni_ref *of_value; /* by value id; -1: not yet planned */
+    norni_ref *of_value;   /* by value id: its plain form; -1: not planned */
+    norni_ref *of_blocked; /* the same for its blocked form */
+    bool *blocked;         /* by value id: which form the node at hand works on */
     int n_values;
     bool loading; /* steps emitted now run at load */
 } norni_plan_builder;
 
-/* The buffer of a value; made at first sight. -1 when memory is out. */
+/* The buffer of a value, in the form that is set in `blocked`; made at first sight. -1 when memory is out. */
 norni_ref norni_builder_value(norni_plan_builder *b, const norn_value *v);
+/* Makes sure that a value that is there in one form is there in the other, by a step that copies it. */
+norn_status norni_builder_convert(norni_emit *e, const norn_value *v, bool blocked);
 /* True when a value never changes between runs: constants, and states without an update. */
 bool norni_value_steady(const norn_value *v);
 

@@ -3,11 +3,10 @@
  * `group` independent groups of channels. Source: ONNX Conv-22 (1 and 11 say the same). */
 #include "ops/conv.h"
 
-static const norni_attr table[] = {NORNI_WINDOW_ROWS(norni_conv_attrs),
-                                   NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),
-                                   NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
-                                   NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX),
-                                   NORNI_A_END};
+static const norni_attr table[] = {
+    NORNI_WINDOW_ROWS(norni_conv_attrs), NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),
+    NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
+    NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX), NORNI_A_END};
 
 static norn_status infer(norni_infer *c) {
     const norni_conv_attrs *a = c->attrs;
@@ -54,10 +53,36 @@ static void grad(norni_grad *c) {
 }
 
 static const norni_impl impls[] = {
-    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_best, .emit = norni_emit_conv_columns_blas, .blas = true},
+    {.name = "im2col_clblast",
+     .fits = norni_conv_columns_blas_best,
+     .emit = norni_emit_conv_columns_blas,
+     .blas = true},
+    {.name = "channels",
+     .fits = norni_conv_channels_fits,
+     .emit = norni_emit_conv_channels,
+     .epilogue = true,
+     .form = NORNI_BLOCKED,
+     .n_blocked = 1,
+     .gain = 3},
+    {.name = "blocked",
+     .fits = norni_conv_blocked_fits,
+     .emit = norni_emit_conv_blocked,
+     .epilogue = true,
+     .form = NORNI_BLOCKED,
+     .n_blocked = 1,
+     .gain = 1.5},
+    {.name = "to_blocked",
+     .fits = norni_conv_to_blocked_fits,
+     .emit = norni_emit_conv_blocked,
+     .epilogue = true,
+     .form = NORNI_TO_BLOCKED,
+     .gain = 1.4},
     {.name = "direct", .fits = norni_conv_direct_fits, .emit = norni_emit_conv_direct, .epilogue = true},
     {.name = "im2col", .fits = norni_conv_columns_fits, .emit = norni_emit_conv_columns, .epilogue = true},
-    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_fits, .emit = norni_emit_conv_columns_blas, .blas = true},
+    {.name = "im2col_clblast",
+     .fits = norni_conv_columns_blas_fits,
+     .emit = norni_emit_conv_columns_blas,
+     .blas = true},
     {.name = "reference", .emit = norni_emit_conv_reference, .epilogue = true},
     {0},
 };
@@ -86,18 +111,22 @@ const norn_op norni_op_Conv = {
             "Conv<strides=[2,3], pads=[1,1,1,1]>(float[2,3,9,20], float[4,3,3,3])",
             "Conv<dilations=[2,3], kernel_shape=[2,3]>(float[1,2,9,11], float[3,2,2,3], float[3])",
             "Conv<group=2, pads=[1,1,1,1]>(float[2,6,5,18], float[4,3,3,3])",
-            "Conv<group=4, strides=[2,2], dilations=[1,2], pads=[0,2,3,1]>(float[2,4,9,19], float[8,1,3,2], float[8])",
+            "Conv<group=4, strides=[2,2], dilations=[1,2], pads=[0,2,3,1]>(float[2,4,9,19], float[8,1,3,2], "
+            "float[8])",
             "Conv<group=3, pads=[1,1,1,1]>(float[2,3,7,17], float[3,1,3,3])",
             "Conv<auto_pad=\"SAME_UPPER\", strides=[2,2]>(float[1,2,7,8], float[3,2,4,3])",
             "Conv<auto_pad=\"SAME_LOWER\", strides=[3,2]>(float[1,2,7,8], float[3,2,4,3])",
             "Conv<auto_pad=\"VALID\">(float[1,2,7,8], float[3,2,4,3])",
             "Conv<pads=[2,1], strides=[2]>(float[2,3,37], float[5,3,4], float[5])",
-            "Conv<pads=[1,0,1,1,2,0], strides=[1,2,1], dilations=[1,1,2]>(float[2,3,4,5,6], float[5,3,2,3,2])",
+            "Conv<pads=[1,0,1,1,2,0], strides=[1,2,1], dilations=[1,1,2]>(float[2,3,4,5,6], "
+            "float[5,3,2,3,2])",
             "Conv(float[2,19,3,37], float[17,19,1,1], float[17])",
             "Conv<pads=[1,1,1,1]>(float[2,17,7,7], float[33,17,3,3])",
             "Conv<strides=[2,2], pads=[3,3,3,3]>(float[1,3,21,37], float[20,3,7,7])",
-            "Conv(float[2,0,4,4], float[3,0,2,2], float[3])",
-            "Conv(float[0,2,4,4], float[3,2,2,2])",
-            "Conv<pads=[1,1,1,1]>(float[1,2,0,3], float[3,2,2,2], float[3])",
-            NULL},
+            "Conv<group=2, pads=[2,0,1,1]>(float[1,32,6,7], float[64,16,3,3], float[64])",
+            "Conv<group=40, pads=[1,2,0,1], strides=[1,2]>(float[2,40,6,29], float[40,1,3,3], float[40])",
+            "Conv<group=18, pads=[2,2,2,2], dilations=[1,2]>(float[1,18,9,26], float[18,1,5,5])",
+            "Conv<strides=[2,1]>(float[2,33,7,5], float[100,33,1,1])",
+            "Conv(float[2,0,4,4], float[3,0,2,2], float[3])", "Conv(float[0,2,4,4], float[3,2,2,2])",
+            "Conv<pads=[1,1,1,1]>(float[1,2,0,3], float[3,2,2,2], float[3])", NULL},
 };

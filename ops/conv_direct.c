@@ -4,7 +4,6 @@
 #include "ops/conv_direct.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { D = NORNI_WINDOW_DIMS, MAX_TAPS = 512 };
 
@@ -129,9 +128,6 @@ static const tile tiles[] = {{14, 2, 1}, {12, 2, 1}, {8, 3, 1}, {6, 4, 1}, {4, 4
 static tile choose_tile(int64_t m, int64_t pixels, int width) {
     tile best = tiles[0];
     double least = INFINITY;
-    const char *env = getenv("TILE");
-    if (env && sscanf(env, "%d,%d", &best.mr, &best.nv) == 2)
-        return best;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         const tile *t = &tiles[i];
         int64_t nr = (int64_t)t->nv * width;
@@ -222,7 +218,6 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
         /* What is read again comes from the inner dimension: tiles of the planes, or panels of the weights where
          * those are the larger. */
         bool tiles_first = p.m * taps > pl.channel;
-        if (getenv("ORDER")) tiles_first = atoi(getenv("ORDER"));
         size_t parts = (size_t)ceil_div(n_tiles, tiles_each);
         if (tiles_first)
             norni_step_define(e, s, "TILES_FIRST", 1);

@@ -2,8 +2,6 @@
 /* norn.ConvGradW over planes (ops/conv_direct_w.cl), for CPUs. */
 #include "ops/conv_direct.h"
 #include <math.h>
-#include <stdlib.h>
-#include <stdio.h>
 
 enum { D = NORNI_WINDOW_DIMS };
 
@@ -22,9 +20,6 @@ static const tile tiles[] = {{4, 6}, {6, 4}, {3, 9}, {3, 8}, {2, 9}, {1, 9}};
 static tile choose_tile(int64_t m, int64_t pairs) {
     tile best = tiles[0];
     double least = INFINITY;
-    const char *env = getenv("TILEW");
-    if (env && sscanf(env, "%d,%d", &best.mr, &best.nt) == 2)
-        return best;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         const tile *t = &tiles[i];
         double step = fmax(t->mr * t->nt / 2.0, t->mr / 2.0 + t->nt) + 1;
@@ -57,7 +52,7 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     norni_planes_of(&v.w, &pl);
     size_t bytes = norni_conv_compute_bytes(v.dtype);
     int width = bytes == 8 ? 8 : 16;
-    int64_t cache_bytes = getenv("CB") ? atol(getenv("CB"))<<10 : 3 << 19;
+    int64_t cache_bytes = 3 << 19;
     tile t = choose_tile(v.m, pairs);
     /* dy as gapped as the outputs of the planes, each row ending with a whole vector */
     norni_window dw = {.rank = v.w.rank};

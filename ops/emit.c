@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/emit.h"
+#include "ops/blocked.h"
 #include "ops/builder.h"
 #include "ops/op.h"
 #include <math.h>
@@ -17,11 +18,16 @@ static void *failed(norni_emit *e, norn_status s) {
 }
 
 norni_ref norni_builder_value(norni_plan_builder *b, const norn_value *v) {
-    if (b->of_value[v->id] < 0)
-        b->of_value[v->id] = add_buf(
-            b, (norni_buf){
-                   .kind = NORNI_BUF_VALUE, .value = v, .bytes = norni_type_bytes(&v->type), .alias = -1});
-    return b->of_value[v->id];
+    bool blocked = b->blocked[v->id];
+    norni_ref *r = blocked ? &b->of_blocked[v->id] : &b->of_value[v->id];
+    if (*r < 0)
+        *r = add_buf(
+            b, (norni_buf){.kind = NORNI_BUF_VALUE,
+                           .value = v,
+                           .bytes = blocked ? norni_blocked_bytes(&v->type) : norni_type_bytes(&v->type),
+                           .block = blocked ? norni_block_of(v->type.dtype) : 0,
+                           .alias = -1});
+    return *r;
 }
 
 bool norni_value_steady(const norn_value *v) {
@@ -57,8 +63,12 @@ norni_ref norni_emit_scratch(norni_emit *e, size_t bytes) {
 }
 
 norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key, bool *fresh) {
+    return norni_emit_packed_value(e, e->node->in[i], bytes, key, fresh);
+}
+
+norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key,
+                                  bool *fresh) {
     norni_plan_builder *b = e->plan;
-    const norn_value *v = e->node->in[i];
     *fresh = true;
     if (!norni_value_steady(v))
         return norni_emit_scratch(e, bytes);
@@ -68,7 +78,11 @@ norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key,
             *fresh = false;
             return (norni_ref)k;
         }
-    norni_buf buf = {NORNI_BUF_PACKED, v, norni_arena_strdup(e->arena, key), bytes, -1};
+    norni_buf buf = {.kind = NORNI_BUF_PACKED,
+                     .value = v,
+                     .key = norni_arena_strdup(e->arena, key),
+                     .bytes = bytes,
+                     .alias = -1};
     norni_ref r = buf.key ? checked(e, add_buf(b, buf)) : checked(e, -1);
     b->loading = true;
     return r;

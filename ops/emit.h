@@ -52,6 +52,7 @@ typedef struct {
     int n_args, dims;
     norni_arg *args;
     size_t global[3], local[3];
+    bool blocked;    /* works on values in blocked form (ops/blocked.h) */
     bool load;       /* runs when the plan is loaded (weights prepacked), not at each run */
     norni_gemm gemm; /* STEP_GEMM: buffers are args[0..2] = a, b, c */
     const norn_node *node;
@@ -61,8 +62,12 @@ typedef struct {
 
 /* How a kernel's result maps to elements: the epilogue sees vectors of results that lie side by side in the
  * output (flat index i .. i + width - 1), either all of one channel (PIXELS) or of consecutive channels c ..
- * (CHANNELS). */
+ * (CHANNELS); in blocked form (ops/blocked.h) the index is that of the blocked tensor. */
 typedef enum { NORNI_LANES_PIXELS, NORNI_LANES_CHANNELS } norni_lanes;
+
+/* Which form the values have that a node reads and writes (ops/blocked.h): all plain; the data blocked; the output
+ * alone. */
+typedef enum { NORNI_PLAIN, NORNI_BLOCKED, NORNI_TO_BLOCKED } norni_form;
 
 /* The pointwise nodes that follow a node and are computed where its result is stored. Made by graph/codegen.
  */
@@ -81,6 +86,7 @@ typedef struct norni_emit {
     uint64_t seed;            /* of random operators that have none of their own */
     norni_arena *arena;       /* texts and argument lists */
     norni_epilogue *epilogue; /* NULL: none */
+    norni_form form;
     struct norni_plan_builder *plan;
     norn_status status;
 } norni_emit;
@@ -88,12 +94,16 @@ typedef struct norni_emit {
 /* Buffers of the node's inputs and outputs; of an absent one -1. */
 norni_ref norni_emit_in(norni_emit *e, int i);
 norni_ref norni_emit_out(norni_emit *e, int i);
+/* The [C] elements along the channels of a value that stands for a vector of them, followed by zeros up to whole
+ * blocks; the value itself where nothing is missing. Made before the step that reads it. */
+norni_ref norni_emit_whole_blocks(norni_emit *e, const norn_value *v, int block);
 /* Memory that lives only within this node's steps. */
 norni_ref norni_emit_scratch(norni_emit *e, size_t bytes);
 /* Memory for a transformed form of input i, named by `key`. When *fresh is set the caller emits the steps
  * that fill it, then calls norni_emit_packed_end; else an equal transform was made before. The steps run
  * once, when the plan is loaded, if the input is a constant or a state that the graph does not change. */
 norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key, bool *fresh);
+norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key, bool *fresh);
 void norni_emit_packed_end(norni_emit *e);
 
 /* A step that launches `kernel` of the file ops/FILE. dtype sets -DT_... (see ops/prelude.cl);

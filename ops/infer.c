@@ -126,6 +126,10 @@ static norn_status check_inputs(const norn_node *node, norn_dtype vars[128]) {
     return NORN_OK;
 }
 
+bool norni_node_random(const norn_node *node) {
+    return node->op->random && (!node->op->random_if || node->op->random_if(node));
+}
+
 /* ---- Shape arithmetic: a small integer vector that follows from constants and known sizes is known too. Constants are
  * folded by a pass; this serves the reading of shapes while the graph is still being built. */
 enum { MAX_SMALL = 4096, MAX_EVALS = 32 };
@@ -157,7 +161,7 @@ static norn_tensor *known_tensor(norn_value *v, int *budget) {
 
 /* The outputs of a node of small integers whose inputs are known. */
 static bool known_outputs(const norn_node *node, int *budget, norn_tensor **res) {
-    if ((*budget)-- <= 0 || node->n_out > 32 || node->n_in > 16 || !node->n_in || node->op->random ||
+    if ((*budget)-- <= 0 || node->n_out > 32 || node->n_in > 16 || !node->n_in || norni_node_random(node) ||
         node->op == &norni_op_unknown)
         return false;
     for (int k = 0; k < node->n_out; k++)

@@ -115,6 +115,9 @@ typedef struct {
     norn_status (*emit)(norni_emit *e);
     bool epilogue; /* emit honours e->epilogue */
     bool blas;     /* uses CLBlast */
+    norni_form form; /* of the values that it works on; the blocked ones are inputs 0 .. n_blocked - 1 and output 0 */
+    int n_blocked;   /* 0: all inputs */
+    double gain;     /* blocked forms: how many times as fast as the plain one, without copies from form to form */
     int alias;     /* 1 + index of the input whose memory the output shares; no step is made then */
 } norni_impl;
 
@@ -178,6 +181,7 @@ struct norn_op {
     int channel_from;           /* pointwise: inputs from this index (if > 0) are [C] vectors along axis 1 */
     bool variadic_fold;         /* pointwise over any number of inputs, by folding the two-input formula */
     bool random;                /* outputs are random numbers */
+    bool (*random_if)(const norn_node *node); /* random: for these nodes only; NULL: always */
     /* The shapes of the outputs depend on the elements of all inputs: infer says fresh sizes, and eval makes each output
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
@@ -186,6 +190,9 @@ struct norn_op {
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
+
+/* True when the node draws random numbers: it is neither folded nor merged with an equal one. */
+bool norni_node_random(const norn_node *node);
 
 /* ---- The registry. */
 const norn_op *norni_op_find(const char *domain, const char *name);
@@ -206,6 +213,8 @@ norn_status norni_infer_node(norn_node *node);
 norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_tensor **out);
 /* The same, with the numbers that a random operator draws from. */
 norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out, norni_draw draw);
+/* An `eval` for operators that are functions of others: the expansion, node by node. */
+norn_status norni_eval_expansion(norni_eval *e);
 void norni_node_cost(const norn_node *node, norni_cost *c);
 /* "Conv<pads=[1,1,1,1]>(float[1,3,8,8], float[4,3,3,3])", with the elements of inputs that decide shapes. */
 void norni_node_print(norni_str *out, const norn_node *node);

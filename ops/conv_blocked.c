@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conv into the blocked form of its output (ops/conv_blocked.cl), for CPUs: from the blocked form of its input, or from
+ * the plain one where that has few channels. Groups are whole blocks of channels, or single channels. */
+#include "ops/blocked.h"
+#include "ops/conv.h"
+#include <math.h>
+#include <stdio.h>
+
+enum { D = NORNI_WINDOW_DIMS, MAX_PATCH = 16384 };
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t compute_bytes(norn_dtype t) {
+    return norni_dtype_bits(norni_compute_dtype(t)) / 8;
+}
+
+/* No window reads padding. */
+static bool inside(const norni_window *w) {
+    for (int k = 0; k < D; k++)
+        if (w->begin[k] > 0 ||
+            (w->out[k] - 1) * w->stride[k] - w->begin[k] + norni_window_extent(w, k) > w->in[k])
+            return false;
+    return true;
+}
+
+typedef struct {
+    int th, tw, nv;
+    bool in_place;          /* no patch */
+    int64_t rows, row_step; /* of a patch, for each kernel element in depth */
+    int64_t pw, column_step;
+    int64_t elems; /* of a patch */
+} tile;
+
+static void shape_patch(const norni_conv *v, int block, bool plain, tile *t) {
+    const norni_window *w = &v->w;
+    t->row_step = t->th == 1 ? w->dilation[1] : 1;
+    t->rows = t->th == 1 ? w->kernel[1] : (t->th - 1) * w->stride[1] + norni_window_extent(w, 1);
+    t->column_step = w->kernel[2] == 1 ? w->stride[2] : 1;
+    t->pw = w->kernel[2] == 1 ? t->tw : (t->tw - 1) * w->stride[2] + norni_window_extent(w, 2);
+    t->elems = w->kernel[0] * t->rows * t->pw * (plain ? min64(block, v->c) : block);
+}
+
+/* The tile with the least time: its pixels times blocks, with what lies beyond the output; a step loads nv vectors and
+ * splats th * tw scalars for th * tw * nv products. */
+static bool choose_tile(const norni_conv *v, int block, bool plain, tile *best) {
+    const norni_window *w = &v->w;
+    int64_t blocks = ceil_div(v->m, block);
+    double least = INFINITY;
+    bool in_place = inside(w);
+    for (int nv = 1; nv <= 4; nv *= 2)
+        for (int th = 1; th <= 4; th++)
+            for (int tw = 28 / nv / th; tw >= 1; tw--) {
+                tile t = {.th = th, .tw = tw, .nv = nv};
+                if ((th > 1 && (w->kernel[0] > 1 || w->dilation[1] > 1 || th > w->out[1])) ||
+                    tw > w->out[2] || (nv > 1 && nv > blocks))
+                    continue;
+                t.in_place = in_place && w->out[1] % th == 0;
+                shape_patch(v, block, plain, &t);
+                if (t.elems > MAX_PATCH)
+                    continue;
+                double n = th * tw, work = (double)(ceil_div(w->out[1], th) * ceil_div(w->out[2], tw) *
+                                                    ceil_div(blocks, nv));
+                double step = fmax(n * nv, 5) + 0.25 * nv + 0.4;
+                double copy =
+                    t.in_place ? 0 : (double)t.elems * 1.5 / (double)(block * block * norni_window_taps(w));
+                if (plain)
+                    copy *= (double)block / (double)min64(block, v->c);
+                double time = work * (step + copy);
+                if (time < least * 0.999) {
+                    least = time;
+                    *best = t;
+                }
+            }
+    return least < INFINITY;
+}
+
+/* A 1 x 1 convolution does not know rows. */
+static void flatten(norni_conv *v) {
+    norni_window *w = &v->w;
+    if (!norni_window_point(w))
+        return;
+    for (int k = 0; k < 2; k++) {
+        w->in[2] *= w->in[k];
+        w->in[k] = 1;
+    }
+    for (int k = 0; k < 2; k++) {
+        w->out[2] *= w->out[k];
+        w->out[k] = 1;
+    }
+}
+
+static norni_ref pack(norni_emit *e, const norni_conv *v, int block, int nv) {
+    int64_t taps = norni_window_taps(&v->w), tiles = ceil_div(v->m, block * nv),
+            blocks = ceil_div(v->c, block);
+    char key[64];
+    bool fresh;
+    snprintf(key, sizeof key, "blocked %d %lld", nv, (long long)v->group);
+    size_t bytes = (size_t)(v->group * tiles * blocks * taps * block * block * nv * compute_bytes(v->dtype));
+    norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
+    if (fresh) {
+        norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_blocks", v->dtype);
+        norni_step_define(e, s, "B", block);
+        norni_step_define(e, s, "NV", nv);
+        norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
+        norni_step_buffer(e, s, to, NORNI_WRITE);
+        norni_step_i64(e, s, v->m);
+        norni_step_i64(e, s, v->c);
+        norni_step_i64(e, s, taps);
+        norni_step_range(s, 3, (size_t)tiles, (size_t)blocks, (size_t)v->group, 1, 1, 1);
+    }
+    norni_emit_packed_end(e);
+    return to;
+}
+
+norn_status norni_emit_conv_blocked(norni_emit *e) {
+    norni_conv v;
+    tile t;
+    norni_conv_of(e->node, &v);
+    flatten(&v);
+    int block = norni_block_of(v.dtype);
+    bool plain = e->form == NORNI_TO_BLOCKED;
+    if (!choose_tile(&v, block, plain, &t))
+        return norni_fail(NORN_INTERNAL, "conv_blocked: no tile");
+    const norni_window *w = &v.w;
+    norni_ref weights = pack(e, &v, block, t.nv), bias = -1;
+    if (e->node->n_in > 2 && e->node->in[2])
+        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "conv_blocked", v.dtype);
+    int64_t tiles1 = ceil_div(w->out[1], t.th), tiles2 = ceil_div(w->out[2], t.tw),
+            tiles = w->out[0] * tiles1 * tiles2;
+    int64_t panels = ceil_div(v.m, block * t.nv), patch = t.in_place ? 0 : ceil_div(t.elems, 1024) * 1024;
+    norni_step_define(e, s, "B", block);
+    norni_step_define(e, s, "TH", t.th);
+    norni_step_define(e, s, "TW", t.tw);
+    norni_step_define(e, s, "NV", t.nv);
+    norni_step_define(e, s, "XS", t.in_place || w->kernel[2] > 1 ? w->stride[2] : 1);
+    norni_step_define(e, s, "PATCH", patch);
+    if (plain)
+        norni_step_define(e, s, "PLAIN_IN", 1);
+    if (bias >= 0)
+        norni_step_define(e, s, "HAS_BIAS", 1);
+    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
+    norni_step_buffer(e, s, weights, NORNI_READ);
+    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
+    const int64_t sizes[] = {v.group, v.c, v.m};
+    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
+    const int64_t rest[] = {tiles1, tiles2, t.rows, t.row_step, t.pw, t.column_step};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        norni_step_i64(e, s, sizes[i]);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (int k = 0; k < D; k++)
+            norni_step_i64(e, s, lists[i][k]);
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        norni_step_i64(e, s, rest[i]);
+    if (bias >= 0)
+        norni_step_buffer(e, s, bias, NORNI_READ);
+    norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
+     * input of a tile where all weights together are small. */
+    int64_t weight_bytes = v.m * v.c * norni_window_taps(w) * compute_bytes(v.dtype);
+    bool tiles_first = weight_bytes > 256 * 1024;
+    norni_step_define(e, s, "TILES_FIRST", tiles_first);
+    norni_step_range(s, 3, (size_t)(tiles_first ? tiles : panels), (size_t)(tiles_first ? panels : tiles),
+                     (size_t)(v.n * v.group), 1, 1, 1);
+    return e->status;
+}
+
+static const char *blocked_fits(const norni_fit *f, bool plain) {
+    norni_conv v;
+    tile t;
+    if (!norni_device_is_cpu(f->device))
+        return "made for CPUs";
+    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
+        return "there are no elements";
+    norni_conv_of(f->node, &v);
+    int block = norni_block_of(v.dtype);
+    if (v.group > 1 && (v.c % block || v.m % block))
+        return "groups are no whole blocks of channels";
+    flatten(&v);
+    return choose_tile(&v, block, plain, &t) ? NULL : "the kernel is too large";
+}
+
+const char *norni_conv_blocked_fits(const norni_fit *f) {
+    return blocked_fits(f, false);
+}
+
+const char *norni_conv_to_blocked_fits(const norni_fit *f) {
+    return blocked_fits(f, true);
+}
+
+/* ---- One channel a group. */
+enum { PIXELS = 6 };
+
+norn_status norni_emit_conv_channels(norni_emit *e) {
+    norni_conv v;
+    norni_conv_of(e->node, &v);
+    const norni_window *w = &v.w;
+    int block = norni_block_of(v.dtype);
+    int64_t taps = norni_window_taps(w), blocks = ceil_div(v.group, block);
+    norni_ref bias = -1;
+    bool fresh;
+    norni_ref weights =
+        norni_emit_packed(e, 1, (size_t)(blocks * taps * block * compute_bytes(v.dtype)), "channels", &fresh);
+    if (fresh) {
+        norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_channels", v.dtype);
+        norni_step_define(e, s, "B", block);
+        norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
+        norni_step_buffer(e, s, weights, NORNI_WRITE);
+        norni_step_i64(e, s, v.group);
+        norni_step_i64(e, s, taps);
+        norni_step_range(s, 1, (size_t)blocks, 1, 1, 1, 1, 1);
+    }
+    norni_emit_packed_end(e);
+    if (e->node->n_in > 2 && e->node->in[2])
+        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "conv_channels", v.dtype);
+    norni_step_define(e, s, "B", block);
+    norni_step_define(e, s, "TW", w->out[2] >= 2 * PIXELS ? PIXELS : 4);
+    if (taps <= 9) {
+        norni_step_define(e, s, "K1", w->kernel[1]);
+        norni_step_define(e, s, "K2", w->kernel[2]);
+    } else
+        norni_step_define(e, s, "ANY", 1);
+    if (bias >= 0)
+        norni_step_define(e, s, "HAS_BIAS", 1);
+    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
+    norni_step_buffer(e, s, weights, NORNI_READ);
+    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
+    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (int k = 1; k < D; k++)
+            norni_step_i64(e, s, lists[i][k]);
+    int64_t units = e->device->compute_units ? e->device->compute_units : 1;
+    int64_t parts = min64(w->out[1], ceil_div(units * 8, blocks * v.n)), each = ceil_div(w->out[1], parts);
+    norni_step_i64(e, s, each);
+    if (bias >= 0)
+        norni_step_buffer(e, s, bias, NORNI_READ);
+    norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    norni_step_range(s, 3, (size_t)ceil_div(w->out[1], each), (size_t)blocks, (size_t)v.n, 1, 1, 1);
+    return e->status;
+}
+
+const char *norni_conv_channels_fits(const norni_fit *f) {
+    norni_conv v;
+    if (!norni_device_is_cpu(f->device))
+        return "made for CPUs";
+    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
+        return "there are no elements";
+    norni_conv_of(f->node, &v);
+    if (v.group == 1 || v.c != 1 || v.m != 1)
+        return "groups have several channels";
+    return v.w.in[0] == 1 && v.w.out[0] == 1 && v.w.kernel[0] == 1 ? NULL : "there are three dimensions";
+}
