@@ -112,6 +112,15 @@ static inline uint4 norni_philox(const uint i, const uint run, const uint stream
 #define NORNI_EPI_ARGS
 #define NORNI_EPI(w, acc, i, c) (acc)
 #endif
+#ifndef NORNI_EPI_T
+#define NORNI_EPI_T T
+#define NORNI_EPI_ST(w, p, i, v) NORNI_CAT(NORNI_STORE, w)(p, i, v)
+#define NORNI_STORE1(p, i, v) ST(p, i, v)
+#define NORNI_STORE2(p, i, v) STV(2, p, i, v)
+#define NORNI_STORE4(p, i, v) STV(4, p, i, v)
+#define NORNI_STORE8(p, i, v) STV(8, p, i, v)
+#define NORNI_STORE16(p, i, v) STV(16, p, i, v)
+#endif
 
 /* e^x for float types F (of I, integers as wide), by range reduction and a polynomial whose relative error is below 4e-9
  * (fitted by weighted least squares): 1 unit in the last place like exp(), and on PoCL several times as fast. Results
