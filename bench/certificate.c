@@ -161,10 +161,20 @@ norn_status norn_model_certify(norn_session *s, const norn_model *source, norn_m
     *out = (norn_certificate){.seed = seed};
     m->certified = false;
     snprintf(out->device, sizeof out->device, "%s", norn_device_name(norn_context_device(s->contexts[0])));
-    norni_str_addf(&text, "version %d\nseed %llu\ndevice %s\n", VERSION, (unsigned long long)seed, out->device);
+    norni_str_addf(&text, "version %d\nseed %llu\ndevice %s\n", VERSION, (unsigned long long)seed,
+                   out->device);
     norn_status st = written(m, save, &w);
-    if (st == NORN_OK)
-        st = norni_prefix(compare(s, source->graph, w->graph, seed, out, &text), "certificate");
+    if (st != NORN_OK) { /* too large for memory, or what saving will say */
+        snprintf(out->note, sizeof out->note, "%s", norn_error());
+        norni_str_free(&text);
+        return NORN_OK;
+    }
+    st = norni_prefix(compare(s, source->graph, w->graph, seed, out, &text), "certificate");
+    if (st != NORN_OK && st != NORN_INTERNAL) { /* it does not run here, or not on such numbers */
+        out->checked = false;
+        snprintf(out->note, sizeof out->note, "%s", norn_error());
+        st = NORN_OK;
+    }
     if (st == NORN_OK && out->checked) {
         norni_str_addf(&text, "%s%s\n", hash_line, zeros);
         st = text.failed ? norni_nomem() : norn_model_set_metadata(m, NORNI_CERTIFICATE, text.s);

@@ -833,7 +833,7 @@ typedef struct norn_certificate {
 
 /* Runs `m`, as norn_model_save would write it with these options, on the session's device and `source` by the host reference,
  * and puts a certificate into the metadata of m, for the next norn_model_save. Where it cannot be compared (random operators, operators that norn lacks, a host reference
- * that would take long) there is no certificate, and out->note. Errors: NORN_INTERNAL when outputs differ. */
+ * that would take long, a device that fails) there is no certificate, and out->note. Errors: NORN_INTERNAL when outputs differ. */
 NORN_API norn_status norn_model_certify(norn_session *s, const norn_model *source, norn_model *m,
                                         const norn_save_options *save, uint64_t seed, norn_certificate *out);
 /* Puts the hash into the certificate of a file that was just saved. */
