@@ -272,7 +272,7 @@ static norn_status choose_versions(norni_exporter *x) {
 
 /* Functions that are kept, and training, are not adapted: their operators must mean in the opset what they meant. */
 static norn_status check_kept(const norni_exporter *x) {
-    const uint8_t *p = x->model->extra.data, *end = p + x->model->extra.bytes;
+    const uint8_t *p = x->model->extra.data, *end = p ? p + x->model->extra.bytes : NULL;
     int own = norn_model_opset(x->model);
     norni_wire_field f, import, of_import;
     while (own && x->opset != own && norni_wire_next(&p, end, &f)) {
