@@ -242,6 +242,8 @@ static norn_status put_model(writer *w, norni_pieces *out) {
     if (!standard && (has_standard_nodes(x) || !m->opsets.n))
         put_opset(&text, "", x->opset);
     for (size_t i = 0; i < m->metadata.n; i++) {
+        if (!m->certified && !strcmp(m->metadata.v[i].key, NORNI_CERTIFICATE))
+            continue;
         norni_str entry = {0};
         norni_wire_put_string(&entry, 1, m->metadata.v[i].key);
         norni_wire_put_string(&entry, 2, m->metadata.v[i].value);
