@@ -80,7 +80,7 @@ static norn_status choose(const norn_plan *p, const norn_node *node, norni_form 
         return NORN_OK;
     const char *want = wish(p->options.implementations, node->op->name, buf);
     norni_str reasons = {0};
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < NORNI_FORMS; k++)
         norni_plan_impl(p, node, (norni_form)k, &reasons);
     norn_status s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)",
                                want ? " '" : "", want ? want : "", want ? "' that fits" : " fits this device",
@@ -188,10 +188,10 @@ static norn_status set_read(norni_emit *e, const norn_value *v, bool blocked) {
 
 /* Sets the forms of all values that a cluster reads and makes. */
 static norn_status set_forms(norn_plan *p, norni_emit *e, const norni_cluster *c) {
-    bool made = e->form != NORNI_PLAIN;
+    bool made = norni_makes_blocked(e->form);
     if (c->anchor) {
-        const norni_impl *impl = made ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
-        int n = !impl || e->form != NORNI_BLOCKED ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
+        const norni_impl *impl = norni_reads_blocked(e->form) ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
+        int n = !impl            ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
         for (int k = 0; k < c->anchor->n_in; k++)
             if (c->anchor->in[k])
                 NORNI_TRY(set_read(e, c->anchor->in[k], k < n));

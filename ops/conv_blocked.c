@@ -159,7 +159,7 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
         norni_step_i64(e, s, rest[i]);
     if (bias >= 0)
         norni_step_buffer(e, s, bias, NORNI_READ);
-    norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
     /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
      * input of a tile where all weights together are small. */
     int64_t weight_bytes = v.m * v.c * norni_window_taps(w) * compute_bytes(v.dtype);
@@ -240,7 +240,7 @@ norn_status norni_emit_conv_channels(norni_emit *e) {
     norni_step_i64(e, s, each);
     if (bias >= 0)
         norni_step_buffer(e, s, bias, NORNI_READ);
-    norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
     norni_step_range(s, 3, (size_t)ceil_div(w->out[1], each), (size_t)blocks, (size_t)v.n, 1, 1, 1);
     return e->status;
 }
