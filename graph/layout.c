@@ -68,7 +68,8 @@ static bool reads_blocked(const choice *c, const norn_node *node, int k, norni_f
         const norni_impl *i = c->impl[f];
         return norni_reads_blocked(f) && (!i->n_blocked || k < i->n_blocked);
     }
-    return norni_makes_blocked(f) && norni_blocked_operand(&node->out[0]->type, node, k) == NORNI_OPERAND_BLOCKED;
+    return norni_makes_blocked(f) &&
+           norni_blocked_operand(&node->out[0]->type, node, k) == NORNI_OPERAND_BLOCKED;
 }
 
 /* Pointwise nodes in blocked form: all values of the shape of the result are floats with blocks of one size. */
@@ -193,7 +194,8 @@ static norn_status prepare(layout *l, const norni_clusters *clusters) {
         if (k->anchor) {
             for (int f = 0; f < NORNI_FORMS; f++) {
                 c->impl[f] = norni_plan_impl(l->p, k->anchor, (norni_form)f, NULL);
-                c->can[f] = c->impl[f] && (!norni_makes_blocked((norni_form)f) || !k->n_nodes || pointwise_fits(k));
+                c->can[f] =
+                    c->impl[f] && (!norni_makes_blocked((norni_form)f) || !k->n_nodes || pointwise_fits(k));
             }
         } else
             c->can[NORNI_BLOCKED] = pointwise_fits(k);

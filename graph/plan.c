@@ -60,6 +60,7 @@ const norni_impl *norni_plan_impl(const norn_plan *p, const norn_node *node, nor
     norni_fit f = {.node = node, .device = &p->device, .numerics = p->options.numerics};
     if (want && for_all && !knows(node->op, want))
         want = NULL;
+    f.wanted = want != NULL;
     for (const norni_impl *i = node->op->impls; i && i->name; i++) {
         if (i->form != form)
             continue;

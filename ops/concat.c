@@ -183,8 +183,8 @@ static const char *concat_blocked_fits(const norni_fit *f) {
     int axis;
     if (!norni_device_is_cpu(f->device))
         return "for CPUs";
-    if (!norni_blockable(y) || norni_axis(((const concat_attrs *)n->attrs)->axis, y->rank, &axis) != NORN_OK ||
-        axis != 1)
+    if (!norni_blockable(y) ||
+        norni_axis(((const concat_attrs *)n->attrs)->axis, y->rank, &axis) != NORN_OK || axis != 1)
         return "the axis is not that of the channels";
     for (int i = 0; i < n->n_in; i++)
         if (!norni_blockable(&n->in[i]->type) ||
@@ -193,10 +193,13 @@ static const char *concat_blocked_fits(const norni_fit *f) {
     return NULL;
 }
 
-static const norni_impl concat_impls[] = {
-    {.name = "blocks", .fits = concat_blocked_fits, .emit = emit_concat_blocked, .form = NORNI_BLOCKED, .gain = 1},
-    {.name = "copies", .emit = emit_concat},
-    {0}};
+static const norni_impl concat_impls[] = {{.name = "blocks",
+                                           .fits = concat_blocked_fits,
+                                           .emit = emit_concat_blocked,
+                                           .form = NORNI_BLOCKED,
+                                           .gain = 1},
+                                          {.name = "copies", .emit = emit_concat},
+                                          {0}};
 
 const norn_op norni_op_Concat = {
     .domain = "",

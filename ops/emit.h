@@ -105,7 +105,8 @@ norni_ref norni_emit_scratch(norni_emit *e, size_t bytes);
  * that fill it, then calls norni_emit_packed_end; else an equal transform was made before. The steps run
  * once, when the plan is loaded, if the input is a constant or a state that the graph does not change. */
 norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key, bool *fresh);
-norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key, bool *fresh);
+norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key,
+                                  bool *fresh);
 void norni_emit_packed_end(norni_emit *e);
 
 /* A step that launches `kernel` of the file ops/FILE. dtype sets -DT_... (see ops/prelude.cl);

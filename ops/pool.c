@@ -145,8 +145,8 @@ void norni_pool_blocked(norni_emit *e, norni_step *s, const norni_pool *p) {
     norni_step_define(e, s, "W", block);
     norni_step_i64(e, s, each);
     norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    norni_step_range(s, 3, (size_t)((rows + each - 1) / each), (size_t)norni_channel_blocks(y), (size_t)y->dims[0],
-                     1, 1, 1);
+    norni_step_range(s, 3, (size_t)((rows + each - 1) / each), (size_t)norni_channel_blocks(y),
+                     (size_t)y->dims[0], 1, 1, 1);
 }
 
 const char *norni_pool_blocked_fit(const norni_fit *f) {

@@ -363,10 +363,14 @@ static const char *blocked_fits(const norni_fit *f) {
     return all ? NULL : "the axes are not all spatial ones";
 }
 
-static const norni_impl impls[] = {
-    {.name = "blocked", .fits = blocked_fits, .emit = emit_blocked, .form = NORNI_FROM_BLOCKED, .n_blocked = 1, .gain = 1},
-    {.name = "passes", .emit = emit},
-    {0}};
+static const norni_impl impls[] = {{.name = "blocked",
+                                    .fits = blocked_fits,
+                                    .emit = emit_blocked,
+                                    .form = NORNI_FROM_BLOCKED,
+                                    .n_blocked = 1,
+                                    .gain = 1},
+                                   {.name = "passes", .emit = emit},
+                                   {0}};
 
 static void cost(const norn_node *node, norni_cost *c) {
     c->flops = (double)norni_type_elems(&node->in[0]->type);
