@@ -216,7 +216,35 @@ static norn_status set_forms(norn_plan *p, norni_emit *e, const norni_cluster *c
     return NORN_OK;
 }
 
-static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
+/* Nothing that a cluster reads ever changes: it is computed once, at load. */
+static bool steady_cluster(const norn_plan *p, const norni_cluster *c) {
+    bool steady = !c->anchor || p->builder.steady[c->anchor->out[0] ? c->anchor->out[0]->id : 0];
+    for (int k = 0; c->anchor && k < c->anchor->n_out; k++)
+        steady &= !c->anchor->out[k] || p->builder.steady[c->anchor->out[k]->id];
+    for (int i = 0; i < c->n_nodes; i++)
+        steady &= p->builder.steady[c->nodes[i]->out[0]->id];
+    return steady;
+}
+
+static bool *steady_values(const norn_graph *g, norni_arena *arena) {
+    bool *steady = norni_arena_array(arena, g->values.n, sizeof *steady);
+    if (!steady)
+        return NULL;
+    for (size_t i = 0; i < g->values.n; i++)
+        steady[i] = norni_value_steady(g->values.v[i]);
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const norn_node *n = g->nodes.v[i];
+        bool all = !n->op->random && n->n_in > 0;
+        for (int k = 0; k < n->n_in; k++)
+            all &= !n->in[k] || steady[n->in[k]->id];
+        for (int k = 0; k < n->n_out; k++)
+            if (n->out[k])
+                steady[n->out[k]->id] = all;
+    }
+    return steady;
+}
+
+static norn_status plan_cluster_in(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
     norni_emit e = {.g = p->graph,
                     .device = &p->device,
                     .numerics = p->options.numerics,
@@ -257,6 +285,13 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
         finish_steps(p, from, e.node, &(norni_cluster){0}, form);
     }
     return NORN_OK;
+}
+
+static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
+    p->builder.load_node = p->builder.loading = steady_cluster(p, c);
+    norn_status s = plan_cluster_in(p, c, uses, form);
+    p->builder.load_node = p->builder.loading = false;
+    return s;
 }
 
 /* The value in whose buffer a planned buffer lies; NULL for scratch. */
@@ -360,8 +395,9 @@ static norn_status plan_steps(norn_plan *p) {
     b->of_value = norni_arena_array(p->arena, g->values.n, sizeof *b->of_value);
     b->of_blocked = norni_arena_array(p->arena, g->values.n, sizeof *b->of_blocked);
     b->blocked = norni_arena_array(p->arena, g->values.n, sizeof *b->blocked);
+    b->steady = steady_values(g, p->arena);
     norni_form *form = NULL;
-    norn_status s = b->of_value && b->of_blocked && b->blocked ? NORN_OK : norni_nomem();
+    norn_status s = b->of_value && b->of_blocked && b->blocked && b->steady ? NORN_OK : norni_nomem();
     for (size_t i = 0; i < g->values.n && s == NORN_OK; i++)
         b->of_value[i] = b->of_blocked[i] = -1;
     if (s == NORN_OK)
@@ -405,6 +441,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
     }
     if (s == NORN_OK)
         s = norni_graph_decompose(&p->graph, d->type == NORN_DEVICE_HOST);
+    if (s == NORN_OK && d->type != NORN_DEVICE_HOST && p->options.numerics != NORN_STRICT)
+        s = norni_graph_fold_norms(&p->graph);
     if (s == NORN_OK)
         s = plan_steps(p);
     if (s == NORN_OK)

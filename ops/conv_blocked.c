@@ -40,7 +40,7 @@ static void shape_patch(const norni_conv *v, int block, bool plain, norni_conv_t
 bool norni_conv_choose_tile(const norni_conv *v, bool plain, norni_conv_tile *best) {
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
-    int64_t blocks = ceil_div(v->m, block), steps = ceil_div(v->c, block) * block * norni_window_taps(w);
+    int64_t blocks = ceil_div(v->m, block), steps = v->c * norni_window_taps(w);
     bool in_place = inside(w);
     best->time = INFINITY;
     for (int nv = 1; nv <= 4; nv *= 2)
@@ -57,12 +57,8 @@ bool norni_conv_choose_tile(const norni_conv *v, bool plain, norni_conv_tile *be
                 double n = th * tw, work = (double)(w->out[0] * ceil_div(w->out[1], th) *
                                                     ceil_div(w->out[2], tw) * ceil_div(blocks, nv));
                 double step = fmax(n * nv, 5) + 0.25 * nv + 0.4;
-                double copy =
-                    t.in_place
-                        ? 0
-                        : (double)t.elems * 1.5 /
-                              (double)(block * (plain ? min64(block, v->c) : block) * norni_window_taps(w));
-                t.time = work * (step + copy) * (double)steps + work * n * nv * 2;
+                double copies = t.in_place ? 0 : (double)(t.elems * ceil_div(v->c, block)) * 1.5 / block;
+                t.time = work * (step * (double)steps + copies + n * nv * 2);
                 if (t.time < best->time * 0.999)
                     *best = t;
             }
