@@ -48,37 +48,42 @@ NORNI_TANH_FLOAT(tanh_, VEC, expf_)
 #define INTO(v, p) (*(p) = (v))
 #endif
 
-/* Scores of `n` keys (1 or 4) for all queries. */
-#define SCORES(n, row)                                                                                       \
-    {                                                                                                        \
-        VEC a[n * QV];                                                                                       \
-        for (int x = 0; x < n * QV; x++)                                                                     \
-            a[x] = (VEC)(0);                                                                                 \
-        for (long i = 0; i < d; i++)                                                                         \
-            for (int x = 0; x < n; x++) {                                                                    \
-                const VEC kx = (VEC)((C)LD(k, ((row) + x) * d + i));                                         \
-                for (int v = 0; v < QV; v++)                                                                 \
-                    a[x * QV + v] = fma(qs[i * QV + v], kx, a[x * QV + v]);                                  \
-            }                                                                                                \
-        for (int x = 0; x < n * QV; x++)                                                                     \
-            s[((row) - j0) * QV + x] = a[x];                                                                 \
-    }
+/* For x = 0 .. QV - 1, and for n = 1 or 4 keys or elements: written out, so that all of it stays in registers. */
+#if QV == 2
+#define EACH(X, n) X(n, 0) X(n, 1)
+#else
+#define EACH(X, n) X(n, 0)
+#endif
+#define FOR1(X) EACH(X, 0)
+#define FOR4(X) EACH(X, 0) EACH(X, 1) EACH(X, 2) EACH(X, 3)
 
-/* Adds the block's part of `n` elements of the values (1 or 4). */
-#define VALUES(n, e0)                                                                                        \
-    {                                                                                                        \
-        VEC a[n * QV];                                                                                       \
-        for (int x = 0; x < n * QV; x++)                                                                     \
-            a[x] = o[(e0) * QV + x] * grown[x % QV];                                                         \
-        for (long j = 0; j < count; j++)                                                                     \
-            for (int x = 0; x < n; x++) {                                                                    \
-                const VEC vx = (VEC)((C)LD(v, (j0 + j) * e + (e0) + x));                                     \
-                for (int w = 0; w < QV; w++)                                                                 \
-                    a[x * QV + w] = fma(s[j * QV + w], vx, a[x * QV + w]);                                   \
-            }                                                                                                \
-        for (int x = 0; x < n * QV; x++)                                                                     \
-            o[(e0) * QV + x] = a[x];                                                                         \
-    }
+/* Scores of the keys from j on, for all queries. */
+#define ZERO(n, x) VEC a##n##x = (VEC)(0);
+#define QUERY_VECTORS(n, x) const VEC q##x = qs[i * QV + x];
+#define MORE(n, x) a##n##x = fma(q##x, (VEC)((C)LD(row##n, i)), a##n##x);
+#define PUT(n, x) s[(j + n) * QV + x] = a##n##x;
+#define ROW(n) __global const T *row##n = k + (j0 + j + n) * d;
+#define SCORES(FOR)                                                                                          \
+    FOR(ZERO)                                                                                                \
+    for (long i = 0; i < d; i++) {                                                                           \
+        EACH(QUERY_VECTORS, 0)                                                                               \
+        FOR(MORE)                                                                                            \
+    }                                                                                                        \
+    FOR(PUT)
+
+/* Adds the block's part of the elements from c on. */
+#define GROWN(n, x) VEC a##n##x = o[(c + n) * QV + x] * grown[x];
+#define WEIGHTS(n, x) const VEC p##x = s[i * QV + x];
+#define ADD(n, x) a##n##x = fma(p##x, (VEC)((C)LD(row, n)), a##n##x);
+#define KEEP(n, x) o[(c + n) * QV + x] = a##n##x;
+#define VALUES(FOR)                                                                                          \
+    FOR(GROWN)                                                                                               \
+    __global const T *row = v + j0 * e + c;                                                                  \
+    for (long i = 0; i < count; i++, row += e) {                                                             \
+        EACH(WEIGHTS, 0)                                                                                     \
+        FOR(ADD)                                                                                             \
+    }                                                                                                        \
+    FOR(KEEP)
 
 __kernel void attention(__global const T *q, __global const T *k, __global const T *v,
 #ifdef BIAS
@@ -114,10 +119,14 @@ __kernel void attention(__global const T *q, __global const T *k, __global const
     for (long j0 = first; j0 < last; j0 += KB) {
         const long count = min((long)KB, keys - j0);
         long j = 0;
-        for (; j + 4 <= count; j += 4)
-            SCORES(4, j0 + j)
-        for (; j < count; j++)
-            SCORES(1, j0 + j)
+        for (; j + 4 <= count; j += 4) {
+            ROW(0) ROW(1) ROW(2) ROW(3)
+            SCORES(FOR4)
+        }
+        for (; j < count; j++) {
+            ROW(0)
+            SCORES(FOR1)
+        }
 #ifdef CAP
         for (j = 0; j < count * QV; j++)
             s[j] = TANH(s[j] / cap) * cap;
@@ -156,10 +165,12 @@ __kernel void attention(__global const T *q, __global const T *k, __global const
             m[x] = top;
         }
         long c = 0;
-        for (; c + 4 <= e; c += 4)
-            VALUES(4, c)
-        for (; c < e; c++)
-            VALUES(1, c)
+        for (; c + 4 <= e; c += 4) {
+            VALUES(FOR4)
+        }
+        for (; c < e; c++) {
+            VALUES(FOR1)
+        }
     }
     for (int x = 0; x < QV; x++)
         grown[x] = sum[x] == (VEC)(0) ? (VEC)(0) : (VEC)(1) / sum[x];
