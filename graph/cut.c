@@ -145,9 +145,10 @@ static norn_status make_part(norn_graph *g, norni_output *outputs, size_t n, nor
     norni_state *states = norni_alloc_array(g->states.n + 1, sizeof *states);
     if (!states)
         return norni_nomem();
-    memcpy(states, g->states.v, g->states.n * sizeof *states);
-    for (size_t i = 0; i < g->states.n; i++)
+    for (size_t i = 0; i < g->states.n; i++) {
+        states[i] = g->states.v[i];
         g->states.v[i].next = NULL;
+    }
     g->outputs.v = outputs;
     g->outputs.n = n;
     norni_rebuild copy = {.from = g, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .log = log};

@@ -50,8 +50,8 @@ static int report(const convert_options *o, const norn_model *m, const char *in,
     }
     for (size_t i = 0; i < warnings; i++)
         note("%s", norn_model_warning_at(m, i));
-    printf("%s (opset %d, %zu nodes) -> %s (opset %d, %zu nodes%s)\n", in, from, nodes, out, to, after,
-           o->optimize ? ", optimized" : "");
+    printf("%s (opset %d, %zu node%s) -> %s (opset %d, %zu node%s%s)\n", in, from, nodes,
+           nodes == 1 ? "" : "s", out, to, after, after == 1 ? "" : "s", o->optimize ? ", optimized" : "");
     return 0;
 }
 
