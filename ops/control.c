@@ -487,23 +487,18 @@ static norn_status raise_scan(norni_adapt *a) {
 }
 
 /* ---- Descriptors. */
-static const norni_attr if_table[] = {NORNI_A(control_attrs, then_branch, GRAPH,
-                                              .flags = NORNI_ATTR_OPTIONAL),
-                                      NORNI_A(control_attrs, else_branch, GRAPH,
-                                              .flags = NORNI_ATTR_OPTIONAL),
-                                      NORNI_A_INT(control_attrs, captured, 0), NORNI_A_END},
-                        loop_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
-                                        NORNI_A_INT(control_attrs, captured, 0), NORNI_A_END},
-                        scan_table[] = {
-                            NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
-                            NORNI_A_INT(control_attrs, captured, 0),
-                            NORNI_A_INT(control_attrs, num_scan_inputs, 0),
-                            NORNI_A_INTS(control_attrs, scan_input_axes),
-                            NORNI_A_INTS(control_attrs, scan_input_directions),
-                            NORNI_A_INTS(control_attrs, scan_output_axes),
-                            NORNI_A_INTS(control_attrs, scan_output_directions),
-                            NORNI_A(control_attrs, directions, INTS, .flags = NORNI_ATTR_OLD, .since = 9),
-                            NORNI_A_END};
+static const norni_attr
+    if_table[] = {NORNI_A(control_attrs, then_branch, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
+                  NORNI_A(control_attrs, else_branch, GRAPH, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END},
+    loop_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END},
+    scan_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
+                    NORNI_A(control_attrs, num_scan_inputs, INT, .flags = NORNI_ATTR_REQUIRED),
+                    NORNI_A_INTS(control_attrs, scan_input_axes, .since = 9),
+                    NORNI_A_INTS(control_attrs, scan_input_directions, .since = 9),
+                    NORNI_A_INTS(control_attrs, scan_output_axes, .since = 9),
+                    NORNI_A_INTS(control_attrs, scan_output_directions, .since = 9),
+                    NORNI_A(control_attrs, directions, INTS, .flags = NORNI_ATTR_OLD, .since = 9),
+                    NORNI_A_END};
 
 #define PARAMS(...)                                                                                          \
     (const norni_param[]) {                                                                                  \
