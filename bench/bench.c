@@ -181,8 +181,11 @@ norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_op
         st = bench(b, g, options ? options : &none, out);
     clear(b);
     norni_free(b);
+    bool parsed = g != NULL;
     norn_graph_free(g);
-    return norni_prefix(st, "%s", line);
+    return st == NORN_OK || !parsed
+               ? st
+               : norni_prefix(st, "%s", line); /* what cannot be parsed is named already */
 }
 
 /* ---- A model. */

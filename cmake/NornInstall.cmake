@@ -9,5 +9,8 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/nornConfig.cmake.in ${
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/nornConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/nornConfig.cmake ${PROJECT_BINARY_DIR}/nornConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/norn)
+# Relative to its own place, so that what is installed may be moved (cmake --install --prefix).
+file(RELATIVE_PATH NORN_PC_UP /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" NORN_PC_UP "${NORN_PC_UP}")
 configure_file(${PROJECT_SOURCE_DIR}/cmake/norn.pc.in ${PROJECT_BINARY_DIR}/norn.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/norn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

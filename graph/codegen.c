@@ -559,6 +559,24 @@ static norn_status print_epilogue(epilogue *p, norni_str *s, int w, norni_lanes 
     return NORN_OK;
 }
 
+/* How a result of another type than the anchor's is stored. */
+static void print_stores(norni_str *s, norn_dtype t, unsigned widths) {
+    char type[24];
+    for (int w = 1; w <= 16; w *= 2) {
+        if (!(widths & (unsigned)w))
+            continue;
+        norni_str_addf(s, "static inline void norni_epi_st%d(__global %s *p, const size_t i, ", w,
+                       storage_type(t, type));
+        norni_str_addf(s, "const %s v) {\n    ", norni_cl_type(norni_compute_dtype(t), w, type));
+        print_store(s, t, w, "p", "i", "v");
+        norni_str_add(s, "}\n");
+    }
+    norni_str_addf(s,
+                   "#undef NORNI_EPI_T\n#undef NORNI_EPI_ST\n#define NORNI_EPI_T %s\n"
+                   "#define NORNI_EPI_ST(w, p, i, v) NORNI_CAT(norni_epi_st, w)(p, i, v)\n",
+                   storage_type(t, type));
+}
+
 static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
     epilogue *p = (epilogue *)e->epilogue;
     group *g = &p->g;
@@ -568,6 +586,9 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
     for (int w = 1; w <= 16 && st == NORN_OK; w *= 2)
         if (widths & (unsigned)w)
             st = print_epilogue(p, &text, w, lanes);
+    const norni_type *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
+    if (g->c->anchor->op->epilogue_retypes)
+        print_stores(&text, out->dtype, widths);
     norni_str_add(&text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#define NORNI_EPI_ARGS ");
     for (int k = 0; k < g->n_in; k++)
         norni_str_addf(&text, ", __global const %s *norni_e%d",
@@ -595,7 +616,6 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
     for (int w = 2; w <= 16; w *= 2)
         widest = widths & (unsigned)w ? w : widest;
     define_types(g, s, widest);
-    const norni_type *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
     for (int k = 0; k < g->n_in; k++) {
         norni_step_buffer(e, s, g->in[k].ref, NORNI_READ);
         if (s->n_args)

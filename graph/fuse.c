@@ -84,7 +84,7 @@ static norn_node *find_anchor(const fusion *f, const norni_cluster *c, const boo
             norn_node *a = v ? v->producer : NULL;
             if (!a || v->index || f->reader[v->id] != root || taken[a->id] || f->cluster[a->id] == root ||
                 norni_epilogue_axis(a) < 0 || !same_shape(&v->type, out) || (best && best->id >= a->id) ||
-                v->type.dtype != c->nodes[c->n_nodes - 1]->out[0]->type.dtype || !read_only_inside(f, c, v))
+                (v->type.dtype != out->dtype && !a->op->epilogue_retypes) || !read_only_inside(f, c, v))
                 continue;
             best = a;
         }

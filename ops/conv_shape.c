@@ -7,7 +7,7 @@ enum { D = NORNI_WINDOW_DIMS };
 
 norni_conv_result norni_conv_kind(const norn_node *node) {
     const char *name = node->op->name;
-    return !strcmp(name, "Conv") ? NORNI_CONV_Y : !strcmp(name, "ConvTranspose") ? NORNI_CONV_X : NORNI_CONV_W;
+    return !strcmp(name, "ConvGradW") ? NORNI_CONV_W : !strcmp(name, "ConvTranspose") ? NORNI_CONV_X : NORNI_CONV_Y;
 }
 
 /* Types of x, y and w of the convolution behind a node. */

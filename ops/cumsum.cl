@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running sums along n of x [outer][n][inner], in `parts` parts of `part` elements. A work-item does a part of W
+/* Running sums (-DPROD: products) along n of x [outer][n][inner], in `parts` parts of `part` elements. A work-item does a part of W
  * neighbouring lines (inner >= W), or of `each` lines one after the other (-DW=1).
  *
  *   cumsum_parts  s [outer][parts][inner]: the sums of the parts
@@ -9,6 +9,13 @@
 #ifndef W
 #define W 1
 #endif
+#ifdef PROD
+#define NONE 1
+#define JOIN(a, v) ((a) * (v))
+#else
+#define NONE 0
+#define JOIN(a, v) ((a) + (v))
+#endif
 #define ARGS const long outer, const long n, const long inner, const long parts, const long part, const long each
 
 #if !defined(NORNI_ONLY) || defined(K_cumsum_parts)
@@ -17,9 +24,9 @@ __kernel void cumsum_parts(__global const T *x, __global T *s, ARGS) {
     const long l0 = get_global_id(0) * each, l1 = min(l0 + each, lines);
     for (long l = l0; l < l1; l++) {
         const long base = l / inner * n * inner + l % inner;
-        C a = 0;
+        C a = NONE;
         for (long i = from; i < to; i++)
-            a += LD(x, base + i * inner);
+            a = JOIN(a, LD(x, base + i * inner));
         ST(s, (l / inner * parts + p) * inner + l % inner, a);
     }
 }
@@ -41,17 +48,17 @@ __kernel void cumsum(__global const T *x, __global const T *s, __global T *y, AR
     if (o >= outer)
         return;
     if (j + W <= inner) {
-        CV(W) a = (CV(W))(0);
+        CV(W) a = (CV(W))(NONE);
         for (long k = 0; k < p; k++)
-            a += LDV(W, s, (o * parts + PART(k)) * inner + j);
+            a = JOIN(a, LDV(W, s, (o * parts + PART(k)) * inner + j));
         for (long k = 0; k < to - from; k++) {
             const long at = (o * n + PLACE(k)) * inner + j;
             const CV(W) v = LDV(W, x, at);
 #ifdef EXCLUSIVE
             STV(W, y, at, a);
-            a += v;
+            a = JOIN(a, v);
 #else
-            a += v;
+            a = JOIN(a, v);
             STV(W, y, at, a);
 #endif
         }
@@ -63,17 +70,17 @@ __kernel void cumsum(__global const T *x, __global const T *s, __global T *y, AR
 #endif
     for (long l = l0; l < l1; l++) {
         const long base = l / inner * n * inner + l % inner;
-        C a = 0;
+        C a = NONE;
         for (long k = 0; k < p; k++)
-            a += LD(s, (l / inner * parts + PART(k)) * inner + l % inner);
+            a = JOIN(a, LD(s, (l / inner * parts + PART(k)) * inner + l % inner));
         for (long k = 0; k < to - from; k++) {
             const long at = base + PLACE(k) * inner;
             const C v = LD(x, at);
 #ifdef EXCLUSIVE
             ST(y, at, a);
-            a += v;
+            a = JOIN(a, v);
 #else
-            a += v;
+            a = JOIN(a, v);
             ST(y, at, a);
 #endif
         }

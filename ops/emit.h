@@ -140,7 +140,9 @@ void norni_step_items(norni_emit *e, norni_step *s, int dims, int64_t g0, int64_
  * epilogue. The source then has, before the file's text, for each width in `widths` (the sum of 1, 2, 4, 8,
  * 16): NORNI_EPI_ARGS               parameters to append to the kernel's list, with a leading comma
  *     NORNI_EPI(width, acc, i, c)  acc after the epilogue; i: flat output index, c: channel index, both
- * size_t Without an epilogue they are empty and acc (ops/prelude.cl). */
+ * size_t Without an epilogue they are empty and acc (ops/prelude.cl). Operators
+ * with epilogue_retypes declare their output as NORNI_EPI_T and store by NORNI_EPI_ST(width, p, i, v): the epilogue's
+ * result may have another type than the node's. */
 void norni_emit_epilogue(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths);
 /* The same for a step that calls the hook exactly once for each element of the output and writes the output nowhere
  * else: what the hook reads of the same shape (a weight that the step updates) may then share the output's memory. */

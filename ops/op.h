@@ -187,6 +187,8 @@ struct norn_op {
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
     bool on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
+    bool control;               /* has subgraphs (ops/control.h); a file gets the node as it had it */
+    bool epilogue_retypes; /* its kernels with an epilogue store a result of any type (NORNI_EPI_ST) */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
@@ -213,6 +215,8 @@ norn_status norni_infer_node(norn_node *node);
 norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_tensor **out);
 /* The same, with the numbers that a random operator draws from. */
 norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out, norni_draw draw);
+/* An `eval` for operators that are functions of others: the expansion, node by node. */
+norn_status norni_eval_expansion(norni_eval *e);
 void norni_node_cost(const norn_node *node, norni_cost *c);
 /* "Conv<pads=[1,1,1,1]>(float[1,3,8,8], float[4,3,3,3])", with the elements of inputs that decide shapes. */
 void norni_node_print(norni_str *out, const norn_node *node);

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by the scripts beside it. need PACKAGE...: installs those of Debian's packages that are missing; says what it
 # installs, and that it uses root or sudo, before it does. Ubuntu's names are the same (untried).

@@ -245,7 +245,7 @@ static void print_summary(const char *path, const norn_model *m, const rows *r, 
     table_print(&t);
     table_free(&t);
     count_constants(g, &elems, &bytes);
-    printf("\n%zu nodes, %.0f parameters (%s), ", r->n, elems, bytes_text(bytes, a));
+    printf("\n%zu node%s, %.0f parameters (%s), ", r->n, r->n == 1 ? "" : "s", elems, bytes_text(bytes, a));
     if (bound)
         printf("%s FLOPs%s%s%s\n", count_text(flops, b), *bound ? " for " : "", bound, "");
     else

@@ -311,7 +311,8 @@ static int finish(job *j) {
         note("interrupted after step %lld of %lld; %s has what was reached", (long long)p->step,
              (long long)p->steps, j->o->out);
     if (!j->json) {
-        printf("%lld steps in %s; saved %s\n", (long long)p->step, time_text(p->seconds, seconds), j->o->out);
+        printf("%lld step%s in %s; saved %s\n", (long long)p->step, p->step == 1 ? "" : "s",
+               time_text(p->seconds, seconds), j->o->out);
         if (p->validated && !isnan(p->val_accuracy))
             printf("accuracy on %s: %.2f %%\n", j->o->val, p->val_accuracy * 100);
         else if (p->validated)

@@ -42,11 +42,13 @@ test -s modules.onnx
 PKG_CONFIG_PATH=$(dirname "$(find prefix -name norn.pc)")
 export PKG_CONFIG_PATH
 libdir=$(pkg-config --variable=libdir norn)
+# shellcheck disable=SC2046
 cc -std=c11 "$source/examples/c/4_gradient.c" -o by_pkg_config $(pkg-config --cflags --libs norn) -lm -Wl,-rpath,"$libdir"
 ./by_pkg_config 2 >pkg.txt
 cmp pkg.txt 4_gradient.txt
 if command -v c++ >/dev/null 2>&1; then
     printf '#include <norn.h>\nint main() { return norn_version()[0] == 0; }\n' >header.cpp
+    # shellcheck disable=SC2046
     c++ -Wall -Werror header.cpp -o header $(pkg-config --cflags --libs norn) -Wl,-rpath,"$libdir"
     ./header
 fi

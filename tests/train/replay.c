@@ -90,7 +90,7 @@ static norn_optimizer settings(const cJSON *of) {
 
 static norn_trainer *trainer(norn_model **m, const norn_optimizer *o) {
     norn_train_options options;
-    norn_trainer *t;
+    norn_trainer *t = NULL;
     norn_train_options_init(&options);
     options.optimizer = *o;
     if (norn_model_load(file("model.onnx"), NULL, m) != NORN_OK ||

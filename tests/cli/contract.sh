@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What programs rely on: --json of every verb, exit codes, files that appear whole or not at all.
+# Usage: contract.sh NORN JSON_HAS SOURCE
+set -eu
+norn=$1 has=$2 source=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+net=$source/tests/data/verify/net/torch_digits_mlp_trained_legacy13/model.onnx
+digits=$source/examples/digits/digits.npz
+fail() {
+    echo "FAIL: $*"
+    exit 1
+}
+code() { # CODE COMMAND...: it exits with CODE
+    want=$1
+    shift
+    got=0
+    "$@" >out.txt 2>err.txt || got=$?
+    [ "$got" = "$want" ] || fail "$*: exit code $got (wanted $want): $(cat out.txt err.txt)"
+}
+
+# JSON: one value on standard output, whatever is on standard error.
+"$norn" version --json | "$has" version
+"$norn" devices --json | "$has" devices.0.name devices.0.index devices.0.fp64 platforms.0.name platforms.0.devices
+"$norn" show "$net" --json | "$has" inputs.0.name nodes.0.op nodes.0.supported parameters flops
+"$norn" run "$net" --dim batch=2 --json 2>/dev/null | "$has" outputs.0.name outputs.0.type inputs.0.source
+"$norn" verify "$source/tests/data/verify/simple" --json | "$has" cases.0.name cases.0.status cases.0.host_nodes passed failed unsupported
+"$norn" convert "$net" a.onnx --json | "$has" out opset_out
+"$norn" bench op 'Relu(float[100])' --repeat 3 --json |
+    "$has" results.0.name results.0.device results.0.median_ms results.0.best_ms results.0.correct results.0.max_error
+"$norn" bench model "$net" --repeat 3 --json 2>/dev/null | "$has" results.0.median_ms results.0.correct
+"$norn" bench train "$net" --batch 4 --loss cross-entropy --optimizer sgd --repeat 3 --json | "$has" results.0.median_ms results.0.correct
+"$norn" train mlp --data "$digits:train" --out b.onnx --steps 3 --log log.csv --json | "$has" parameters.0.name parameters.0.trained steps loss out
+
+# The log: a header, a line a step, numbers that read back as the same float.
+[ "$(head -n 1 log.csv)" = step,loss ] || fail "log.csv: header"
+[ "$(wc -l <log.csv)" = 4 ] || fail "log.csv: $(wc -l <log.csv) lines (wanted 4)"
+[ "$(cut -d, -f1 log.csv | tr '\n' ' ')" = "step 1 2 3 " ] || fail "log.csv: steps"
+
+# Same seed, same file; another seed, another.
+"$norn" train mlp --data "$digits:train" --out c.onnx --steps 3 >/dev/null
+cmp b.onnx c.onnx || fail "the same seed gave another network"
+"$norn" train mlp --data "$digits:train" --out c.onnx --steps 3 --seed 1 >/dev/null
+cmp -s b.onnx c.onnx && fail "another seed gave the same network"
+
+# Exit codes.
+code 0 "$norn" --help
+code 2 "$norn"
+code 2 "$norn" no-such-verb
+code 2 "$norn" run --no-such-option "$net"
+code 8 "$norn" run none.onnx
+code 9 "$norn" run --device no-such-device "$net"
+code 7 "$norn" show "$digits"
+code 0 "$norn" verify "$source/tests/data/verify/simple"
+code 1 "$norn" verify --rtol 0 --atol 0 "$source/tests/data/verify/net/torch_digits_mlp_trained_legacy13"
+code 3 "$norn" verify "$work"
+for verb in devices train run verify bench convert show version; do
+    code 0 "$norn" $verb --help
+    [ -s err.txt ] && fail "$verb --help: wrote to standard error"
+done
+code 9 env OCL_ICD_VENDORS="$work/none" NORN_DEVICE= "$norn" run "$net"
+grep -q 'install pocl-opencl-icd' err.txt || fail "no device: names no package: $(cat err.txt)"
+
+# Output that cannot be written whole leaves what was there, and nothing else.
+echo before >d.onnx
+mkdir files
+(ulimit -f 1 && trap '' XFSZ && cd files && ! "$norn" convert "$net" ../d.onnx 2>../err.txt) || fail "a full disk went unnoticed"
+grep -q 'd.onnx' err.txt || fail "a full disk: the message names no file: $(cat err.txt)"
+[ "$(cat d.onnx)" = before ] || fail "d.onnx was damaged"
+find . -name '.*' -type f | grep -q . && fail "temporary files stay behind"
+"$norn" run "$net" --dim batch=2 --output-dir out >/dev/null 2>&1
+[ -s out/logits.npy ] || fail "no out/logits.npy"
+# A pipe that closes early and a full device are noticed.
+code 8 sh -c "'$norn' show '$net' >/dev/full"
+echo "all as promised"

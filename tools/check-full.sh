@@ -1,0 +1,167 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# More than tools/check.sh: other compilers, sanitizers, other OpenCL implementations, fuzzing. Takes hours on 2 cores.
+#
+#     sh tools/check-full.sh [PART]...        without PART: all of them
+#
+#   clang     builds with clang, warnings as errors, and runs all tests
+#   asan      the same with AddressSanitizer and UndefinedBehaviorSanitizer
+#   oclgrind  operators and small cases on Oclgrind, which sees races and accesses out of bounds
+#   intel     operators and cases on Intel's OpenCL runtime for CPUs (from PyPI)
+#   rusticl   operators on Mesa's rusticl with llvmpipe: reported, never a failure
+#   fuzz      each fuzzer for 60 s (FUZZ_SECONDS)
+#   style     clang-format on the C sources, shellcheck on the scripts
+set -eu
+cd "$(dirname "$0")/.."
+. tools/packages.sh
+. tools/judges.sh
+
+failed=""
+say() { printf '\n== %s\n' "$*"; }
+# run NAME COMMAND...: a step whose failure is remembered.
+run() {
+    name=$1
+    shift
+    "$@" || {
+        failed="$failed $name"
+        echo "FAILED: $name"
+    }
+}
+# build FOLDER CMAKE-OPTION...
+build() {
+    folder=$1
+    shift
+    mkdir -p "$folder"
+    cmake -S . -B "$folder" -G Ninja -DNORN_WERROR=ON -DNORN_PYTHON="$JUDGES" "$@" >"$folder/cmake.log" ||
+        { cat "$folder/cmake.log"; return 1; }
+    ninja -C "$folder" -j "$JOBS" --quiet
+}
+# only FOLDER NAME LIBRARY: prints the folder to be OCL_ICD_VENDORS, in which no other implementation is registered.
+only() {
+    mkdir -p "$1/vendors-$2"
+    echo "$3" >"$1/vendors-$2/$2.icd"
+    echo "$PWD/$1/vendors-$2"
+}
+pocl() { only "$1" pocl "$(cat /etc/OpenCL/vendors/pocl.icd)"; }
+tests() { OCL_ICD_VENDORS=$(pocl "$1") ctest --test-dir "$1" -j "$JOBS" --output-on-failure; }
+
+part_clang() {
+    need clang
+    build build-clang -DCMAKE_C_COMPILER=clang && tests build-clang
+}
+
+part_asan() {
+    need clang
+    build build-asan -DCMAKE_C_COMPILER=clang -DNORN_SANITIZE=address,undefined && tests build-asan
+}
+
+part_oclgrind() {
+    need oclgrind
+    build build-full || return 1
+    log=build-full/oclgrind.log
+    rm -f "$log"
+    bad=0
+    # --uninitialized is left out: its checker stops at LLVM's `freeze`. NORN_POISON finds what it would.
+    for command in "tests/op_test --small" "norn verify tests/data/verify/simple tests/data/verify/pytorch-operator" \
+        "norn verify tests/data/verify/node"; do
+        # shellcheck disable=SC2086
+        NORN_CACHE=0 oclgrind --data-races --log "$log" build-full/$command >build-full/oclgrind.out || bad=1
+        tail -n 1 build-full/oclgrind.out
+        grep -E '^FAIL' build-full/oclgrind.out || true
+    done
+    if [ -s "$log" ]; then
+        echo "Oclgrind's complaints:"
+        grep -A 6 -E '^(Invalid|Read-write|Write-write|OCLGRIND)' "$log" | head -n 60
+        bad=1
+    fi
+    [ "$bad" = 0 ]
+}
+
+part_intel() {
+    venv=build-full/intel
+    need python3-venv
+    build build-full || return 1
+    if ! [ -e "$venv/lib/libintelocl.so" ]; then
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0
+    fi
+    vendors=$(only build-full intel "$PWD/$venv/lib/libintelocl.so")
+    bad=0
+    NORN_CACHE=0 OCL_ICD_VENDORS=$vendors build-full/tests/op_test || bad=1
+    for folder in tests/data/verify ../shared/fixtures/net ../shared/fixtures/gradnet; do
+        if [ -d "$folder" ]; then
+            NORN_CACHE=0 OCL_ICD_VENDORS=$vendors build-full/tests/verify/verify_check build-full/norn \
+                tests/verify/allowed.txt "$folder" || bad=1
+        fi
+    done
+    [ "$bad" = 0 ]
+}
+
+part_rusticl() {
+    need mesa-opencl-icd
+    build build-full || return 1
+    library=$(cat /etc/OpenCL/vendors/rusticl.icd 2>/dev/null || echo libRusticlOpenCL.so.1)
+    vendors=$(only build-full rusticl "$library")
+    echo "rusticl is reported only:"
+    RUSTICL_ENABLE=llvmpipe OCL_ICD_VENDORS=$vendors build-full/norn devices || true
+    RUSTICL_ENABLE=llvmpipe NORN_CACHE=0 OCL_ICD_VENDORS=$vendors timeout 1800 build-full/tests/op_test --small \
+        >build-full/rusticl.out 2>&1 || echo "rusticl: exit code $?"
+    grep -c '^FAIL' build-full/rusticl.out || true
+    tail -n 3 build-full/rusticl.out
+}
+
+part_fuzz() {
+    need clang
+    build build-fuzz -DCMAKE_C_COMPILER=clang -DNORN_SANITIZE=address,undefined -DNORN_FUZZ=ON || return 1
+    bad=0
+    for fuzzer in build-fuzz/tests/fuzz/*; do
+        if ! [ -x "$fuzzer" ]; then
+            continue
+        fi
+        name=$(basename "$fuzzer")
+        mkdir -p "build-fuzz/corpus/$name"
+        ASAN_OPTIONS=allocator_may_return_null=1 "$fuzzer" -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=3000 \
+            -timeout=10 -artifact_prefix="build-fuzz/$name-" "build-fuzz/corpus/$name" tests/data/onnx \
+            >"build-fuzz/$name.log" 2>&1 || {
+            bad=1
+            tail -n 40 "build-fuzz/$name.log"
+        }
+        echo "$name: $(grep -o 'DONE.*\|ERROR.*' "build-fuzz/$name.log" | tail -n 1)"
+    done
+    [ "$bad" = 0 ]
+}
+
+part_style() {
+    need clang-format shellcheck
+    bad=0
+    changed=$(git ls-files '*.c' '*.h' | xargs clang-format --dry-run 2>&1 | sed -n 's/^\([^ :]*\):[0-9].*warning.*/\1/p' |
+        sort | uniq -c)
+    if [ -n "$changed" ]; then
+        printf 'clang-format would change lines in\n%s\n' "$changed"
+        bad=1
+    fi
+    git ls-files '*.sh' | xargs shellcheck -x -S warning || bad=1
+    [ "$bad" = 0 ]
+}
+
+[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz
+for part in "$@"; do
+    case $part in
+    clang | asan | oclgrind | intel | rusticl | fuzz | style) ;;
+    *)
+        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz style)" >&2
+        exit 2
+        ;;
+    esac
+done
+need $BUILD_PACKAGES $TEST_PACKAGES
+judges
+for part in "$@"; do
+    say "$part"
+    run "$part" "part_$part"
+done
+if [ -n "$failed" ]; then
+    say "failed:$failed"
+    exit 1
+fi
+say "all passed: $*"

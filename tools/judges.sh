@@ -1,0 +1,11 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by check.sh and check-full.sh. judges: makes a virtual environment with the independent judges of ONNX files;
+# JUDGES is its Python. Only tests use them, norn itself needs no Python.
+JUDGES=$PWD/build-judges/bin/python
+judges() {
+    "$JUDGES" -c 'import onnx, onnxruntime' >/dev/null 2>&1 && return
+    echo "Fetching onnx and onnxruntime from PyPI for the tests"
+    python3 -m venv build-judges
+    "$JUDGES" -m pip install -q --disable-pip-version-check onnx==1.23.2 onnxruntime==1.32.0
+}
