@@ -794,11 +794,13 @@ typedef struct norn_bench_options {
     double seconds;   /* 0: 1 s */
     int64_t warmup;   /* 0: 2 runs */
     bool no_check;    /* the host reference takes long on large networks */
+    double check_seconds; /* what would take it longer is not checked; 0: 20 s */
     norn_plan_options plan;
 } norn_bench_options;
 
 typedef struct norn_bench_result {
     char name[512], device[128], implementation[256]; /* implementation: kernels that ran, the slowest first */
+    char chosen[64], others[512]; /* of an operator: its implementation, and why the others are not; "" for none */
     double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
     double first_ms;                      /* plan, build and first run */
     int64_t runs;
