@@ -9,7 +9,7 @@
  *  1. status and errors          5. graph: values and operators    9. model files (ONNX)
  *  2. element types, tensors     6. gradient and optimizers       10. data sets and training
  *  3. devices and contexts       7. plan                          11. benchmarks
- *  4. buffers, tensors on them   8. session, state, executable
+ *  4. buffers, tensors on them   8. session, state, executable  12. certificates
  *
  * Conventions. A function that can fail returns norn_status; norn_error() then holds one line
  * "where: what: got (wanted)". Results come through the last arguments and are NULL after a failure. What
@@ -463,6 +463,7 @@ typedef struct norn_plan_options {
     const char *implementations;
     bool no_fusion;
     bool keep_inputs; /* the memory of inputs is not reused within a run */
+    uint64_t max_iterations; /* of a Loop; 0: a million. More are an error */
     uint64_t seed;    /* of random operators without a seed of their own; each run over a state draws other numbers */
 } norn_plan_options;
 
@@ -895,6 +896,30 @@ NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size
 /* Training steps on random data of the model's input shape; `correct`: the gradients of the first step agree. */
 NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn_train_options *train, int64_t batch,
                                       const norn_bench_options *options, norn_bench_result *out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 12. Certificates: a converted model computes what the original does, on the numbers that a seed gives, and the file is the
+ * one that was compared. */
+
+typedef struct norn_certificate {
+    uint64_t seed;                  /* of the inputs */
+    bool checked;                   /* the outputs were compared; else `note` says why not */
+    double max_error, stated_error; /* largest difference of an output from the host reference, relative to its largest
+                                       element: now, and as the certificate has it (norn_certificate_check) */
+    char device[128], note[512];
+} norn_certificate;
+
+/* Runs `m`, as norn_model_save would write it with these options, on the session's device and `source` by the host reference,
+ * and puts a certificate into the metadata of m, for the next norn_model_save. Where it cannot be compared (random operators, operators that norn lacks, a host reference
+ * that would take long, a device that fails) there is no certificate, and out->note. Errors: NORN_INTERNAL when outputs differ. */
+NORN_API norn_status norn_model_certify(norn_session *s, const norn_model *source, norn_model *m,
+                                        const norn_save_options *save, uint64_t seed, norn_certificate *out);
+/* Puts the hash into the certificate of a file that was just saved. */
+NORN_API norn_status norn_certificate_seal(const char *path);
+NORN_API bool norn_model_has_certificate(const norn_model *m);
+/* Compares the hash, then the file's model on the device with the host reference. Errors: NORN_ARG (no certificate),
+ * NORN_PARSE (a byte of the file or of its external data has changed), NORN_INTERNAL (outputs differ). */
+NORN_API norn_status norn_certificate_check(norn_session *s, const char *path, norn_certificate *out);
 
 #ifdef __cplusplus
 }

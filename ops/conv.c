@@ -21,7 +21,7 @@ static norn_status infer(norni_infer *c) {
     y.rank = x->rank;
     y.dims[0] = x->dims[0];
     y.dims[1] = w->dims[0];
-    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, w->dims + 2, false, y.dims + 2));
+    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, w->dims + 2, NORNI_WINDOW_WHOLE, y.dims + 2));
     c->out[0] = y;
     return NORN_OK;
 }
@@ -64,6 +64,13 @@ static const norni_impl impls[] = {
      .form = NORNI_BLOCKED,
      .n_blocked = 1,
      .gain = 3},
+    {.name = "winograd",
+     .fits = norni_conv_winograd_fits,
+     .emit = norni_emit_conv_winograd,
+     .epilogue = true,
+     .form = NORNI_BLOCKED,
+     .n_blocked = 1,
+     .gain = 2.5},
     {.name = "blocked",
      .fits = norni_conv_blocked_fits,
      .emit = norni_emit_conv_blocked,

@@ -58,6 +58,24 @@ norn_status norni_graph_new_in(const char *name, norni_arena *arena, norn_graph 
     return g->name ? NORN_OK : norni_nomem();
 }
 
+void norn_graph_free(norn_graph *g) {
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->values.n; i++)
+        norn_tensor_free(g->values.v[i]->data);
+    for (size_t i = 0; i < g->nodes.n; i++)
+        norni_attrs_release(g->nodes.v[i]->op, g->nodes.v[i]->attrs);
+    norni_vec_free(&g->nodes);
+    norni_vec_free(&g->values);
+    norni_vec_free(&g->inputs);
+    norni_vec_free(&g->outputs);
+    norni_vec_free(&g->states);
+    norni_dims_free(g->dims);
+    norni_arena_free(g->arena);
+    norni_free(g->error);
+    norni_free(g);
+}
+
 void *norni_graph_failed(norn_graph *g, norn_status s) {
     if (g->status == NORN_OK) {
         g->status = s;
@@ -322,9 +340,13 @@ static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_valu
                                   norni_fail(NORN_ARG, "operator text '%.40s...': longer than %d characters",
                                              text, (int)sizeof text - 1));
     norn_status s = norni_op_parse(text, g->arena, &op, &attrs, &end);
-    if (s == NORN_OK && *end)
-        s = norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)", text, end);
-    return s == NORN_OK ? norni_apply(g, op, attrs, n_in, in, wanted) : norni_graph_failed(g, s);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    norn_node *node = *end ? norni_graph_failed(g, norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)",
+                                                              text, end))
+                           : norni_apply(g, op, attrs, n_in, in, wanted);
+    norni_attrs_release(op, attrs); /* the node has its own */
+    return node;
 }
 
 norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt,

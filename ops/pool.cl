@@ -3,13 +3,16 @@
  *
  *     y[p, o] = max, or the mean (-DAVERAGE), of x[p, o * s + k * d - b] over the kernel elements k, those outside x left out
  *
+ *   -DLP=p         instead the p-norm of the window; 0: the plain sum
  *   -DAVERAGE      the sum is divided by the elements in the window; -DINCLUDE_PAD: with those in the padding (up to e)
  *   -DPLACES       max: also where in the plane the maximum stands, the first of equals, -1 for an empty window;
  *   -DINDICES=1    the same over all planes (2: with the first spatial dimension running fastest)
  *   pool_rows      CPUs: a work-item makes `each` rows of y, `chunk` elements of a row at a time. The rows that a window
  *                  covers are joined into a buffer first, W columns at a time, with the padding filled in; then W
  *                  outputs at a time from the buffer. -DS2=1 or 2: the stride along the row, else any.
- *   pool_each      a work-item an output; range (out2, out1 * out0, planes) */
+ *   pool_each      a work-item an output; range (out2, out1 * out0, planes)
+ *   pool_blocked   blocked form (ops/blocked.h) of W channels a block; a work-item makes `each` rows; range (parts of the
+ *                  rows, blocks, n) */
 #ifndef W
 #define W 1
 #endif
@@ -20,7 +23,34 @@
         const long s1, const long s2, const long d0, const long d1, const long d2, const long b0,            \
         const long b1, const long b2, const long e0, const long e1, const long e2
 
-#ifdef AVERAGE
+#if defined(LP) && LP == 1
+#define BEFORE(v) fabs(v)
+#define AFTER(v) (v)
+#elif defined(LP) && LP == 2
+#define BEFORE(v) ((v) * (v))
+#define AFTER(v) sqrt(v)
+#elif defined(LP) && LP > 2
+#define BEFORE(v) power_of(v)
+#define AFTER(v) root_of(v)
+#define POWERS(F)                                                                                            \
+    static inline F __attribute__((overloadable)) power_of(F v) {                                            \
+        F r = (F)(1);                                                                                        \
+        v = fabs(v);                                                                                         \
+        for (int n = LP; n; n >>= 1, v *= v)                                                                 \
+            r *= n & 1 ? v : (F)(1);                                                                         \
+        return r;                                                                                            \
+    }                                                                                                        \
+    static inline F __attribute__((overloadable)) root_of(F v) { return pow(v, (F)((C)1 / (C)LP)); }
+POWERS(C)
+#if W > 1
+POWERS(CV(W))
+#endif
+#else
+#define BEFORE(v) (v)
+#define AFTER(v) (v)
+#endif
+
+#if defined(AVERAGE) || defined(LP)
 #define START ((C)0)
 #define JOIN1(a, b) ((a) + (b))
 #define JOIN(a, b) ((a) + (b))
@@ -113,7 +143,7 @@ __kernel void pool_each(__global const T *x, __global T *y PLACES_ARG INDICES_AR
         for (long a1 = 0; a1 < n1; a1++)
             for (long a2 = 0; a2 < n2; a2++) {
                 const long at = from + (a0 * d0 * in1 + a1 * d1) * in2 + a2 * d2;
-                const C v = LD(x, at);
+                const C v = BEFORE(LD(x, at));
 #ifdef WHERE
                 best = best < 0 || ABOVE1(v, r) ? (int)at : best;
 #endif
@@ -122,6 +152,7 @@ __kernel void pool_each(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #ifdef AVERAGE
     r /= (C)(counted(i0, k0, d0, in0, b0, e0) * counted(i1, k1, d1, in1, b1, e1) * counted(i2, k2, d2, in2, b2, e2));
 #endif
+    r = AFTER(r);
     const size_t i = (size_t)((plane * out0 * out1 + o01) * out2 + o2);
     PUT_PLACE(i, best);
     PUT_INDEX(i, plane, best);
@@ -207,7 +238,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #endif
                 for (long a0 = 0; a0 < n0; a0++)
                     for (long a1 = 0; a1 < n1; a1++) {
-                        const VEC w = LDV(W, in, a0 * t0 + a1 * t1 + l);
+                        const VEC w = BEFORE(LDV(W, in, a0 * t0 + a1 * t1 + l));
 #ifdef WHERE
                         const PVEC here = (PVEC)((PLACE)(at + a0 * t0 + a1 * t1 + l));
                         where = first ? here : select(where, here, TO_PLACE(ABOVE(w, v)));
@@ -236,7 +267,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #endif
                 for (long a0 = 0; a0 < n0; a0++)
                     for (long a1 = 0; a1 < n1; a1++) {
-                        const C w = LD(in, a0 * t0 + a1 * t1 + j);
+                        const C w = BEFORE(LD(in, a0 * t0 + a1 * t1 + j));
 #ifdef WHERE
                         where = where == NOWHERE || ABOVE1(w, v) ? (PLACE)(at + a0 * t0 + a1 * t1 + j) : where;
 #endif
@@ -270,6 +301,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #ifdef AVERAGE
                 v /= VLOAD(count + j) * rows;
 #endif
+                v = AFTER(v);
 #ifdef WHERE
                 PLACE found[W];
                 VSTORE(select(where, (PVEC)(-1), where == (PVEC)(NOWHERE)), found);
@@ -287,6 +319,44 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
                         ST(y, i + j + l, NORNI_EPI(1, part[l], i + j + l, c));
                 }
             }
+        }
+    }
+}
+#endif
+
+#if !defined(NORNI_ONLY) || defined(K_pool_blocked)
+#define BVEC CV(W)
+__kernel void pool_blocked(__global const T *x, __global T *y, SIZES, const long each NORNI_EPI_ARGS) {
+    const long block = get_global_id(1), image = get_global_id(2) * get_global_size(1) + block;
+    const long r0 = get_global_id(0) * each, r1 = min(r0 + each, out0 * out1);
+    x += image * in0 * in1 * in2 * W;
+    for (long r = r0; r < r1; r++) {
+        const long i0 = r / out1 * s0 - b0, i1 = r % out1 * s1 - b1;
+        long f0, f1, f2;
+        const long n0 = inside(i0, k0, d0, 0, in0, &f0), n1 = inside(i1, k1, d1, 0, in1, &f1);
+        const long t0 = d0 * in1 * in2 * W, t1 = d1 * in2 * W, t2 = d2 * W;
+        __global const T *row = x + ((i0 + f0 * d0) * in1 + i1 + f1 * d1) * in2 * W;
+#ifdef AVERAGE
+        const long count01 = counted(i0, k0, d0, in0, b0, e0) * counted(i1, k1, d1, in1, b1, e1);
+#endif
+        for (long o2 = 0; o2 < out2; o2++) {
+            const long i2 = o2 * s2 - b2;
+            const bool whole = i2 >= 0 && i2 + (k2 - 1) * d2 < in2;
+            f2 = 0;
+            const long n2 = whole ? k2 : inside(i2, k2, d2, 0, in2, &f2);
+            __global const T *p = row + (i2 + f2 * d2) * W;
+            BVEC v = (BVEC)(START);
+            for (long a0 = 0; a0 < n0; a0++)
+                for (long a1 = 0; a1 < n1; a1++)
+                    for (long a2 = 0; a2 < n2; a2++) {
+                        const BVEC w = LDV(W, p, a0 * t0 + a1 * t1 + a2 * t2);
+                        v = JOIN(v, w);
+                    }
+#ifdef AVERAGE
+            v /= (BVEC)((C)(count01 * (whole ? k2 : counted(i2, k2, d2, in2, b2, e2))));
+#endif
+            const size_t at = (size_t)((image * out0 * out1 + r) * out2 + o2) * W;
+            STV(W, y, at, NORNI_EPI(W, v, at, (size_t)block * W));
         }
     }
 }

@@ -2,6 +2,7 @@
 /* ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum,
  * ReduceLogSumExp. Source: ONNX Reduce*-18 (axes as an input), ReduceSum-13, ReduceMax-20 (bool). */
 #include "ops/reduce.h"
+#include "ops/blocked.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -218,6 +219,12 @@ typedef struct {
     int64_t count; /* elements behind each result, for the mean */
 } job;
 
+/* Columns on CPUs: whole rows are read, in tiles of so many columns. */
+enum { TILE = 4096, TILE_ROWS = 8 };
+static bool tiled(const norni_emit *e, int64_t inner, int64_t r) {
+    return norni_device_is_cpu(e->device) && inner >= 64 && r >= TILE_ROWS;
+}
+
 /* One pass: x [outer][r][inner] to y [outer][parts][inner]. */
 static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t outer, int64_t r, int64_t inner,
                  int64_t parts, norni_ref x, norni_ref y) {
@@ -226,8 +233,10 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     int w = cpu ? (wide ? 8 : 16) : 4, wg = 64;
     if (rows ? r < 4 * w : inner < w)
         w = 1;
+    bool tiles = tiled(e, inner, r);
     norni_step *s = norni_emit_kernel(e, "reduce.cl",
-                                      !rows            ? "reduce_cols"
+                                      tiles            ? "reduce_tiles"
+                                      : !rows          ? "reduce_cols"
                                       : cpu || r < 256 ? "reduce_rows"
                                                        : "reduce_group",
                                       j->dtype);
@@ -256,7 +265,7 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     norni_step_i64(e, s, parts);
     norni_step_i64(e, s, part);
     if (!rows)
-        norni_step_items(e, s, 3, ceil_div(inner, w), outer, parts);
+        norni_step_items(e, s, 3, ceil_div(inner, tiles ? TILE : w), outer, parts);
     else if (cpu || r < 256) {
         int64_t rows_each = part < 256 ? ceil_div(256, part + 1) : 1;
         norni_step_i64(e, s, rows_each);
@@ -303,6 +312,11 @@ norn_status norni_emit_reduce(norni_emit *e, norni_reduction how, norn_dtype dty
         int64_t work = inner == 1 ? outer : outer * ceil_div(inner, 16), parts = 1;
         if (work < units * 2 && r >= 4096)
             parts = units * 4 < r / 1024 ? units * 4 : r / 1024;
+        if (tiled(e, inner, r)) { /* all of a row at once, so the rows are what can be dealt out */
+            work = outer * ceil_div(inner, TILE);
+            parts = work < units * 2 ? ceil_div(units * 4, work) : 1;
+            parts = parts > r / TILE_ROWS ? r / TILE_ROWS : parts;
+        }
         norni_ref to =
             last && parts == 1 ? y : norni_emit_scratch(e, norni_dtype_bytes(dtype, outer * parts * inner));
         pass(e, &j, first, last && parts == 1, outer, r, inner, parts, x, to);
@@ -328,7 +342,48 @@ static norn_status emit(norni_emit *e) {
                              norni_emit_in(e, 0), norni_emit_out(e, 0));
 }
 
-static const norni_impl impls[] = {{.name = "passes", .emit = emit}, {0}};
+/* Over all spatial dimensions of a tensor in blocked form: the result is a vector of channels, plain. */
+static norn_status emit_blocked(norni_emit *e) {
+    const norni_type *x = &e->node->in[0]->type;
+    norni_reduction how = reduction_of(e->node->op);
+    int64_t pixels = norni_elems(x->rank - 2, x->dims + 2);
+    norni_step *s = norni_emit_kernel(e, "blocked.cl", "reduce_pixels", x->dtype);
+    norni_step_define(e, s, "B", norni_block_of(x->dtype));
+    if (how == NORNI_MAX)
+        norni_step_define(e, s, "MAX", 1);
+    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
+    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
+    norni_step_i64(e, s, x->dims[1]);
+    norni_step_i64(e, s, pixels);
+    norni_step_real(e, s, x->dtype, how == NORNI_MEAN ? (double)pixels : 1);
+    norni_step_range(s, 2, (size_t)norni_channel_blocks(x), (size_t)x->dims[0], 1, 1, 1, 1);
+    return e->status;
+}
+
+static const char *blocked_fits(const norni_fit *f) {
+    const norni_type *x = &f->node->in[0]->type;
+    norni_reduction how = reduction_of(f->node->op);
+    bool set[NORN_MAX_RANK], all = true;
+    int known;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    if (how != NORNI_MEAN && how != NORNI_SUM && how != NORNI_MAX)
+        return "sums, means and maxima only";
+    if (!norni_blockable(x) || reduced_axes((norn_node *)f->node, x->rank, set, &known) != NORN_OK || !known)
+        return "the type has no blocked form";
+    for (int i = 0; i < x->rank; i++)
+        all &= set[i] == (i > 1);
+    return all ? NULL : "the axes are not all spatial ones";
+}
+
+static const norni_impl impls[] = {{.name = "blocked",
+                                    .fits = blocked_fits,
+                                    .emit = emit_blocked,
+                                    .form = NORNI_FROM_BLOCKED,
+                                    .n_blocked = 1,
+                                    .gain = 1},
+                                   {.name = "passes", .emit = emit},
+                                   {0}};
 
 static void cost(const norn_node *node, norni_cost *c) {
     c->flops = (double)norni_type_elems(&node->in[0]->type);

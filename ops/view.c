@@ -134,7 +134,24 @@ static norn_status infer_reshape(norni_infer *c) {
     keep_known(c);
     return NORN_OK;
 }
-VIEW(Reshape,
+/* Before opset 14 a 0 always stands for the input's size there: no matter where that is what the shape says. */
+static norn_status lower_reshape(norni_adapt *a) {
+    reshape_attrs *at = a->node->attrs;
+    const norni_type *x = &a->node->in[0]->type;
+    int n;
+    int64_t v;
+    if (a->version >= 14 || !at->allowzero)
+        return NORN_OK;
+    const norni_dim *want = norni_value_known(a->node->in[1], &n);
+    for (int i = 0; want && i < n; i++)
+        if (!(norni_dim_number(a->g, want[i], &v) && v != 0) && !(i < x->rank && x->dims[i] == want[i]))
+            return norni_fail(NORN_UNSUPPORTED,
+                              "allowzero is new in opset 14, and size %d may be 0 (wanted opset 14)", i);
+    if (want)
+        at->allowzero = 0;
+    return NORN_OK;
+}
+VIEW(Reshape, .lower = lower_reshape,
      .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'},
                       {"shape", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(5, 13, 14, 19, 21, 23, 24, 25), .doc = "the elements in order, in another shape",
@@ -248,9 +265,9 @@ static norn_status infer_unsqueeze(norni_infer *c) {
     const norni_type *x = norni_in_type(c, 0), *axes = norni_in_type(c, 1);
     bool set[NORN_MAX_RANK];
     int known, count;
-    if (x->rank < 0 || axes->rank != 1 || axes->dims[0] < 0)
+    if (x->rank < 0 || axes->rank < 0 || axes->rank > 1 || (axes->rank && axes->dims[0] < 0))
         return axes->rank > 1 ? norni_fail(NORN_SHAPE, "axes has rank %d (wanted 1)", axes->rank) : NORN_OK;
-    int64_t rank = x->rank + axes->dims[0];
+    int64_t rank = x->rank + (axes->rank ? axes->dims[0] : 1); /* a scalar is one axis */
     if (rank > NORN_MAX_RANK)
         return norni_fail(NORN_UNSUPPORTED, "the output would have rank %lld (norn has at most %d)",
                           (long long)rank, NORN_MAX_RANK);
