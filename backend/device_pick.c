@@ -9,8 +9,8 @@
 
 /* Packages of Debian and its children. */
 static const char install_cpu[] = "install pocl-opencl-icd for the CPU";
-static const char install_gpu[] = "for a GPU install intel-opencl-icd (Intel), nvidia-opencl-icd (NVIDIA), "
-                                  "rocm-opencl-icd or mesa-opencl-icd (AMD)";
+static const char install_gpu[] = "for a GPU install intel-opencl-icd (Intel), mesa-opencl-icd (AMD) or "
+                                  "nvidia-opencl-icd (NVIDIA, non-free)";
 
 /* Vendors under their trade names. */
 static const struct {

@@ -326,12 +326,11 @@ static void unary(printer *p, const norni_expr *e, norn_dtype t, bool f) {
     static const char *const builtin[NORNI_E_COUNT] = {
         [NORNI_E_FLOOR] = "floor", [NORNI_E_CEIL] = "ceil",   [NORNI_E_ROUND] = "rint",
         [NORNI_E_TRUNC] = "trunc", [NORNI_E_SQRT] = "sqrt",   [NORNI_E_RSQRT] = "rsqrt",
-        [NORNI_E_EXP] = "exp",     [NORNI_E_EXPM1] = "expm1", [NORNI_E_LOG] = "log",
-        [NORNI_E_LOG1P] = "log1p", [NORNI_E_SIN] = "sin",     [NORNI_E_COS] = "cos",
-        [NORNI_E_TAN] = "tan",     [NORNI_E_ASIN] = "asin",   [NORNI_E_ACOS] = "acos",
-        [NORNI_E_ATAN] = "atan",   [NORNI_E_SINH] = "sinh",   [NORNI_E_COSH] = "cosh",
-        [NORNI_E_TANH] = "tanh",   [NORNI_E_ASINH] = "asinh", [NORNI_E_ACOSH] = "acosh",
-        [NORNI_E_ATANH] = "atanh", [NORNI_E_ERF] = "erf",
+        [NORNI_E_EXPM1] = "expm1", [NORNI_E_LOG] = "log",     [NORNI_E_LOG1P] = "log1p",
+        [NORNI_E_SIN] = "sin",     [NORNI_E_COS] = "cos",     [NORNI_E_TAN] = "tan",
+        [NORNI_E_ASIN] = "asin",   [NORNI_E_ACOS] = "acos",   [NORNI_E_ATAN] = "atan",
+        [NORNI_E_SINH] = "sinh",   [NORNI_E_COSH] = "cosh",   [NORNI_E_TANH] = "tanh",
+        [NORNI_E_ASINH] = "asinh", [NORNI_E_ACOSH] = "acosh", [NORNI_E_ATANH] = "atanh",
     };
     switch (e->op) {
     case NORNI_E_NEG:
@@ -349,7 +348,15 @@ static void unary(printer *p, const norni_expr *e, norn_dtype t, bool f) {
         helper(p, "sign", e, t, 1);
         break;
     case NORNI_E_SIGMOID:
-        helper(p, "sigmoid", e, t, 1);
+    case NORNI_E_EXP:
+    case NORNI_E_ERF:
+    case NORNI_E_TANH:
+        helper(p,
+               e->op == NORNI_E_SIGMOID ? "sigmoid"
+               : e->op == NORNI_E_EXP   ? "exp"
+               : e->op == NORNI_E_ERF   ? "erf"
+                                        : "tanh",
+               e, t, 1);
         break;
     case NORNI_E_BITNOT:
         norni_str_add(p->out, "(~");

@@ -28,6 +28,9 @@ norn_status norni_bench_profile(norn_context *ctx, const norni_bench_run *r, nor
 /* gflops and gbytes_s from a plan's cost and the median. */
 void norni_bench_rates(const norn_plan *p, norn_bench_result *out);
 
+/* What a step will take by the roofline of a device, and what it is bound by. */
+double norni_forecast_ms(const norn_device *d, const norn_peaks *p, const norni_step *s, const char **limit);
+
 /* ---- Correctness. */
 /* Seconds that the host reference may take; what would take longer is not checked. */
 enum { NORNI_BENCH_CHECK_S = 20 };

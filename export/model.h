@@ -24,8 +24,12 @@ struct norn_model {
     NORNI_VEC(const char *) warnings;
     size_t warnings_dropped;        /* beyond the first 100, */
     char *warnings_rest;            /* and the line that says so */
+    bool certified;                 /* the certificate in the metadata is of this model: it is written */
     norni_extra extra, graph_extra; /* fields of an ONNX model and graph that have no place above */
 };
+
+/* Key of a certificate in the metadata (bench/certificate.c). A model that is saved anew is not what was certified. */
+#define NORNI_CERTIFICATE "norn.certificate"
 
 /* A model without a graph yet. */
 norn_status norni_model_make(norn_model **out);

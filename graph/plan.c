@@ -89,6 +89,21 @@ static norn_status choose(const norn_plan *p, const norn_node *node, norni_form 
     return s;
 }
 
+norn_status norni_plan_choose(const norn_device *d, const norn_plan_options *o, const norn_node *node,
+                              const norni_impl **out, norni_str *reasons) {
+    norn_plan *p = norni_alloc(sizeof *p); /* as much of one as the choice looks at */
+    *out = NULL;
+    if (!p)
+        return norni_nomem();
+    p->device = *d;
+    p->options = *o;
+    norn_status s = choose(p, node, NORNI_PLAIN, out);
+    for (int k = 0; k < 3 && reasons; k++)
+        norni_plan_impl(p, node, (norni_form)k, reasons);
+    norni_free(p);
+    return s;
+}
+
 static const char *line_of(norn_plan *p, const norn_node *node) {
     norni_str s = {0};
     norni_node_print(&s, node);

@@ -87,6 +87,9 @@ struct norn_plan {
 /* Takes the graph over, also on failure; its types are static, and it is simplified. */
 norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan_options *options,
                             norn_plan **out);
+/* The implementation that a node gets; why the ones before it do not fit is added to `reasons`. */
+norn_status norni_plan_choose(const norn_device *d, const norn_plan_options *o, const norn_node *node,
+                              const norni_impl **out, norni_str *reasons);
 /* Assigns places (graph/memory.c). */
 norn_status norni_plan_memory(norn_plan *p);
 

@@ -9,7 +9,7 @@
  *  1. status and errors          5. graph: values and operators    9. model files (ONNX)
  *  2. element types, tensors     6. gradient and optimizers       10. data sets and training
  *  3. devices and contexts       7. plan                          11. benchmarks
- *  4. buffers, tensors on them   8. session, state, executable
+ *  4. buffers, tensors on them   8. session, state, executable  12. certificates
  *
  * Conventions. A function that can fail returns norn_status; norn_error() then holds one line
  * "where: what: got (wanted)". Results come through the last arguments and are NULL after a failure. What
@@ -809,6 +809,68 @@ typedef struct norn_bench_result {
     char note[512];                       /* why it was not checked, what ran on the host; "" for nothing */
 } norn_bench_result;
 
+/* What a device can do at best. 0: it lacks the type. */
+typedef struct norn_peaks {
+    double fp32_gflops, fp64_gflops, fp16_gflops; /* of fused multiply-adds, which count as two */
+    double global_gbytes_s;                       /* reading memory that no cache holds */
+    double copy_gbytes_s;                         /* a copy there, both sides counted */
+    double cache_gbytes_s;                        /* reading again what caches hold */
+    double local_gbytes_s;                        /* reading local memory */
+    double write_gbytes_s, read_gbytes_s;         /* between host and device */
+    double launch_us, wait_us;                    /* a launch among many; one that is waited for */
+    double build_ms;                              /* a small program, from source to the end of its first launch */
+    bool estimated;                               /* from what the device says of itself, not measured */
+} norn_peaks;
+/* Measures them, in some seconds; quick: in about one. NORN_UNSUPPORTED on the host reference. */
+NORN_API norn_status norn_bench_peaks(norn_session *s, bool quick, norn_peaks *out);
+/* A guess by compute units, clock and kind, for a device that is not here. */
+NORN_API norn_status norn_device_peaks(const norn_device *d, norn_peaks *out);
+
+/* What a model will do on a device, before anything runs. */
+typedef enum norn_runs {
+    NORN_RUNS_NATIVE,     /* as a kernel */
+    NORN_RUNS_DECOMPOSED, /* as the operators that `why` lists */
+    NORN_RUNS_HOST,       /* by the host reference, for the reason `why` */
+    NORN_RUNS_NOT
+} norn_runs;
+typedef struct norn_forecast_node {
+    const char *name, *op, *line; /* line: "Conv<pads=[1,1,1,1]>(float[1,3,32,32], ...)"; name may be "" */
+    norn_runs runs;
+    const char *why, *implementation; /* "" where there is nothing to say */
+    double flops, bytes;
+    double ms; /* 0 for what is computed within the kernel of another operator, or decomposed */
+} norn_forecast_node;
+typedef struct norn_forecast_info {
+    size_t unsupported; /* operators that cannot run */
+    bool planned;       /* false: memory and time are not known, and `note` says why */
+    bool fits;
+    const char *note;
+    uint64_t work_bytes, constant_bytes, memory_bytes; /* reused memory; weights and state; what there is */
+    double flops, bytes, ms;                           /* of a run, or a training step */
+    size_t launches;
+    const char *limit;      /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */
+    const char *batch_name; /* the named size that is the batch; NULL: the model fixes it */
+    int64_t batch;
+    int64_t largest_batch; /* that fits into memory, to within 3 %; twice as many do not. 0: unknown, or none fits */
+} norn_forecast_info;
+typedef struct norn_forecast_options {
+    size_t n_dims;
+    const char *const *dims;         /* "N=8"; named sizes that are not given are 1 */
+    const norn_train_options *train; /* a training step rather than a run; NULL: a run */
+    int64_t batch;                   /* of a training step; 0: the model's, or 1 */
+    bool no_batch_search;
+    norn_plan_options plan;
+} norn_forecast_options;
+typedef struct norn_forecast norn_forecast;
+/* peaks NULL: norn_device_peaks. For training the model is brought into inference form, as by norn_trainer_new. What
+ * cannot run is no error but in the result, all of it at once. */
+NORN_API norn_status norn_forecast_new(norn_model *m, const norn_device *d, const norn_peaks *peaks,
+                                       const norn_forecast_options *options, norn_forecast **out);
+NORN_API void norn_forecast_free(norn_forecast *f);
+NORN_API const norn_forecast_info *norn_forecast_total(const norn_forecast *f);
+NORN_API size_t norn_forecast_count(const norn_forecast *f); /* operators that are left after simplification */
+NORN_API const norn_forecast_node *norn_forecast_at(const norn_forecast *f, size_t i);
+
 /* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
 NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
                                    norn_bench_result *out);
@@ -818,6 +880,30 @@ NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size
 /* Training steps on random data of the model's input shape; `correct`: the gradients of the first step agree. */
 NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn_train_options *train, int64_t batch,
                                       const norn_bench_options *options, norn_bench_result *out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 12. Certificates: a converted model computes what the original does, on the numbers that a seed gives, and the file is the
+ * one that was compared. */
+
+typedef struct norn_certificate {
+    uint64_t seed;                  /* of the inputs */
+    bool checked;                   /* the outputs were compared; else `note` says why not */
+    double max_error, stated_error; /* largest difference of an output from the host reference, relative to its largest
+                                       element: now, and as the certificate has it (norn_certificate_check) */
+    char device[128], note[512];
+} norn_certificate;
+
+/* Runs `m`, as norn_model_save would write it with these options, on the session's device and `source` by the host reference,
+ * and puts a certificate into the metadata of m, for the next norn_model_save. Where it cannot be compared (random operators, operators that norn lacks, a host reference
+ * that would take long, a device that fails) there is no certificate, and out->note. Errors: NORN_INTERNAL when outputs differ. */
+NORN_API norn_status norn_model_certify(norn_session *s, const norn_model *source, norn_model *m,
+                                        const norn_save_options *save, uint64_t seed, norn_certificate *out);
+/* Puts the hash into the certificate of a file that was just saved. */
+NORN_API norn_status norn_certificate_seal(const char *path);
+NORN_API bool norn_model_has_certificate(const norn_model *m);
+/* Compares the hash, then the file's model on the device with the host reference. Errors: NORN_ARG (no certificate),
+ * NORN_PARSE (a byte of the file or of its external data has changed), NORN_INTERNAL (outputs differ). */
+NORN_API norn_status norn_certificate_check(norn_session *s, const char *path, norn_certificate *out);
 
 #ifdef __cplusplus
 }

@@ -6,7 +6,8 @@
  * over the kernel's elements k within x; count(o) is how many these are, with count_include_pad together with those in the
  * padding. Source: ONNX AveragePool-22 (7, 10, 11, 19 with fewer attributes).
  *
- *     norn.AveragePoolGrad  its transpose: dx[n, c, i] = sum of dy[n, c, o] / count(o) over o * stride + k * dilation - begin = i
+ *     norn.AveragePoolGrad  its transpose: dx[n, c, i] = sum of dy[n, c, o] / count(o) over o * stride + k * dilation - begin = i;
+ *                           with sum=1 count(o) is 1, and it is the transpose of norn.SumPool
  *
  * In ONNX: a transposed convolution of dy / count with a kernel of ones. */
 #include "ops/pool.h"
@@ -21,6 +22,11 @@ static bool include_pad(const norn_node *node) {
     return ((const norni_pool_attrs *)node->attrs)->count_include_pad;
 }
 
+static double divisor(const norn_node *node, const norni_window *w, const int64_t o[D]) {
+    return ((const norni_pool_attrs *)node->attrs)->sum ? 1
+                                                        : (double)norni_pool_count(w, include_pad(node), o);
+}
+
 /* Adds over windows: from x to y, or, `back`, the other way round. */
 static norn_status walk(const norn_node *node, const norni_pool *p, const norn_tensor *from, norn_tensor *to,
                         bool back) {
@@ -32,7 +38,7 @@ static norn_status walk(const norn_node *node, const norni_pool *p, const norn_t
         memset(sum, 0, (size_t)n_to * sizeof *sum);
         if (out)
             do {
-                double count = (double)norni_pool_count(w, include_pad(node), o);
+                double count = divisor(node, w, o);
                 double dy =
                     back ? norni_get_double(from->dtype, norni_tensor_data(from), plane * out + at) : 0;
                 for (int64_t a = 0, taps = norni_window_taps(w); a < taps; a++) {
@@ -179,6 +185,8 @@ static norni_step *begin_back(norni_emit *e, norni_pool *p, const char *kernel) 
     norni_step *s = norni_emit_kernel(e, "pool_grad.cl", kernel, p->dtype);
     if (include_pad(e->node))
         norni_step_define(e, s, "INCLUDE_PAD", 1);
+    if (((const norni_pool_attrs *)e->node->attrs)->sum)
+        norni_step_define(e, s, "PLAIN", 1);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     norni_pool_args(e, s, p);
@@ -226,7 +234,9 @@ static norn_status emit_each_back(norni_emit *e) {
 static void grad_back(norni_grad *c) {
     if (!c->want[0])
         return;
-    norn_node *made = norni_apply(c->g, &norni_op_AveragePool, c->node->attrs, 1, &c->dy[0], 1);
+    norn_node *made = norni_apply(
+        c->g, ((const norni_pool_attrs *)c->node->attrs)->sum ? &norni_op_SumPool : &norni_op_AveragePool,
+        c->node->attrs, 1, &c->dy[0], 1);
     c->dx[0] = made ? made->out[0] : NULL;
 }
 
@@ -246,8 +256,7 @@ static norn_status expand_back(norn_graph *g, const norn_node *node, norn_value 
     memcpy(ones + 2, planes + 2, (size_t)(x->rank - 2) * sizeof *ones);
     NORNI_TRY(norni_tensor_host(x->dtype, x->rank, ones, &inverse));
     do
-        norni_set_double(x->dtype, norni_tensor_data(inverse), i++,
-                         1 / (double)norni_pool_count(&p.w, include_pad(node), o));
+        norni_set_double(x->dtype, norni_tensor_data(inverse), i++, 1 / divisor(node, &p.w, o));
     while (norni_pool_next(&p.w, o));
     norni_type kernel = {.dtype = x->dtype, .rank = x->rank, .dims = {1, 1}};
     for (int k = 0; k < D; k++) { /* the padding that makes the sizes fit */
@@ -269,8 +278,11 @@ static norn_status expand_back(norn_graph *g, const norn_node *node, norn_value 
     return NORN_OK;
 }
 
-static const norni_attr back_table[] = {NORNI_POOL_ROWS, NORNI_POOL_DILATIONS(0),
-                                        NORNI_POOL_FLAG(ceil_mode, 0), NORNI_POOL_FLAG(count_include_pad, 0),
+static const norni_attr back_table[] = {NORNI_POOL_ROWS,
+                                        NORNI_POOL_DILATIONS(0),
+                                        NORNI_POOL_FLAG(ceil_mode, 0),
+                                        NORNI_POOL_FLAG(count_include_pad, 0),
+                                        NORNI_POOL_FLAG(sum, 0),
                                         NORNI_A_END};
 
 static const norni_impl back_impls[] = {{.name = "rows", .fits = rows_back_fit, .emit = emit_rows_back},
@@ -304,6 +316,8 @@ const norn_op norni_op_AveragePoolGrad = {
             "int64[4]{1,2,6,8})",
             "norn.AveragePoolGrad<kernel_shape=[2,3], dilations=[3,2], auto_pad=\"VALID\">(float[1,2,6,29], "
             "int64[4]{1,2,9,33})",
+            "norn.AveragePoolGrad<kernel_shape=[3,2], strides=[2,1], sum=1, pads=[1,0,0,1]>(float[1,2,4,9], "
+            "int64[4]{1,2,8,9})",
             "norn.AveragePoolGrad<kernel_shape=[2], strides=[2]>(float[1,2,1300], int64[3]{1,2,2600})",
             "norn.AveragePoolGrad<kernel_shape=[1100]>(float[1,2,51], int64[3]{1,2,1150})",
             "norn.AveragePoolGrad<kernel_shape=[2,2,1], strides=[1,3,2]>(float[1,2,2,2,3], "

@@ -21,7 +21,7 @@ static norn_status infer(norni_infer *c) {
     y.rank = x->rank;
     y.dims[0] = x->dims[0];
     y.dims[1] = w->dims[0];
-    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, w->dims + 2, false, y.dims + 2));
+    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, w->dims + 2, NORNI_WINDOW_WHOLE, y.dims + 2));
     c->out[0] = y;
     return NORN_OK;
 }

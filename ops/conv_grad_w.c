@@ -40,7 +40,7 @@ static norn_status infer(norni_infer *c) {
     if (x->dims[0] >= 0 && dy->dims[0] >= 0 && x->dims[0] != dy->dims[0])
         return norni_fail(NORN_SHAPE, "dy has a batch of %lld (wanted %lld, that of X)", (long long)dy->dims[0],
                           (long long)x->dims[0]);
-    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, a->window.kernel_shape.v, false, out));
+    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, a->window.kernel_shape.v, NORNI_WINDOW_WHOLE, out));
     w.rank = x->rank;
     w.dims[0] = dy->dims[1];
     w.dims[1] = norni_dim_div(c->g, x->dims[1], a->group);

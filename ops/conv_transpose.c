@@ -5,7 +5,7 @@
  *                            of w[m, c, k] * x[n, m, o]
  *
  * Sizes: i < (o - 1) * stride + output_padding + (kernel - 1) * dilation + 1 - begin - end, or output_shape, from
- * which the padding then follows, or size * stride with auto_pad SAME_*. Source: ONNX ConvTranspose-22 (1 and 11
+ * which the padding then follows, or with auto_pad SAME_* at most size * stride. Source: ONNX ConvTranspose-22 (1 and 11
  * say the same). */
 #include "ops/conv.h"
 
@@ -60,14 +60,15 @@ static norn_status infer(norni_infer *c) {
             y.dims[i + 2] = a->output_shape.v[i];
             continue;
         }
-        if (a->window.auto_pad == NORNI_PAD_SAME_UPPER || a->window.auto_pad == NORNI_PAD_SAME_LOWER) {
-            y.dims[i + 2] = norni_dim_mul(g, o, s);
-            continue;
-        }
         norni_dim span = norni_dim_mul(g, norni_dim_sub(g, o, 1), s); /* (o - 1) s + (k - 1) d + 1 + padding */
         span = norni_dim_add(g, span, norni_dim_mul(g, norni_dim_sub(g, k, 1), d));
         span = norni_dim_add(g, span, 1 + at(&a->output_padding, i, 0));
-        if (a->window.auto_pad == NORNI_PAD_EXPLICIT)
+        if (a->window.auto_pad == NORNI_PAD_SAME_UPPER || a->window.auto_pad == NORNI_PAD_SAME_LOWER) {
+            int64_t more; /* nothing is added where the windows do not reach that far */
+            norni_dim same = norni_dim_mul(g, o, s);
+            bool less = norni_dim_number(g, norni_dim_sub(g, span, same), &more) && more < 0;
+            span = less ? span : same;
+        } else if (a->window.auto_pad == NORNI_PAD_EXPLICIT)
             span = norni_dim_sub(g, span, at(&a->window.pads, i, 0) + at(&a->window.pads, rank + i, 0));
         y.dims[i + 2] = span;
     }

@@ -322,9 +322,13 @@ static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_valu
                                   norni_fail(NORN_ARG, "operator text '%.40s...': longer than %d characters",
                                              text, (int)sizeof text - 1));
     norn_status s = norni_op_parse(text, g->arena, &op, &attrs, &end);
-    if (s == NORN_OK && *end)
-        s = norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)", text, end);
-    return s == NORN_OK ? norni_apply(g, op, attrs, n_in, in, wanted) : norni_graph_failed(g, s);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    norn_node *node = *end ? norni_graph_failed(g, norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)",
+                                                              text, end))
+                           : norni_apply(g, op, attrs, n_in, in, wanted);
+    norni_attrs_release(op, attrs); /* the node has its own */
+    return node;
 }
 
 norn_node *norni_opf_node(norn_graph *g, unsigned wanted, int n_in, norn_value *const *in, const char *fmt,

@@ -12,8 +12,8 @@ norn_status norni_pool_infer(norni_infer *c, norni_type *y) {
         return NORN_OK;
     NORNI_TRY(norni_window_rank(x, &rank));
     NORNI_TRY(norni_window_check(&a->window, rank));
-    NORNI_TRY(
-        norni_window_infer(c->g, &a->window, rank, x->dims + 2, a->window.kernel_shape.v, a->ceil_mode, out));
+    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, a->window.kernel_shape.v,
+                                 a->ceil_mode ? NORNI_WINDOW_CEIL : NORNI_WINDOW_FLOOR, out));
     y->rank = x->rank;
     y->dims[0] = x->dims[0];
     y->dims[1] = x->dims[1];
@@ -40,8 +40,8 @@ norn_status norni_pool_infer_back(norni_infer *c, int i) {
     norni_dim out[D];
     NORNI_TRY(norni_window_rank(dy, &rank));
     NORNI_TRY(norni_window_check(&a->window, rank));
-    NORNI_TRY(
-        norni_window_infer(c->g, &a->window, rank, dims + 2, a->window.kernel_shape.v, a->ceil_mode, out));
+    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, dims + 2, a->window.kernel_shape.v,
+                                 a->ceil_mode ? NORNI_WINDOW_CEIL : NORNI_WINDOW_FLOOR, out));
     for (int k = 0; k < rank + 2; k++) {
         norni_dim want = k < 2 ? dims[k] : out[k - 2];
         if (want >= 0 && dy->dims[k] >= 0 && want != dy->dims[k])

@@ -3,6 +3,7 @@
  *
  *     y[p, o] = max, or the mean (-DAVERAGE), of x[p, o * s + k * d - b] over the kernel elements k, those outside x left out
  *
+ *   -DLP=p         instead the p-norm of the window; 0: the plain sum
  *   -DAVERAGE      the sum is divided by the elements in the window; -DINCLUDE_PAD: with those in the padding (up to e)
  *   -DPLACES       max: also where in the plane the maximum stands, the first of equals, -1 for an empty window;
  *   -DINDICES=1    the same over all planes (2: with the first spatial dimension running fastest)
@@ -20,7 +21,34 @@
         const long s1, const long s2, const long d0, const long d1, const long d2, const long b0,            \
         const long b1, const long b2, const long e0, const long e1, const long e2
 
-#ifdef AVERAGE
+#if defined(LP) && LP == 1
+#define BEFORE(v) fabs(v)
+#define AFTER(v) (v)
+#elif defined(LP) && LP == 2
+#define BEFORE(v) ((v) * (v))
+#define AFTER(v) sqrt(v)
+#elif defined(LP) && LP > 2
+#define BEFORE(v) power_of(v)
+#define AFTER(v) root_of(v)
+#define POWERS(F)                                                                                            \
+    static inline F __attribute__((overloadable)) power_of(F v) {                                            \
+        F r = (F)(1);                                                                                        \
+        v = fabs(v);                                                                                         \
+        for (int n = LP; n; n >>= 1, v *= v)                                                                 \
+            r *= n & 1 ? v : (F)(1);                                                                         \
+        return r;                                                                                            \
+    }                                                                                                        \
+    static inline F __attribute__((overloadable)) root_of(F v) { return pow(v, (F)((C)1 / (C)LP)); }
+POWERS(C)
+#if W > 1
+POWERS(CV(W))
+#endif
+#else
+#define BEFORE(v) (v)
+#define AFTER(v) (v)
+#endif
+
+#if defined(AVERAGE) || defined(LP)
 #define START ((C)0)
 #define JOIN1(a, b) ((a) + (b))
 #define JOIN(a, b) ((a) + (b))
@@ -113,7 +141,7 @@ __kernel void pool_each(__global const T *x, __global T *y PLACES_ARG INDICES_AR
         for (long a1 = 0; a1 < n1; a1++)
             for (long a2 = 0; a2 < n2; a2++) {
                 const long at = from + (a0 * d0 * in1 + a1 * d1) * in2 + a2 * d2;
-                const C v = LD(x, at);
+                const C v = BEFORE(LD(x, at));
 #ifdef WHERE
                 best = best < 0 || ABOVE1(v, r) ? (int)at : best;
 #endif
@@ -122,6 +150,7 @@ __kernel void pool_each(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #ifdef AVERAGE
     r /= (C)(counted(i0, k0, d0, in0, b0, e0) * counted(i1, k1, d1, in1, b1, e1) * counted(i2, k2, d2, in2, b2, e2));
 #endif
+    r = AFTER(r);
     const size_t i = (size_t)((plane * out0 * out1 + o01) * out2 + o2);
     PUT_PLACE(i, best);
     PUT_INDEX(i, plane, best);
@@ -207,7 +236,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #endif
                 for (long a0 = 0; a0 < n0; a0++)
                     for (long a1 = 0; a1 < n1; a1++) {
-                        const VEC w = LDV(W, in, a0 * t0 + a1 * t1 + l);
+                        const VEC w = BEFORE(LDV(W, in, a0 * t0 + a1 * t1 + l));
 #ifdef WHERE
                         const PVEC here = (PVEC)((PLACE)(at + a0 * t0 + a1 * t1 + l));
                         where = first ? here : select(where, here, TO_PLACE(ABOVE(w, v)));
@@ -236,7 +265,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #endif
                 for (long a0 = 0; a0 < n0; a0++)
                     for (long a1 = 0; a1 < n1; a1++) {
-                        const C w = LD(in, a0 * t0 + a1 * t1 + j);
+                        const C w = BEFORE(LD(in, a0 * t0 + a1 * t1 + j));
 #ifdef WHERE
                         where = where == NOWHERE || ABOVE1(w, v) ? (PLACE)(at + a0 * t0 + a1 * t1 + j) : where;
 #endif
@@ -270,6 +299,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #ifdef AVERAGE
                 v /= VLOAD(count + j) * rows;
 #endif
+                v = AFTER(v);
 #ifdef WHERE
                 PLACE found[W];
                 VSTORE(select(where, (PVEC)(-1), where == (PVEC)(NOWHERE)), found);

@@ -7,7 +7,7 @@
 /* Of all of them; each operator's table has those that it knows. */
 typedef struct {
     norni_window_attrs window;
-    int64_t ceil_mode, storage_order, count_include_pad, p;
+    int64_t ceil_mode, storage_order, count_include_pad, p, sum;
 } norni_pool_attrs;
 
 #define NORNI_POOL_ROWS                                                                                      \
@@ -59,7 +59,7 @@ int64_t norni_pool_rows_each(const norni_emit *e, int64_t rows, int64_t elems_pe
 int64_t norni_pool_chunk(const norni_window *w, int width);
 /* What the gradients of Max- and AveragePool are made of. */
 extern const norn_op norni_op_MaxPool, norni_op_MaxPoolGrad, norni_op_MaxPoolTake, norni_op_AveragePool,
-    norni_op_AveragePoolGrad;
+    norni_op_AveragePoolGrad, norni_op_SumPool;
 void norni_pool_cost(const norn_node *node, norni_cost *c);
 
 #endif

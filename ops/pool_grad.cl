@@ -9,6 +9,7 @@
  *                     `each` lines of dx, `chunk` elements at a time: what the outputs of all rows that cover the line
  *                     give is put into a buffer, `s2` apart, then joined W elements at a time
  *   mean_grad_each    the same, a work-item an element; range (in2, in1 * in0, planes)
+ *   -DPLAIN           count(o) is 1
  *   -DINCLUDE_PAD     count(o) has the window's elements in the padding too */
 #ifndef W
 #define W 1
@@ -26,6 +27,9 @@ static inline long counted(const long at, const long n, const long step, const l
     const long lo = -b, hi = in + e;
 #else
     const long lo = 0, hi = in;
+#endif
+#ifdef PLAIN
+    return 1;
 #endif
     const long first = at < lo ? (lo - at + step - 1) / step : 0;
     return max((at < hi ? min((hi - at + step - 1) / step, n) : 0) - first, (long)0);

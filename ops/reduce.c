@@ -218,6 +218,12 @@ typedef struct {
     int64_t count; /* elements behind each result, for the mean */
 } job;
 
+/* Columns on CPUs: whole rows are read, in tiles of so many columns. */
+enum { TILE = 4096, TILE_ROWS = 8 };
+static bool tiled(const norni_emit *e, int64_t inner, int64_t r) {
+    return norni_device_is_cpu(e->device) && inner >= 64 && r >= TILE_ROWS;
+}
+
 /* One pass: x [outer][r][inner] to y [outer][parts][inner]. */
 static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t outer, int64_t r, int64_t inner,
                  int64_t parts, norni_ref x, norni_ref y) {
@@ -226,8 +232,10 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     int w = cpu ? (wide ? 8 : 16) : 4, wg = 64;
     if (rows ? r < 4 * w : inner < w)
         w = 1;
+    bool tiles = tiled(e, inner, r);
     norni_step *s = norni_emit_kernel(e, "reduce.cl",
-                                      !rows            ? "reduce_cols"
+                                      tiles            ? "reduce_tiles"
+                                      : !rows          ? "reduce_cols"
                                       : cpu || r < 256 ? "reduce_rows"
                                                        : "reduce_group",
                                       j->dtype);
@@ -256,7 +264,7 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     norni_step_i64(e, s, parts);
     norni_step_i64(e, s, part);
     if (!rows)
-        norni_step_items(e, s, 3, ceil_div(inner, w), outer, parts);
+        norni_step_items(e, s, 3, ceil_div(inner, tiles ? TILE : w), outer, parts);
     else if (cpu || r < 256) {
         int64_t rows_each = part < 256 ? ceil_div(256, part + 1) : 1;
         norni_step_i64(e, s, rows_each);
@@ -303,6 +311,11 @@ norn_status norni_emit_reduce(norni_emit *e, norni_reduction how, norn_dtype dty
         int64_t work = inner == 1 ? outer : outer * ceil_div(inner, 16), parts = 1;
         if (work < units * 2 && r >= 4096)
             parts = units * 4 < r / 1024 ? units * 4 : r / 1024;
+        if (tiled(e, inner, r)) { /* all of a row at once, so the rows are what can be dealt out */
+            work = outer * ceil_div(inner, TILE);
+            parts = work < units * 2 ? ceil_div(units * 4, work) : 1;
+            parts = parts > r / TILE_ROWS ? r / TILE_ROWS : parts;
+        }
         norni_ref to =
             last && parts == 1 ? y : norni_emit_scratch(e, norni_dtype_bytes(dtype, outer * parts * inner));
         pass(e, &j, first, last && parts == 1, outer, r, inner, parts, x, to);

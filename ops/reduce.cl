@@ -6,6 +6,8 @@
  *   -DPOST=...  at the end: 0 nothing, 1 sqrt, 2 log  -DW=16    vector width
  *   reduce_rows  inner == 1: a work-item reduces `rows` rows, W elements at a time, in four independent sums
  *   reduce_cols  a work-item reduces W neighbouring columns
+ *   reduce_tiles the same on CPUs for up to TILE neighbouring columns: whole rows are read one after the other, the sums stay in
+ *                the nearest cache
  *   reduce_group inner == 1 on GPUs: a work-group of WG items a row, a tree in local memory */
 #define SUM 0
 #define MAX 1
@@ -148,6 +150,48 @@ __kernel void reduce_cols(__global const T *x, __global T *y, const long outer, 
             a = JOIN1(a, BEFORE(v));
         }
         ST(y, k, finish(a, scale));
+    }
+}
+#endif
+
+#if W > 1 && (!defined(NORNI_ONLY) || defined(K_reduce_tiles))
+#define TILE 4096
+__kernel void reduce_tiles(__global const T *x, __global T *y, const long outer, const long r, const long inner,
+                           const long parts, const long part, const REAL scale) {
+    const long j0 = get_global_id(0) * TILE, o = get_global_id(1), p = get_global_id(2);
+    const long from = p * part, to = min(from + part, r), end = min(j0 + TILE, inner), n = (end - j0) / W;
+    VEC a[TILE / W];
+    C s[W];
+    x += o * r * inner;
+    y += (o * parts + p) * inner;
+    for (long k = 0; k < n; k++)
+        a[k] = (VEC)(START);
+    long i = from;
+    for (; i + 4 <= to; i += 4) {
+        __global const T *x0 = x + i * inner + j0, *x1 = x0 + inner, *x2 = x1 + inner, *x3 = x2 + inner;
+        for (long k = 0; k < n; k++) {
+            const VEC v0 = LDV(W, x0, k * W), v1 = LDV(W, x1, k * W), v2 = LDV(W, x2, k * W), v3 = LDV(W, x3, k * W);
+            const VEC u = JOINV(BEFORE(v0), BEFORE(v1)), v = JOINV(BEFORE(v2), BEFORE(v3)), both = JOINV(u, v);
+            a[k] = JOINV(a[k], both);
+        }
+    }
+    for (; i < to; i++)
+        for (long k = 0; k < n; k++) {
+            const VEC v = LDV(W, x, i * inner + j0 + k * W);
+            a[k] = JOINV(a[k], BEFORE(v));
+        }
+    for (long k = 0; k < n; k++) {
+        NORNI_CAT(vstore, W)(a[k], 0, s);
+        for (int l = 0; l < W; l++)
+            ST(y, j0 + k * W + l, finish(s[l], scale));
+    }
+    for (long k = j0 + n * W; k < end; k++) {
+        C b = START;
+        for (i = from; i < to; i++) {
+            const C v = LD(x, i * inner + k);
+            b = JOIN1(b, BEFORE(v));
+        }
+        ST(y, k, finish(b, scale));
     }
 }
 #endif

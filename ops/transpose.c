@@ -141,6 +141,12 @@ static norn_status infer_expand(norni_infer *c) {
     const norni_dim *d = norni_value_known(c->node->in[1], &n);
     if (s->rank > 1)
         return norni_fail(NORN_SHAPE, "shape has rank %d (wanted 1)", s->rank);
+    if (!d && x->rank >= 0 && s->rank == 1 && s->dims[0] >= 0 && s->dims[0] <= NORN_MAX_RANK) {
+        norni_type *y = &c->out[0]; /* the rank at least is known, and sizes that can only stay */
+        y->rank = s->dims[0] > x->rank ? (int)s->dims[0] : x->rank;
+        for (int i = 0, k = x->rank - y->rank; i < y->rank; i++, k++)
+            y->dims[i] = k >= 0 && x->dims[k] > 1 ? x->dims[k] : norni_dim_fresh(c->g);
+    }
     if (!d || x->rank < 0)
         return NORN_OK;
     norni_type y = {.dtype = c->out[0].dtype, .rank = n};

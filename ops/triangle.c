@@ -85,6 +85,30 @@ static void grad_trilu(norni_grad *c) {
         NORNI_OP2(c->g, c->dy[0], k, "Trilu<upper=%d>", (int)((const trilu_attrs *)c->node->attrs)->upper);
 }
 
+/* 0, 1, ... as long as axis i of x. */
+static norn_value *counted(norn_graph *g, norn_value *x, int i) {
+    norn_value *n = norni_size_value(g, x, i), *none = norni_i64_const(g, 0, NULL);
+    return NORNI_OP3(g, norni_scalar_const(g, NORN_I64, 0), NORNI_OP2(g, n, none, "Reshape"),
+                     norni_scalar_const(g, NORN_I64, 1), "Range");
+}
+
+/* Where the column is far enough from the row. */
+static norn_status expand_trilu(norn_graph *g, const norn_node *node, norn_value **out) {
+    norn_value *x = node->in[0], *k = node->n_in > 1 ? node->in[1] : NULL;
+    int rank = x->type.rank;
+    if (rank < 2)
+        return norni_fail(NORN_UNSUPPORTED, "the rank is not known");
+    if (!k)
+        k = norni_scalar_const(g, NORN_I64, 0);
+    norn_value *last = norni_i64_const(g, 1, (int64_t[]){1});
+    norn_value *row = NORNI_OP2(g, counted(g, x, rank - 2), last, "Unsqueeze");
+    norn_value *past = NORNI_OP2(g, counted(g, x, rank - 1), row, "Sub");
+    norn_value *in = NORNI_OP2(g, past, k, "%s",
+                               ((const trilu_attrs *)node->attrs)->upper ? "GreaterOrEqual" : "LessOrEqual");
+    out[0] = NORNI_OP3(g, in, x, norni_scalar_const(g, x->type.dtype, 0), "Where");
+    return norn_graph_status(g);
+}
+
 static const norni_impl trilu_impls[] = {{.name = "rows", .emit = emit_trilu}, {0}};
 
 const norn_op norni_op_Trilu = {
@@ -99,6 +123,7 @@ const norn_op norni_op_Trilu = {
     .attrs = trilu_table,
     .infer = infer_trilu,
     .grad = grad_trilu,
+    .expand = expand_trilu,
     .eval = eval_trilu,
     .impls = trilu_impls,
     .cost = no_flops,

@@ -134,7 +134,24 @@ static norn_status infer_reshape(norni_infer *c) {
     keep_known(c);
     return NORN_OK;
 }
-VIEW(Reshape,
+/* Before opset 14 a 0 always stands for the input's size there: no matter where that is what the shape says. */
+static norn_status lower_reshape(norni_adapt *a) {
+    reshape_attrs *at = a->node->attrs;
+    const norni_type *x = &a->node->in[0]->type;
+    int n;
+    int64_t v;
+    if (a->version >= 14 || !at->allowzero)
+        return NORN_OK;
+    const norni_dim *want = norni_value_known(a->node->in[1], &n);
+    for (int i = 0; want && i < n; i++)
+        if (!(norni_dim_number(a->g, want[i], &v) && v != 0) && !(i < x->rank && x->dims[i] == want[i]))
+            return norni_fail(NORN_UNSUPPORTED,
+                              "allowzero is new in opset 14, and size %d may be 0 (wanted opset 14)", i);
+    if (want)
+        at->allowzero = 0;
+    return NORN_OK;
+}
+VIEW(Reshape, .lower = lower_reshape,
      .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'},
                       {"shape", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(5, 13, 14, 19, 21, 23, 24, 25), .doc = "the elements in order, in another shape",

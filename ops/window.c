@@ -8,14 +8,16 @@ norn_status norni_window_rank(const norni_type *x, int *rank) {
     *rank = x->rank - 2;
     return *rank >= 1 && *rank <= NORNI_WINDOW_DIMS
                ? NORN_OK
-               : norni_fail(NORN_SHAPE, "X has rank %d (wanted 3 to %d: batch, channels, 1 to %d spatial sizes)",
-                            x->rank, NORNI_WINDOW_DIMS + 2, NORNI_WINDOW_DIMS);
+               : norni_fail(NORN_SHAPE,
+                            "X has rank %d (wanted 3 to %d: batch, channels, 1 to %d spatial sizes)", x->rank,
+                            NORNI_WINDOW_DIMS + 2, NORNI_WINDOW_DIMS);
 }
 
 static norn_status check_length(const char *name, const norni_ints *v, int n, int rank) {
-    return v->n < 0 || v->n == n ? NORN_OK
-                                 : norni_fail(NORN_SHAPE, "attribute '%s' has %d elements (wanted %d for %d spatial %s)",
-                                              name, v->n, n, rank, rank == 1 ? "dimension" : "dimensions");
+    return v->n < 0 || v->n == n
+               ? NORN_OK
+               : norni_fail(NORN_SHAPE, "attribute '%s' has %d elements (wanted %d for %d spatial %s)", name,
+                            v->n, n, rank, rank == 1 ? "dimension" : "dimensions");
 }
 
 norn_status norni_window_check(const norni_window_attrs *a, int rank) {
@@ -34,7 +36,7 @@ static norni_dim ceil_dim(norn_graph *g, norni_dim a, int64_t b) {
 }
 
 norn_status norni_window_infer(norn_graph *g, const norni_window_attrs *a, int rank, const norni_dim *in,
-                               const norni_dim *kernel, bool ceil_mode, norni_dim *out) {
+                               const norni_dim *kernel, norni_window_fit fit, norni_dim *out) {
     for (int i = 0; i < rank; i++) {
         int64_t s = at(&a->strides, i, 1), d = at(&a->dilations, i, 1), begin = 0, end = 0, room, steps;
         if (a->auto_pad == NORNI_PAD_SAME_UPPER || a->auto_pad == NORNI_PAD_SAME_LOWER) {
@@ -47,13 +49,15 @@ norn_status norni_window_infer(norn_graph *g, const norni_window_attrs *a, int r
         }
         norni_dim extent = norni_dim_add(g, norni_dim_mul(g, norni_dim_sub(g, kernel[i], 1), d), 1);
         norni_dim padded = norni_dim_add(g, in[i], begin + end), rest = norni_dim_sub(g, padded, extent);
-        if (norni_dim_number(g, rest, &room) && room < 0)
-            return norni_fail(NORN_SHAPE,
-                              "the kernel spans %lld elements of dimension %d, which has %lld with its padding "
-                              "(wanted at least as many)",
-                              (long long)extent, i + 2, (long long)padded);
-        out[i] = norni_dim_add(g, ceil_mode ? ceil_dim(g, rest, s) : norni_dim_div(g, rest, s), 1);
-        if (!ceil_mode)
+        if (fit == NORNI_WINDOW_WHOLE && norni_dim_number(g, rest, &room) && room < 0)
+            return norni_fail(
+                NORN_SHAPE,
+                "the kernel spans %lld elements of dimension %d, which has %lld with its padding "
+                "(wanted at least as many)",
+                (long long)extent, i + 2, (long long)padded);
+        out[i] =
+            norni_dim_add(g, fit == NORNI_WINDOW_CEIL ? ceil_dim(g, rest, s) : norni_dim_div(g, rest, s), 1);
+        if (fit != NORNI_WINDOW_CEIL)
             continue;
         /* The last window starts at (out - 1) * s <= padded - extent + s - 1: below in + begin for sure when
          * end + s <= extent, else only a number can tell. */

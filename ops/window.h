@@ -16,7 +16,12 @@
 
 enum { NORNI_WINDOW_DIMS = 3 };
 
-typedef enum { NORNI_PAD_EXPLICIT, NORNI_PAD_SAME_UPPER, NORNI_PAD_SAME_LOWER, NORNI_PAD_VALID } norni_auto_pad;
+typedef enum {
+    NORNI_PAD_EXPLICIT,
+    NORNI_PAD_SAME_UPPER,
+    NORNI_PAD_SAME_LOWER,
+    NORNI_PAD_VALID
+} norni_auto_pad;
 
 /* The attributes: a member `window` of an operator's struct, and rows of its table. */
 typedef struct {
@@ -28,8 +33,8 @@ extern const char *const norni_auto_pads[];
 
 #define NORNI_WINDOW_INTS(s, f, low)                                                                         \
     {                                                                                                        \
-        .name = #f, .kind = NORNI_ATTR_INTS, .offset = offsetof(s, window.f),                                \
-        .flags = NORNI_ATTR_OPTIONAL, .lo = (low), .hi = INT32_MAX                                           \
+        .name = #f, .kind = NORNI_ATTR_INTS, .offset = offsetof(s, window.f), .flags = NORNI_ATTR_OPTIONAL,  \
+        .lo = (low), .hi = INT32_MAX                                                                         \
     }
 #define NORNI_WINDOW_ROWS(s)                                                                                 \
     {.name = "auto_pad",                                                                                     \
@@ -51,9 +56,12 @@ typedef struct {
 norn_status norni_window_rank(const norni_type *x, int *rank);
 /* Every attribute has as many elements as there are spatial dimensions (pads twice as many). */
 norn_status norni_window_check(const norni_window_attrs *a, int rank);
+/* How many windows there are: those that the padded input holds, and it must hold one; of pooling also none; with
+ * ceil_mode, one more that it holds in part. */
+typedef enum { NORNI_WINDOW_WHOLE, NORNI_WINDOW_FLOOR, NORNI_WINDOW_CEIL } norni_window_fit;
 /* Spatial sizes of the output from those of the input, both symbolic perhaps; kernel: its sizes. */
 norn_status norni_window_infer(norn_graph *g, const norni_window_attrs *a, int rank, const norni_dim *in,
-                               const norni_dim *kernel, bool ceil_mode, norni_dim *out);
+                               const norni_dim *kernel, norni_window_fit fit, norni_dim *out);
 /* The geometry of a checked node with known sizes. */
 void norni_window_of(const norni_window_attrs *a, int rank, const int64_t *in, const int64_t *out,
                      const int64_t *kernel, norni_window *w);

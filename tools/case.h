@@ -22,6 +22,8 @@ typedef struct {
 } case_result;
 
 void case_run(norn_session *s, const char *folder, const case_options *o, case_result *out);
+/* A model with a certificate. */
+void certificate_run(norn_session *s, const char *path, case_result *out);
 void case_result_free(case_result *r);
 
 #endif

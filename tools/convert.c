@@ -8,29 +8,66 @@
 #include <strings.h>
 
 typedef struct {
-    bool json, optimize, external;
-    int64_t opset;
+    bool json, optimize, external, uncertified;
+    int64_t opset, seed;
+    const char *device;
 } convert_options;
+
+typedef struct {
+    bool tried; /* there is a device to compare on */
+    norn_certificate made;
+} certified;
 
 static bool has_ext(const char *path, const char *ext) {
     size_t n = strlen(path), k = strlen(ext);
     return n > k && !strcasecmp(path + n - k, ext);
 }
 
-static norn_status convert(const convert_options *o, norn_model *m, const char *out) {
+/* A device to compare on; NULL, with a note, where there is none. */
+static norn_session *open_device(const convert_options *o) {
+    norn_session *s = NULL;
+    if (!o->uncertified && norn_session_open(o->device, &s) != NORN_OK)
+        note("no certificate: %s", norn_error());
+    return s;
+}
+
+static norn_status convert(const convert_options *o, norn_model *m, const char *in, const char *out,
+                           certified *c) {
     norn_save_options save = {.opset = (int)o->opset, .external_data = o->external};
-    if (o->optimize) {
-        norn_graph *simple;
-        norn_status s = norn_graph_simplify(norn_model_graph(m), &simple);
-        if (s != NORN_OK)
-            return s;
+    norn_model *source = NULL;
+    norn_session *session = open_device(o);
+    norn_status s = NORN_OK;
+    norn_graph *simple = NULL;
+    if (o->optimize)
+        s = norn_graph_simplify(norn_model_graph(m), &simple);
+    if (simple)
         norn_model_set_graph(m, simple);
+    if (s == NORN_OK && session) {
+        c->tried = true;
+        s = norn_model_load(in, NULL, &source);
+        if (s == NORN_OK)
+            s = norn_model_certify(session, source, m, &save, (uint64_t)o->seed, &c->made);
+        norn_model_free(source);
     }
-    return norn_model_save(m, out, &save);
+    if (s == NORN_OK)
+        s = norn_model_save(m, out, &save);
+    if (s == NORN_OK && c->made.checked)
+        s = norn_certificate_seal(out);
+    norn_session_close(session);
+    return s;
+}
+
+static void json_certificate(cJSON *j, const certified *c) {
+    cJSON *x = json_object(j, "certificate");
+    json_bool(x, "made", c->made.checked);
+    json_number(x, "seed", (double)c->made.seed);
+    json_number(x, "max_error", c->made.max_error);
+    json_text(x, "device", c->made.device);
+    json_text(x, "note", c->made.note);
 }
 
 static int report(const convert_options *o, const norn_model *m, const char *in, const char *out,
-                  size_t nodes) {
+                  size_t nodes, const certified *c) {
     size_t after = norn_graph_node_count(norn_model_graph(m));
     int from = norn_model_opset(m), to = o->opset ? (int)o->opset : from;
     size_t warnings = norn_model_warning_count(m);
@@ -43,6 +80,8 @@ static int report(const convert_options *o, const norn_model *m, const char *in,
         json_number(j, "nodes_in", (double)nodes);
         json_number(j, "nodes_out", (double)after);
         json_bool(j, "optimized", o->optimize);
+        if (c->tried)
+            json_certificate(j, c);
         cJSON *list = json_array(j, "warnings");
         for (size_t i = 0; i < warnings; i++)
             json_append(list, norn_model_warning_at(m, i));
@@ -52,6 +91,11 @@ static int report(const convert_options *o, const norn_model *m, const char *in,
         note("%s", norn_model_warning_at(m, i));
     printf("%s (opset %d, %zu node%s) -> %s (opset %d, %zu node%s%s)\n", in, from, nodes,
            nodes == 1 ? "" : "s", out, to, after, after == 1 ? "" : "s", o->optimize ? ", optimized" : "");
+    if (c->made.checked)
+        printf("certificate: outputs within %.2g of the original (seed %llu, %s)\n", c->made.max_error,
+               (unsigned long long)c->made.seed, c->made.device);
+    else if (c->tried)
+        note("no certificate: %s", c->made.note);
     return 0;
 }
 
@@ -65,9 +109,10 @@ static int run(const void *options, int n, char *const *args) {
         return fail_text(NORN_UNSUPPORTED, "%s: no model format by its name (wanted .onnx)", out);
     norn_status s = norn_model_load(args[0], NULL, &m);
     size_t nodes = s == NORN_OK ? norn_graph_node_count(norn_model_graph(m)) : 0;
+    certified c = {0};
     if (s == NORN_OK)
-        s = convert(o, m, out);
-    int code = s == NORN_OK ? report(o, m, args[0], out, nodes) : fail(s);
+        s = convert(o, m, args[0], out, &c);
+    int code = s == NORN_OK ? report(o, m, args[0], out, nodes, &c) : fail(s);
     norn_model_free(m);
     return code;
 }
@@ -79,17 +124,30 @@ static const option options[] = {
      "fold constants, merge common subexpressions, drop what has no effect", NULL, 0},
     {"external-data", NULL, OPT_FLAG, offsetof(convert_options, external), "put large tensors into OUT.data",
      NULL, 0},
+    {"no-certificate", NULL, OPT_FLAG, offsetof(convert_options, uncertified),
+     "do not compare the result with the original", NULL, 0},
+    {"seed", "S", OPT_INT, offsetof(convert_options, seed),
+     "of the numbers on which they are compared; else 1", NULL, 0},
+    OPT_DEVICE(convert_options),
     OPT_JSON(convert_options),
     OPT_END,
 };
+
+static const convert_options defaults = {.seed = 1};
 
 const verb verb_convert = {
     .name = "convert",
     .args = "IN... OUT",
     .summary = "Converts a model to another ONNX version, or writes it simplified.",
-    .details = "What norn does not know in a file is kept. The file OUT appears whole, or not at all.",
+    .details = "What norn does not know in a file is kept. The file OUT appears whole, or not at all.\n\n"
+               "The result runs on the device and the original by the host reference, both on random "
+               "numbers. If they agree, "
+               "the seed, the largest difference of each output and a hash of the file become its "
+               "certificate, in its "
+               "metadata: 'norn verify OUT' checks it again. If not, nothing is written.",
     .options = options,
     .bytes = sizeof(convert_options),
+    .defaults = &defaults,
     .least = 2,
     .most = -1,
     .run = run,

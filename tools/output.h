@@ -53,6 +53,7 @@ void json_bool(cJSON *o, const char *key, bool v);
 cJSON *json_array(cJSON *o, const char *key);
 cJSON *json_object(cJSON *o, const char *key); /* key NULL: o is an array */
 void json_append(cJSON *array, const char *text);
+void json_peaks(cJSON *o, const norn_peaks *p);
 /* Prints and frees; returns `code`, or that of an error. */
 int json_print(cJSON *o, int code);
 

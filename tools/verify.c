@@ -48,9 +48,26 @@ static bool find_cases(const char *path, int depth, name_list *out) {
     return ok;
 }
 
-/* A path on the command line: a folder, or a case's model.onnx. */
+/* A file that is no part of a case: its certificate is checked. */
+static bool is_lone_model(const char *path) {
+    size_t n = strlen(path);
+    if (n < 5 || strcmp(path + n - 5, ".onnx") || !is_file(path))
+        return false;
+    const char *slash = strrchr(path, '/');
+    char *folder = text_of("%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    name_list entries = {0};
+    bool lone = folder && folder_list(folder, &entries) &&
+                !(has_sets(&entries) && !strcmp(slash ? slash + 1 : path, "model.onnx"));
+    names_free(&entries);
+    free(folder);
+    return lone;
+}
+
+/* A path on the command line: a folder, a case's model.onnx, or a model with a certificate. */
 static int add_path(const char *given, name_list *out) {
     size_t before = out->n, n = strlen(given);
+    if (is_lone_model(given))
+        return names_add(out, given) ? 0 : out_of_memory();
     char *path = text_copy(given);
     if (!path)
         return out_of_memory();
@@ -79,7 +96,8 @@ typedef struct {
 
 static char *case_name(const char *path) {
     char here[4096];
-    const char *from = !strcmp(path, ".") && getcwd(here, sizeof here) ? here : path, *slash = strrchr(from, '/');
+    const char *from = !strcmp(path, ".") && getcwd(here, sizeof here) ? here : path,
+               *slash = strrchr(from, '/');
     char *name = text_copy(slash && slash[1] ? slash + 1 : from);
     return name ? clean(name) : NULL;
 }
@@ -109,7 +127,10 @@ static int run_cases(const verify_options *o, norn_session *s, const name_list *
         if (!name)
             return out_of_memory();
         progress("[%zu/%zu] %s", i + 1, paths->n, name);
-        case_run(s, paths->v[i], &co, &r);
+        if (is_file(paths->v[i]))
+            certificate_run(s, paths->v[i], &r);
+        else
+            case_run(s, paths->v[i], &co, &r);
         sum->passed += r.status == CASE_OK;
         sum->failed += r.status == CASE_FAIL;
         sum->unsupported += r.status == CASE_UNSUPPORTED;
@@ -172,7 +193,9 @@ static int run(const void *options, int n, char *const *args) {
 static const option options[] = {
     OPT_DEVICE(verify_options),
     {"rtol", "R", OPT_REAL, offsetof(verify_options, rtol),
-     "relative tolerance; else that of meta.json, else 1e-3 (2^-9 for float16, 2^-6 for bfloat16: the last two bits)", NULL, 0},
+     "relative tolerance; else that of meta.json, else 1e-3 (2^-9 for float16, 2^-6 for bfloat16: the last "
+     "two bits)",
+     NULL, 0},
     {"atol", "A", OPT_REAL, offsetof(verify_options, atol),
      "absolute tolerance; else that of meta.json, else 1e-5", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(verify_options, numerics), "which algorithms may be used",
@@ -196,6 +219,9 @@ const verb verb_verify = {
         "grad_output_0) are compared with grad_input_J.pb and with grads.npz, which has them by initialiser; "
         "where "
         "there is second.npz, second derivatives.\n\n"
+        "Of a model file that is no case, the certificate is checked that norn convert made: that no byte "
+        "has changed, and "
+        "that it still computes on the device what the host reference does.\n\n"
         "A line for each case: ok, FAIL or unsupported; what fails or is not supported makes the exit code "
         "1.",
     .options = options,

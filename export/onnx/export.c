@@ -242,6 +242,8 @@ static norn_status put_model(writer *w, norni_pieces *out) {
     if (!standard && (has_standard_nodes(x) || !m->opsets.n))
         put_opset(&text, "", x->opset);
     for (size_t i = 0; i < m->metadata.n; i++) {
+        if (!m->certified && !strcmp(m->metadata.v[i].key, NORNI_CERTIFICATE))
+            continue;
         norni_str entry = {0};
         norni_wire_put_string(&entry, 1, m->metadata.v[i].key);
         norni_wire_put_string(&entry, 2, m->metadata.v[i].value);
@@ -270,7 +272,7 @@ static norn_status choose_versions(norni_exporter *x) {
 
 /* Functions that are kept, and training, are not adapted: their operators must mean in the opset what they meant. */
 static norn_status check_kept(const norni_exporter *x) {
-    const uint8_t *p = x->model->extra.data, *end = p + x->model->extra.bytes;
+    const uint8_t *p = x->model->extra.data, *end = p ? p + x->model->extra.bytes : NULL;
     int own = norn_model_opset(x->model);
     norni_wire_field f, import, of_import;
     while (own && x->opset != own && norni_wire_next(&p, end, &f)) {
