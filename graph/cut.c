@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/cut.h"
+#include "graph/control.h"
+#include "ops/control.h"
 #include "ops/op.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_CUTS = 64 };
+enum { MAX_CUTS = 64, MAX_EXPANDED = 4096, MAX_NEED = 256 };
 
 /* A value whose elements are known now: a constant of the rest where it decides shapes, else an input. */
 typedef struct {
@@ -86,7 +88,7 @@ static norn_value *known_leaf(norni_rebuild *r, const norn_value *old) {
 static int blocking(const norn_node *n, norn_value **out, bool *all) {
     int count = 0;
     for (int host = 1; host >= 0 && !count; host--)
-        for (int i = 0; i < n->n_in && count < 32; i++) {
+        for (int i = 0; i < n->n_in && count < MAX_NEED; i++) {
             const norni_param *p = norni_op_input(n->op, i);
             *all = !host;
             if (n->in[i] && n->in[i]->kind != NORNI_CONST && (!host || (p && p->flags & NORNI_HOST)))
@@ -248,9 +250,9 @@ static norn_status compute(norni_cuts *c, norn_graph *g, norn_value *const *need
     return s;
 }
 
-/* A node that only its host reference can run: its outputs are fed to the rest. */
+/* A node that only its host reference can run, or a loop: its outputs are fed to the rest. */
 static norn_status run_on_host(norni_cuts *c, const norn_node *node, cut_state *known) {
-    norn_tensor *in[32] = {0}, *out[32] = {0};
+    norn_tensor *in[MAX_NEED] = {0}, *out[32] = {0};
     for (int i = 0; i < node->n_in; i++) {
         in[i] = node->in[i] ? node->in[i]->data : NULL;
         for (size_t k = 0; k < known->known.n; k++)
@@ -258,7 +260,8 @@ static norn_status run_on_host(norni_cuts *c, const norn_node *node, cut_state *
                 in[i] = known->known.v[k].tensor;
     }
     norni_str line = {0};
-    norn_status s = norni_node_eval(node, in, out);
+    norn_status s = node->op->control ? norni_control_run(c->session, c->options, node, in, c->log, out)
+                                      : norni_node_eval(node, in, out);
     for (int o = 0; o < node->n_out && s == NORN_OK; o++)
         if (out[o]) {
             s = add_known(known, node->out[o], out[o]);
@@ -267,6 +270,8 @@ static norn_status run_on_host(norni_cuts *c, const norn_node *node, cut_state *
     for (int o = 0; o < node->n_out; o++)
         norn_tensor_free(out[o]);
     NORNI_TRY(s);
+    if (node->op->control) /* has said what ran */
+        return NORN_OK;
     norni_node_print(&line, node);
     char *text = norni_str_take(&line);
     if (text && NORNI_PUSH(&c->log->lines, text))
@@ -277,14 +282,17 @@ static norn_status run_on_host(norni_cuts *c, const norn_node *node, cut_state *
 
 /* Replaces *g by a graph in which its first node of unknown shape has become known. */
 static norn_status cut(norni_cuts *c, const norn_node *node, norn_graph **g) {
-    norn_value *need[32];
+    norn_value *need[MAX_NEED];
     bool all = false;
     int n = blocking(node, need, &all);
     cut_state known = {0};
-    norn_status s = n ? NORN_OK : norni_fail(NORN_SHAPE, "the shape of its output cannot be worked out");
-    if (s == NORN_OK)
+    bool on_host =
+        all && (node->op->data_shapes || node->op->control) && node->n_in <= MAX_NEED && node->n_out <= 32;
+    norn_status s = n || (on_host && node->op->control)
+                        ? NORN_OK
+                        : norni_fail(NORN_SHAPE, "the shape of its output cannot be worked out");
+    if (s == NORN_OK && n)
         s = compute(c, *g, need, n, &known);
-    bool on_host = all && node->op->data_shapes && node->n_in <= 32 && node->n_out <= 32;
     if (s == NORN_OK && on_host)
         s = run_on_host(c, node, &known);
     for (size_t i = 0; i < known.known.n && s == NORN_OK; i++)
@@ -325,26 +333,75 @@ static bool node_static(const norn_node *n) {
     return true;
 }
 
+/* Puts a node's subgraphs in its place. */
+static norn_status expand_one(norni_rebuild *r, const norn_node *node, norn_value **in, bool *done) {
+    unsigned wanted = 0;
+    norn_value *out[32] = {0};
+    if (node != r->ctx)
+        return NORN_OK;
+    for (int k = 0; k < node->n_out; k++)
+        wanted |= node->out[k] ? 1u << k : 0;
+    norn_node *made = norni_apply(r->to, node->op, node->attrs, node->n_in, in, wanted);
+    if (!made)
+        return norn_graph_status(r->to);
+    NORNI_TRY(node->op->expand(r->to, made, out));
+    for (int k = 0; k < node->n_out; k++)
+        if (node->out[k])
+            r->map[node->out[k]->id] = out[k];
+    *done = true;
+    return NORN_OK;
+}
+
+static norn_status put_subgraphs(norni_cuts *c, const norn_node *node, norn_graph **g) {
+    norni_rebuild r = {.from = *g,
+                       .fold = true,
+                       .merge = true,
+                       .fold_limit_elems = 1 << 16,
+                       .rewrite = expand_one,
+                       .ctx = (void *)node,
+                       .log = c->log};
+    NORNI_TRY(norni_rebuild_run(&r));
+    /* Again: the node that was replaced stands there unread, and its subgraphs' constants can be folded now. */
+    norn_graph *plain;
+    norni_rebuild again = {
+        .from = r.to, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .log = c->log};
+    norn_status s = norni_rebuild_run(&again);
+    plain = again.to;
+    norn_graph_free(r.to);
+    if (s == NORN_OK) {
+        norn_graph_free(*g);
+        *g = plain;
+    }
+    return s;
+}
+
 norn_status norni_resolve_shapes(norni_cuts *c, norn_graph **g) {
     bool host = norn_context_device(c->session->contexts[0])->type == NORN_DEVICE_HOST;
-    for (int cuts = 0;; cuts++) {
+    int cuts = 0;
+    for (int round = 0;; round++) {
         const norn_node *unknown = NULL;
         for (size_t i = 0; i < (*g)->nodes.n && !unknown; i++)
-            if (!node_static((*g)->nodes.v[i]))
+            if (!node_static((*g)->nodes.v[i]) || (*g)->nodes.v[i]->op->control)
                 unknown = (*g)->nodes.v[i];
         if (!unknown)
             return NORN_OK;
-        if (cuts == MAX_CUTS)
+        bool in_place = unknown->op->control && norni_control_unrolls(unknown);
+        cuts += !in_place;
+        if (cuts > MAX_CUTS || round == MAX_EXPANDED)
             return norni_fail(NORN_UNSUPPORTED, "more than %d shapes depend on data", MAX_CUTS);
-        c->data_dependent = true;
-        if (!unknown->op->impls && unknown->op->expand && !(host && unknown->op->eval)) {
-            NORNI_TRY(
-                norni_graph_decompose(g, host)); /* what its expansion needs is less than all of its data */
-            continue;
-        }
         norni_str line = {0};
         norni_node_print(&line, unknown);
-        norn_status s = norni_prefix(cut(c, unknown, g), "%s", line.s ? line.s : "");
+        norn_status s;
+        if (in_place)
+            s = norni_prefix(put_subgraphs(c, unknown, g), "%s", line.s ? line.s : "");
+        else if (!unknown->op->control && !unknown->op->impls && unknown->op->expand &&
+                 !(host && unknown->op->eval)) {
+            c->data_dependent = true;
+            s = norni_graph_decompose(g, host); /* what its expansion needs is less than all of its data */
+        } else {
+            c->data_dependent = true;
+            s = norni_prefix(cut(c, unknown, g), "%s", line.s ? line.s : "");
+        }
         norni_str_free(&line);
         NORNI_TRY(s);
     }

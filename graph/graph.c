@@ -17,24 +17,6 @@ norn_status norn_graph_new(const char *name, norn_graph **out) {
     return s;
 }
 
-void norn_graph_free(norn_graph *g) {
-    if (!g)
-        return;
-    for (size_t i = 0; i < g->values.n; i++)
-        norn_tensor_free(g->values.v[i]->data);
-    for (size_t i = 0; i < g->nodes.n; i++)
-        norni_attrs_release(g->nodes.v[i]->op, g->nodes.v[i]->attrs);
-    norni_vec_free(&g->nodes);
-    norni_vec_free(&g->values);
-    norni_vec_free(&g->inputs);
-    norni_vec_free(&g->outputs);
-    norni_vec_free(&g->states);
-    norni_dims_free(g->dims);
-    norni_arena_free(g->arena);
-    norni_free(g->error);
-    norni_free(g);
-}
-
 norn_status norn_graph_status(const norn_graph *g) {
     return g->status == NORN_OK ? NORN_OK
                                 : norni_fail(g->status, "%s", g->error ? g->error : "out of host memory");

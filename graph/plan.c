@@ -356,6 +356,8 @@ static norn_status plan_steps(norn_plan *p) {
             norn_text_free(list);
             return s;
         }
+        if (n->op->control)
+            return at_node(norni_fail(NORN_UNSUPPORTED, "what it does is only known in a run"), p, n);
         for (int k = 0; k < n->n_out; k++)
             if (n->out[k] && !norni_type_static(&n->out[k]->type))
                 return at_node(

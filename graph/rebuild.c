@@ -446,6 +446,13 @@ norn_status norn_graph_bind_keep(const norn_graph *g, size_t n, const char *cons
 }
 
 /* ---- Inputs that decide shapes. */
+
+/* Large floating-point inputs are data: what is computed from them is read from the device. */
+static bool is_data(const norni_type *t) {
+    return norni_dtype_is_float(t->dtype) &&
+           (t->rank < 0 || t->rank > 1 || !norni_type_static(t) || norni_type_elems(t) > NORNI_MAX_KNOWN);
+}
+
 bool *norni_graph_host_inputs(const norn_graph *g) {
     bool *host = norni_alloc_array(g->values.n + 1, sizeof *host), *inputs;
     if (!host)
@@ -459,7 +466,8 @@ bool *norni_graph_host_inputs(const norn_graph *g) {
         bool shape_only = !strcmp(n->op->name, "Shape") || !strcmp(n->op->name, "Size");
         for (int k = 0; k < n->n_in; k++) {
             const norni_param *p = norni_op_input(n->op, k);
-            if (n->in[k] && ((any && !shape_only) || (p && p->flags & NORNI_HOST)))
+            if (n->in[k] &&
+                ((any && !shape_only && !is_data(&n->in[k]->type)) || (p && p->flags & NORNI_HOST)))
                 host[n->in[k]->id] = true;
         }
     }

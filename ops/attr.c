@@ -9,8 +9,8 @@
 #define FIELD_CONST(T, a, attrs) (*(T const *)((const char *)(attrs) + (a)->offset))
 
 static const char *kind_name(norni_attr_kind k) {
-    static const char *const names[] = {"an integer", "a number", "a string", "a tensor",       "integers",
-                                        "numbers",    "strings",  "a word",   "an element type"};
+    static const char *const names[] = {"an integer", "a number", "a string", "a tensor",        "integers",
+                                        "numbers",    "strings",  "a word",   "an element type", "a graph"};
     return names[k];
 }
 
@@ -42,6 +42,9 @@ static void set_default(const norni_attr *a, void *attrs) {
     case NORNI_ATTR_TENSOR:
         FIELD(norn_tensor *, a, attrs) = NULL;
         break;
+    case NORNI_ATTR_GRAPH:
+        FIELD(norni_subgraph *, a, attrs) = NULL;
+        break;
     case NORNI_ATTR_INTS:
         FIELD(norni_ints, a, attrs) = (norni_ints){-1, NULL};
         break;
@@ -62,6 +65,8 @@ void norni_attrs_default(const norn_op *op, void *attrs) {
 void norni_attr_reset(const norni_attr *a, void *attrs) {
     if (a->kind == NORNI_ATTR_TENSOR)
         norn_tensor_free(FIELD(norn_tensor *, a, attrs));
+    if (a->kind == NORNI_ATTR_GRAPH)
+        norni_subgraph_free(FIELD(norni_subgraph *, a, attrs));
     set_default(a, attrs);
 }
 
@@ -168,6 +173,12 @@ norn_status norni_attrs_set(const norn_op *op, void *attrs, norni_arena *arena, 
         FIELD(norn_tensor *, a, attrs) = t;
         return t ? NORN_OK : norni_nomem();
     }
+    case NORNI_ATTR_GRAPH:
+        if (k != NORNI_ATTR_GRAPH)
+            return bad(op, name, kind_name(k), kind_name(a->kind));
+        norni_subgraph_free(FIELD(norni_subgraph *, a, attrs));
+        FIELD(norni_subgraph *, a, attrs) = norni_subgraph_ref(v->g);
+        return NORN_OK;
     default:
         break;
     }
@@ -214,6 +225,9 @@ bool norni_attr_get(const norni_attr *a, const void *attrs, norni_attr_value *v)
     case NORNI_ATTR_TENSOR:
         v->t = FIELD_CONST(norn_tensor *, a, attrs);
         return v->t;
+    case NORNI_ATTR_GRAPH:
+        v->g = FIELD_CONST(norni_subgraph *, a, attrs);
+        return v->g;
     case NORNI_ATTR_INTS:
         v->ints = FIELD_CONST(norni_ints, a, attrs);
         return v->ints.n >= 0;
@@ -234,6 +248,8 @@ norn_status norni_attrs_copy(const norn_op *op, void *to, const void *from, norn
         norni_attr_value v;
         if (a->kind == NORNI_ATTR_TENSOR)
             FIELD(norn_tensor *, a, to) = NULL; /* counted: set below */
+        if (a->kind == NORNI_ATTR_GRAPH)
+            norni_subgraph_ref(FIELD(norni_subgraph *, a, to));
         bool has = norni_attr_get(a, from, &v);
         if (has && a->kind == NORNI_ATTR_STRING) {
             const char *s = norni_arena_strdup(arena, v.s);
@@ -257,6 +273,9 @@ void norni_attrs_release(const norn_op *op, void *attrs) {
         if (a->kind == NORNI_ATTR_TENSOR) {
             norn_tensor_free(FIELD(norn_tensor *, a, attrs));
             FIELD(norn_tensor *, a, attrs) = NULL;
+        } else if (a->kind == NORNI_ATTR_GRAPH) {
+            norni_subgraph_free(FIELD(norni_subgraph *, a, attrs));
+            FIELD(norni_subgraph *, a, attrs) = NULL;
         }
 }
 
@@ -283,6 +302,10 @@ bool norni_attrs_equal(const norn_op *op, const void *x, const void *y) {
             break;
         case NORNI_ATTR_TENSOR:
             if (!norni_tensor_equal(v.t, w.t))
+                return false;
+            break;
+        case NORNI_ATTR_GRAPH:
+            if (v.g != w.g)
                 return false;
             break;
         case NORNI_ATTR_INTS:
@@ -323,6 +346,9 @@ uint64_t norni_attrs_hash(const norn_op *op, const void *attrs, uint64_t h) {
             break;
         case NORNI_ATTR_TENSOR:
             h = norni_hash_bytes(h, norni_tensor_data(v.t), norni_tensor_bytes(v.t));
+            break;
+        case NORNI_ATTR_GRAPH:
+            h = norni_hash_u64(h, (uint64_t)(uintptr_t)v.g);
             break;
         case NORNI_ATTR_INTS:
             h = norni_hash_bytes(h, v.ints.v, (size_t)v.ints.n * sizeof *v.ints.v);
@@ -376,6 +402,9 @@ static void print_value(norni_str *out, const norni_attr_value *v) {
         norn_text_free(text);
         return;
     }
+    case NORNI_ATTR_GRAPH:
+        norni_str_addf(out, "{%d nodes}", norni_subgraph_nodes(v->g));
+        return;
     case NORNI_ATTR_INTS:
     case NORNI_ATTR_FLOATS:
     case NORNI_ATTR_STRINGS:

@@ -15,8 +15,15 @@ typedef enum {
     NORNI_ATTR_FLOATS,  /* norni_floats */
     NORNI_ATTR_STRINGS, /* norni_strings */
     NORNI_ATTR_ENUM,    /* int: index into a list of words; a string in the file */
-    NORNI_ATTR_DTYPE    /* norn_dtype: an integer in the file */
+    NORNI_ATTR_DTYPE,   /* norn_dtype: an integer in the file */
+    NORNI_ATTR_GRAPH    /* norni_subgraph *, counted; text does not have it */
 } norni_attr_kind;
+
+/* A graph that belongs to a node (ops/control.h). */
+typedef struct norni_subgraph norni_subgraph;
+norni_subgraph *norni_subgraph_ref(norni_subgraph *s);
+void norni_subgraph_free(norni_subgraph *s);
+int norni_subgraph_nodes(const norni_subgraph *s);
 
 /* n -1: absent. */
 typedef struct {
@@ -80,6 +87,7 @@ typedef struct {
     float f;
     const char *s;
     norn_tensor *t;
+    norni_subgraph *g;
     norni_ints ints;
     norni_floats floats;
     norni_strings strings;

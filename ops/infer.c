@@ -159,14 +159,15 @@ static norn_tensor *known_tensor(norn_value *v, int *budget) {
     return t;
 }
 
-/* The outputs of a node of small integers whose inputs are known. */
+/* The outputs of a node of few integers or truth values whose inputs are known. */
 static bool known_outputs(const norn_node *node, int *budget, norn_tensor **res) {
     if ((*budget)-- <= 0 || node->n_out > 32 || node->n_in > 16 || !node->n_in || norni_node_random(node) ||
         node->op == &norni_op_unknown)
         return false;
     for (int k = 0; k < node->n_out; k++)
         if (node->out[k] &&
-            (!norni_dtype_is_int(node->out[k]->type.dtype) || !norni_type_static(&node->out[k]->type) ||
+            (!(norni_dtype_is_int(node->out[k]->type.dtype) || node->out[k]->type.dtype == NORN_BOOL) ||
+             !norni_type_static(&node->out[k]->type) ||
              norni_type_elems(&node->out[k]->type) > NORNI_MAX_KNOWN))
             return false;
     norn_tensor *in[16] = {0};

@@ -58,6 +58,24 @@ norn_status norni_graph_new_in(const char *name, norni_arena *arena, norn_graph 
     return g->name ? NORN_OK : norni_nomem();
 }
 
+void norn_graph_free(norn_graph *g) {
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->values.n; i++)
+        norn_tensor_free(g->values.v[i]->data);
+    for (size_t i = 0; i < g->nodes.n; i++)
+        norni_attrs_release(g->nodes.v[i]->op, g->nodes.v[i]->attrs);
+    norni_vec_free(&g->nodes);
+    norni_vec_free(&g->values);
+    norni_vec_free(&g->inputs);
+    norni_vec_free(&g->outputs);
+    norni_vec_free(&g->states);
+    norni_dims_free(g->dims);
+    norni_arena_free(g->arena);
+    norni_free(g->error);
+    norni_free(g);
+}
+
 void *norni_graph_failed(norn_graph *g, norn_status s) {
     if (g->status == NORN_OK) {
         g->status = s;

@@ -186,6 +186,7 @@ struct norn_op {
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
     bool on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
+    bool control;               /* has subgraphs (ops/control.h); a file gets the node as it had it */
     bool epilogue_retypes; /* its kernels with an epilogue store a result of any type (NORNI_EPI_ST) */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */

@@ -265,9 +265,9 @@ static norn_status infer_unsqueeze(norni_infer *c) {
     const norni_type *x = norni_in_type(c, 0), *axes = norni_in_type(c, 1);
     bool set[NORN_MAX_RANK];
     int known, count;
-    if (x->rank < 0 || axes->rank != 1 || axes->dims[0] < 0)
+    if (x->rank < 0 || axes->rank < 0 || axes->rank > 1 || (axes->rank && axes->dims[0] < 0))
         return axes->rank > 1 ? norni_fail(NORN_SHAPE, "axes has rank %d (wanted 1)", axes->rank) : NORN_OK;
-    int64_t rank = x->rank + axes->dims[0];
+    int64_t rank = x->rank + (axes->rank ? axes->dims[0] : 1); /* a scalar is one axis */
     if (rank > NORN_MAX_RANK)
         return norni_fail(NORN_UNSUPPORTED, "the output would have rank %lld (norn has at most %d)",
                           (long long)rank, NORN_MAX_RANK);

@@ -106,7 +106,7 @@ static norn_status name_captured(norni_exporter *x) {
         norni_captures c;
         size_t own;
         bool subgraph;
-        if (node->op != &norni_op_unknown)
+        if (node->op != &norni_op_unknown && !node->op->control)
             continue;
         NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
         for (size_t k = 0; k < c.n; k++) {

@@ -264,7 +264,7 @@ norn_status norni_export_nodes(norni_exporter *x, norni_str *out) {
     norn_status s = put_outputs(x, &aliases);
     for (size_t i = x->nodes.n; i-- > 0 && s == NORN_OK;) {
         const norn_node *node = x->nodes.v[i];
-        if (node->op == &norni_op_unknown)
+        if (node->op == &norni_op_unknown || node->op->control)
             s = put_unknown(x, &texts[i], i, &aliases);
         else if (!is_idle(x, node))
             s = put_known(x, &texts[i], node);

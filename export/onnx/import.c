@@ -74,8 +74,8 @@ static norn_status keep_rest(norni_importer *imp) {
 }
 
 /* ---- Initialisers, inputs, outputs. */
-static norn_status import_initializer(norni_scope *sc, const norni_pb_tensor *t,
-                                      const norni_pb_sparse *sparse) {
+norn_status norni_import_initializer(norni_scope *sc, const norni_pb_tensor *t,
+                                     const norni_pb_sparse *sparse) {
     norni_importer *imp = sc->imp;
     const char *name = t ? norni_pb_text(t->name) : "";
     const char *where = norni_arena_printf(imp->scratch, "initialiser '%s'", name);
@@ -173,7 +173,7 @@ static norn_status import_output(norni_scope *sc, const norni_pb_value *p) {
     return o.name && NORNI_PUSH(&imp->g->outputs, o) ? NORN_OK : norni_nomem();
 }
 
-static norn_status import_declarations(norni_scope *sc, const norni_pb_graph *p) {
+norn_status norni_scope_declare(norni_scope *sc, const norni_pb_graph *p) {
     for (size_t i = 0; i < p->n_value_info; i++) {
         norni_name *n = norni_table_add(&sc->declared, norni_pb_text(p->value_info[i]->name), NULL);
         if (!n)
@@ -198,11 +198,11 @@ static norn_status import_declarations(norni_scope *sc, const norni_pb_graph *p)
 
 static norn_status import_graph(norni_scope *sc) {
     const norni_pb_graph *p = sc->imp->file->graph;
-    NORNI_TRY(import_declarations(sc, p));
+    NORNI_TRY(norni_scope_declare(sc, p));
     for (size_t i = 0; i < p->n_initializer; i++)
-        NORNI_TRY(import_initializer(sc, p->initializer[i], NULL));
+        NORNI_TRY(norni_import_initializer(sc, p->initializer[i], NULL));
     for (size_t i = 0; i < p->n_sparse_initializer; i++)
-        NORNI_TRY(import_initializer(sc, p->sparse_initializer[i]->values, p->sparse_initializer[i]));
+        NORNI_TRY(norni_import_initializer(sc, p->sparse_initializer[i]->values, p->sparse_initializer[i]));
     for (size_t i = 0; i < p->n_input; i++)
         NORNI_TRY(import_input(sc, p->input[i]));
     NORNI_TRY(norni_scope_nodes(sc, p->n_node, p->node));

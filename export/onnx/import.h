@@ -92,6 +92,14 @@ norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, c
 /* The attribute as it stands, or what the call of the function gives in its place; NULL when it gives nothing. */
 const norni_pb_attr *norni_scope_attr(norni_scope *sc, const norni_pb_attr *a);
 
+/* ---- Graphs. Names of its values that the file declares; an initialiser (sparse: NULL, or whose values t are). */
+norn_status norni_scope_declare(norni_scope *sc, const norni_pb_graph *p);
+norn_status norni_import_initializer(norni_scope *sc, const norni_pb_tensor *t, const norni_pb_sparse *sparse);
+/* A node with subgraphs: *done is false when norn has not all that is in them, and the node is to be kept as it is. The
+ * node made, or NULL where others stand for it; out: by output. */
+norn_status norni_import_control(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures, unsigned wanted,
+                                 const char *where, norn_value **out, norn_node **made, bool *done);
+
 /* ---- Attributes. An attribute as the table of an operator takes it; *owned is a tensor to be freed. */
 norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out,
                               norn_tensor **owned);

@@ -231,6 +231,46 @@ static norn_status import_known(norni_scope *sc, const norni_pb_node *n, const n
     return s;
 }
 
+/* ---- Nodes that are kept as the file has them: operators that norn lacks, and those with subgraphs. */
+static norn_status keep_proto(norni_scope *sc, const norni_pb_node *n, norn_node *made, const char *where) {
+    norni_importer *imp = sc->imp;
+    norn_graph *g = imp->g;
+    norni_pb_node copy = *n;
+    copy.attribute = norni_arena_array(imp->scratch, n->n_attribute, sizeof *copy.attribute);
+    if (!copy.attribute)
+        return norni_nomem();
+    copy.n_attribute = 0;
+    for (size_t i = 0; i < n->n_attribute; i++) {
+        const norni_pb_attr *a = norni_scope_attr(sc, n->attribute[i]);
+        if (a)
+            copy.attribute[copy.n_attribute++] = (norni_pb_attr *)a;
+    }
+    norni_function_keep(imp, n);
+    const char *domain = norni_pb_domain(n->domain);
+    made->domain = norni_arena_strdup(g->arena, domain);
+    made->type = norni_arena_strdup(g->arena, n->op_type);
+    if (!made->domain || !made->type)
+        return norni_nomem();
+    if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(g->arena, "%s%s", sc->prefix, n->name)))
+        return norni_nomem();
+    copy.name = (char *)made->name;
+    NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where,
+                           made->type));
+    return norni_pb_pack(&copy, g->arena, &made->extra);
+}
+
+static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                                  const char *where, bool *done) {
+    norn_value *out[MAX_OUTPUTS] = {0};
+    norn_node *made;
+    NORNI_TRY(norni_import_control(sc, n, captures, wanted_outputs(n), where, out, &made, done));
+    if (!*done)
+        return NORN_OK;
+    if (made)
+        NORNI_TRY(keep_proto(sc, n, made, where));
+    return bind_outputs(sc, n, out, where);
+}
+
 /* ---- Operators that norn lacks. */
 /* A Constant that norn has no storage for: what is known of its type, so that who reads it is kept as well. */
 static void constant_type(const norni_pb_attr *a, norni_type *t) {
@@ -252,37 +292,19 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
                                   const char *where) {
     norni_importer *imp = sc->imp;
     norn_graph *g = imp->g;
-    norni_pb_node copy = *n;
     size_t n_in = n->n_input + captures->n;
     norn_value **in = norni_arena_array(imp->scratch, n_in, sizeof *in);
-    copy.attribute = norni_arena_array(imp->scratch, n->n_attribute, sizeof *copy.attribute);
-    if (!in || !copy.attribute)
+    if (!in)
         return norni_nomem();
     for (size_t i = 0; i < n_in; i++)
         in[i] = norni_scope_value(sc, i < n->n_input ? n->input[i] : captures->v[i - n->n_input]);
-    copy.n_attribute = 0;
-    for (size_t i = 0; i < n->n_attribute; i++) {
-        const norni_pb_attr *a = norni_scope_attr(sc, n->attribute[i]);
-        if (a)
-            copy.attribute[copy.n_attribute++] = (norni_pb_attr *)a;
-    }
-    norni_function_keep(imp, n);
     norn_node *made = norni_apply(g, &norni_op_unknown, NULL, (int)n_in, in, wanted_outputs(n));
     if (!made)
         return at_node(norn_graph_status(g), where);
-    const char *domain = norni_pb_domain(n->domain);
-    made->domain = norni_arena_strdup(g->arena, domain);
-    made->type = norni_arena_strdup(g->arena, n->op_type);
-    if (!made->domain || !made->type)
-        return norni_nomem();
-    if (*norni_pb_text(n->name) && !(made->name = norni_arena_printf(g->arena, "%s%s", sc->prefix, n->name)))
-        return norni_nomem();
-    copy.name = (char *)made->name;
-    if (!*domain && !strcmp(made->type, "Constant") && copy.n_attribute && made->out[0])
-        constant_type(copy.attribute[0], &made->out[0]->type);
-    NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where,
-                           made->type));
-    NORNI_TRY(norni_pb_pack(&copy, g->arena, &made->extra));
+    const norni_pb_attr *first = n->n_attribute ? norni_scope_attr(sc, n->attribute[0]) : NULL;
+    if (first && !*norni_pb_domain(n->domain) && !strcmp(n->op_type, "Constant") && made->out[0])
+        constant_type(first, &made->out[0]->type);
+    NORNI_TRY(keep_proto(sc, n, made, where));
     return bind_outputs(sc, n, made->out, where);
 }
 
@@ -304,6 +326,12 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     if (!*domain && !strcmp(type, "Constant")) {
         NORNI_TRY(norni_import_constant(sc, n, where, &kept));
         return kept ? import_unknown(sc, n, captures, where) : NORN_OK;
+    }
+    if (norni_has_subgraph(n)) {
+        bool done;
+        NORNI_TRY(import_control(sc, n, captures, where, &done));
+        if (done)
+            return NORN_OK;
     }
     const norn_op *op = norni_scope_op(sc, n, &version);
     if (op)

@@ -232,12 +232,13 @@ static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *c
     norn_value *out[32] = {0};
     const norn_op *op = node->op;
     size_t first = x->g->nodes.n;
-    if (op == &norni_op_unknown)
+    bool kept = op->control && x->opset == norn_model_opset(x->model) && node->extra.bytes;
+    if (op == &norni_op_unknown || kept)
         return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
-    if (!strcmp(op->domain, "norn") || stash_is_read(x, node) ||
+    if (op->control || !strcmp(op->domain, "norn") || stash_is_read(x, node) ||
         (!*op->domain && !norni_op_version(op, x->opset))) {
         for (int i = 0; i < depth; i++)
-            if (within[i]->op == op)
+            if (within[i]->op == op && !op->control)
                 return norni_export_at(norni_fail(NORN_UNSUPPORTED,
                                                   "the operator is new in opset %d (wanted opset %d)",
                                                   op->versions[0], x->opset),

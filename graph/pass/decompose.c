@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators that have no kernels of their own are replaced by the simpler ones they stand for. */
 #include "graph/graph.h"
+#include "ops/control.h"
 #include "ops/op.h"
 #include <string.h>
 
@@ -18,6 +19,8 @@ static bool touches_small(const norn_node *node) {
 
 static bool needs_expansion(const norn_node *node, bool host) {
     const norn_op *op = node->op;
+    if (op->control)
+        return norni_control_unrolls(node);
     if (!op->expand || (host && op->eval))
         return false;
     return norni_op_pointwise(op) ? touches_small(node) : host || !op->impls;

@@ -69,7 +69,7 @@ static void put_default(const norni_attr *a) {
 
 static void put_attrs(const norni_attr *a) {
     static const char *const kinds[] = {"INT",    "FLOAT",   "STRING", "TENSOR", "INTS",
-                                        "FLOATS", "STRINGS", "STRING", "INT"};
+                                        "FLOATS", "STRINGS", "STRING", "INT",    "GRAPH"};
     printf(", \"attributes\": [");
     for (int i = 0; a && a[i].name; i++) {
         printf("%s{\"name\": ", i ? ", " : "");
@@ -93,6 +93,7 @@ static void put_op(const norn_op *op) {
     put_params("inputs", op->inputs);
     put_params("outputs", op->outputs);
     put_attrs(op->attrs);
+    printf(", \"control\": %s", op->control ? "true" : "false");
     printf(", \"raise\": %s, \"lower\": %s, \"moved\": [", op->raise ? "true" : "false",
            op->lower ? "true" : "false");
     for (const norni_moved *m = op->moved; m && m->attr; m++)

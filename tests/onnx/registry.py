@@ -66,7 +66,7 @@ def check_versions(op, history):
 def check_attributes(op, history):
     newest = [s for s in history if not s.deprecated][-1]
     theirs = {k: a for k, a in newest.attributes.items() if kind_of(a) not in NOT_ATTRIBUTES}
-    ours = {a['name']: a for a in op['attributes']}
+    ours = {a['name']: a for a in op['attributes'] if a['kind'] not in NOT_ATTRIBUTES}
     now = {k for k, a in ours.items() if not a['old']}
     if now != set(theirs):
         wrong(op, f'attributes {sorted(now)} (ONNX has {sorted(theirs)})')
@@ -173,9 +173,11 @@ def main():
             continue
         check_versions(op, history)
         check_attributes(op, history)
+        checked += 1
+        if op['control']:
+            continue  # what they take and make is up to their subgraphs
         check_params(op, history)
         check_types(op, history, dump['types_since'], dump['type_since'])
-        checked += 1
     for e in errors:
         print(e)
     print(f'{checked} operators compared with onnx opset {NEWEST}: {len(errors)} differences')
