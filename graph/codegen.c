@@ -65,7 +65,7 @@ static int find_operand(group *g, const norn_node *n, int k) {
         return -1;
     operand *o = &g->in[g->n_in];
     *o = (operand){.value = v, .channel = channel};
-    if (g->e->form != NORNI_PLAIN)
+    if (norni_makes_blocked(g->e->form))
         o->how = norni_blocked_operand(&n->out[0]->type, n, k);
     o->ref = o->how == NORNI_OPERAND_VECTOR
                  ? norni_emit_whole_blocks(g->e, v, norni_block_of(n->out[0]->type.dtype))
@@ -78,7 +78,7 @@ static norn_status collect(group *g) {
     const norni_type *out = &c->nodes[c->n_nodes - 1]->out[0]->type;
     g->rank = out->rank;
     memcpy(g->dims, out->dims, sizeof g->dims);
-    if (g->e->form != NORNI_PLAIN) {
+    if (norni_makes_blocked(g->e->form)) {
         g->dims[1] = norni_channel_blocks(out);
         g->dims[g->rank++] = norni_block_of(out->dtype);
     }
@@ -133,7 +133,7 @@ static void operand_strides(const group *g, operand *o) {
     const norni_type *t = &o->value->type;
     int64_t own[MAX_DIMS];
     memset(o->strides, 0, sizeof o->strides);
-    if (g->e->form != NORNI_PLAIN) {
+    if (norni_makes_blocked(g->e->form)) {
         blocked_strides(g, o);
         return;
     }

@@ -49,6 +49,9 @@ bool *norni_graph_host_inputs(const norn_graph *g);
  * replaced. */
 norn_status norni_graph_decompose(norn_graph **g, bool host);
 
+/* Puts what normalises the result of a convolution in inference into its weights and bias. */
+norn_status norni_graph_fold_norms(norn_graph **g);
+
 /* ---- Use counts. uses[id]: how many node inputs, outputs and state updates read the value. */
 int *norni_graph_uses(const norn_graph *g);
 

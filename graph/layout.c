@@ -28,9 +28,9 @@ norni_operand norni_blocked_operand(const norni_type *out, const norn_node *node
 
 typedef struct {
     const norni_cluster *c;
-    const norni_impl *impl[3]; /* by form; anchors only */
-    bool can[3];
-    double time[3];
+    const norni_impl *impl[NORNI_FORMS]; /* by form; anchors only */
+    bool can[NORNI_FORMS];
+    double time[NORNI_FORMS];
 } choice;
 
 typedef struct {
@@ -64,13 +64,12 @@ static bool inner(const norni_cluster *c, const norn_value *v) {
 
 /* The form in which a cluster working in form f reads input k of its node; and whether it can. */
 static bool reads_blocked(const choice *c, const norn_node *node, int k, norni_form f) {
-    if (f == NORNI_PLAIN)
-        return false;
     if (node == c->c->anchor) {
         const norni_impl *i = c->impl[f];
-        return f == NORNI_BLOCKED && (!i->n_blocked || k < i->n_blocked);
+        return norni_reads_blocked(f) && (!i->n_blocked || k < i->n_blocked);
     }
-    return norni_blocked_operand(&node->out[0]->type, node, k) == NORNI_OPERAND_BLOCKED;
+    return norni_makes_blocked(f) &&
+           norni_blocked_operand(&node->out[0]->type, node, k) == NORNI_OPERAND_BLOCKED;
 }
 
 /* Pointwise nodes in blocked form: all values of the shape of the result are floats with blocks of one size. */
@@ -120,7 +119,7 @@ static void estimate(const norn_plan *p, choice *c) {
                          : 0;
     (void)p;
     double base = cost.flops * flop_ns + (cost.bytes + bytes) * copy_ns_per_byte;
-    for (int f = 0; f < 3; f++)
+    for (int f = 0; f < NORNI_FORMS; f++)
         c->time[f] = base / (c->impl[f] && c->impl[f]->gain > 0 ? c->impl[f]->gain : 1);
 }
 
@@ -139,7 +138,7 @@ static double copies(const layout *l, const norn_value *v, const bool *out) {
     if (!norni_blockable(&v->type))
         return 0;
     int m = l->maker[v->id];
-    bool made = m >= 0 && l->form[m] != NORNI_PLAIN, other = made && out[v->id];
+    bool made = m >= 0 && norni_makes_blocked(l->form[m]), other = made && out[v->id];
     for (int r = l->first_reader[v->id]; r >= 0 && !other; r = l->next_reader[r]) {
         int c = l->readers.v[3 * r];
         if (c == m)
@@ -193,15 +192,19 @@ static norn_status prepare(layout *l, const norni_clusters *clusters) {
         const norni_cluster *k = c->c = &clusters->v[i];
         c->can[NORNI_PLAIN] = true;
         if (k->anchor) {
-            for (int f = 0; f < 3; f++) {
+            for (int f = 0; f < NORNI_FORMS; f++) {
                 c->impl[f] = norni_plan_impl(l->p, k->anchor, (norni_form)f, NULL);
-                c->can[f] = c->impl[f] && (f == NORNI_PLAIN || !k->n_nodes || pointwise_fits(k));
+                c->can[f] =
+                    c->impl[f] && (!norni_makes_blocked((norni_form)f) || !k->n_nodes || pointwise_fits(k));
             }
         } else
             c->can[NORNI_BLOCKED] = pointwise_fits(k);
-        for (int f = 1; f < 3; f++)
+        for (int f = 1; f < NORNI_FORMS; f++)
             c->can[f] = c->can[f] && consistent(c, (norni_form)f);
-        if (!c->can[0] && !c->can[1] && !c->can[2])
+        bool any = false;
+        for (int f = 0; f < NORNI_FORMS; f++)
+            any |= c->can[f];
+        if (!any)
             c->can[NORNI_PLAIN] = true; /* the error is told when it is planned */
         estimate(l->p, c);
         for (int j = -1; j < k->n_nodes; j++) {
@@ -253,7 +256,7 @@ norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, no
             int i = round % 2 ? l.n - 1 - j : j;
             norni_form best = form[i];
             double least = around(&l, i, out);
-            for (int f = 0; f < 3; f++) {
+            for (int f = 0; f < NORNI_FORMS; f++) {
                 form[i] = (norni_form)f;
                 double t = l.v[i].can[f] ? around(&l, i, out) : INFINITY;
                 if (t < least) {

@@ -270,9 +270,10 @@ static norn_status load(norni_loaded *l) {
     }
     NORNI_TRY(make_kernels(l));
     NORNI_TRY(upload_constants(l));
-    for (size_t i = 0; i < p->builder.bufs.n; i++)
-        l->packs_state |=
-            p->builder.bufs.v[i].kind == NORNI_BUF_PACKED && p->builder.bufs.v[i].value->kind == NORNI_STATE;
+    for (size_t i = 0; i < p->builder.steps.n; i++)
+        for (int k = 0; k < p->builder.steps.v[i]->n_args && p->builder.steps.v[i]->load; k++)
+            l->packs_state |= p->builder.steps.v[i]->args[k].kind == NORNI_ARG_BUFFER &&
+                              p->places[p->builder.steps.v[i]->args[k].ref].state >= 0;
     NORNI_TRY(run_steps(l, true));
     l->state_version = l->state->version;
     NORNI_TRY(norn_context_finish(l->ctx));

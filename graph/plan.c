@@ -60,6 +60,7 @@ const norni_impl *norni_plan_impl(const norn_plan *p, const norn_node *node, nor
     norni_fit f = {.node = node, .device = &p->device, .numerics = p->options.numerics};
     if (want && for_all && !knows(node->op, want))
         want = NULL;
+    f.wanted = want != NULL;
     for (const norni_impl *i = node->op->impls; i && i->name; i++) {
         if (i->form != form)
             continue;
@@ -80,7 +81,7 @@ static norn_status choose(const norn_plan *p, const norn_node *node, norni_form 
         return NORN_OK;
     const char *want = wish(p->options.implementations, node->op->name, buf);
     norni_str reasons = {0};
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < NORNI_FORMS; k++)
         norni_plan_impl(p, node, (norni_form)k, &reasons);
     norn_status s = norni_fail(want ? NORN_ARG : NORN_UNSUPPORTED, "no implementation%s%s%s (%s)",
                                want ? " '" : "", want ? want : "", want ? "' that fits" : " fits this device",
@@ -203,10 +204,10 @@ static norn_status set_read(norni_emit *e, const norn_value *v, bool blocked) {
 
 /* Sets the forms of all values that a cluster reads and makes. */
 static norn_status set_forms(norn_plan *p, norni_emit *e, const norni_cluster *c) {
-    bool made = e->form != NORNI_PLAIN;
+    bool made = norni_makes_blocked(e->form);
     if (c->anchor) {
-        const norni_impl *impl = made ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
-        int n = !impl || e->form != NORNI_BLOCKED ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
+        const norni_impl *impl = norni_reads_blocked(e->form) ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
+        int n = !impl            ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
         for (int k = 0; k < c->anchor->n_in; k++)
             if (c->anchor->in[k])
                 NORNI_TRY(set_read(e, c->anchor->in[k], k < n));
@@ -230,7 +231,35 @@ static norn_status set_forms(norn_plan *p, norni_emit *e, const norni_cluster *c
     return NORN_OK;
 }
 
-static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
+/* Nothing that a cluster reads ever changes: it is computed once, at load. */
+static bool steady_cluster(const norn_plan *p, const norni_cluster *c) {
+    bool steady = !c->anchor || p->builder.steady[c->anchor->out[0] ? c->anchor->out[0]->id : 0];
+    for (int k = 0; c->anchor && k < c->anchor->n_out; k++)
+        steady &= !c->anchor->out[k] || p->builder.steady[c->anchor->out[k]->id];
+    for (int i = 0; i < c->n_nodes; i++)
+        steady &= p->builder.steady[c->nodes[i]->out[0]->id];
+    return steady;
+}
+
+static bool *steady_values(const norn_graph *g, norni_arena *arena) {
+    bool *steady = norni_arena_array(arena, g->values.n, sizeof *steady);
+    if (!steady)
+        return NULL;
+    for (size_t i = 0; i < g->values.n; i++)
+        steady[i] = norni_value_steady(g->values.v[i]);
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const norn_node *n = g->nodes.v[i];
+        bool all = !n->op->random && n->n_in > 0;
+        for (int k = 0; k < n->n_in; k++)
+            all &= !n->in[k] || steady[n->in[k]->id];
+        for (int k = 0; k < n->n_out; k++)
+            if (n->out[k])
+                steady[n->out[k]->id] = all;
+    }
+    return steady;
+}
+
+static norn_status plan_cluster_in(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
     norni_emit e = {.g = p->graph,
                     .device = &p->device,
                     .numerics = p->options.numerics,
@@ -271,6 +300,13 @@ static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int 
         finish_steps(p, from, e.node, &(norni_cluster){0}, form);
     }
     return NORN_OK;
+}
+
+static norn_status plan_cluster(norn_plan *p, const norni_cluster *c, const int *uses, norni_form form) {
+    p->builder.load_node = p->builder.loading = steady_cluster(p, c);
+    norn_status s = plan_cluster_in(p, c, uses, form);
+    p->builder.load_node = p->builder.loading = false;
+    return s;
 }
 
 /* The value in whose buffer a planned buffer lies; NULL for scratch. */
@@ -376,8 +412,9 @@ static norn_status plan_steps(norn_plan *p) {
     b->of_value = norni_arena_array(p->arena, g->values.n, sizeof *b->of_value);
     b->of_blocked = norni_arena_array(p->arena, g->values.n, sizeof *b->of_blocked);
     b->blocked = norni_arena_array(p->arena, g->values.n, sizeof *b->blocked);
+    b->steady = steady_values(g, p->arena);
     norni_form *form = NULL;
-    norn_status s = b->of_value && b->of_blocked && b->blocked ? NORN_OK : norni_nomem();
+    norn_status s = b->of_value && b->of_blocked && b->blocked && b->steady ? NORN_OK : norni_nomem();
     for (size_t i = 0; i < g->values.n && s == NORN_OK; i++)
         b->of_value[i] = b->of_blocked[i] = -1;
     if (s == NORN_OK)
@@ -421,6 +458,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
     }
     if (s == NORN_OK)
         s = norni_graph_decompose(&p->graph, d->type == NORN_DEVICE_HOST);
+    if (s == NORN_OK && d->type != NORN_DEVICE_HOST && p->options.numerics != NORN_STRICT)
+        s = norni_graph_fold_norms(&p->graph);
     if (s == NORN_OK)
         s = plan_steps(p);
     if (s == NORN_OK)

@@ -268,6 +268,54 @@ static void cost(const norn_node *node, norni_cost *c) {
                (double)q->dims[2] * (double)v->dims[2];
 }
 
+/* ---- Device. */
+static int64_t at_least(int64_t n) {
+    return n > 0 ? (n + 7) / 8 * 8 : 8;
+}
+
+static norn_status emit(norni_emit *e) {
+    const norn_node *node = e->node;
+    const attrs_t *a = node->attrs;
+    const norni_type *q = &node->in[Q]->type, *k = &node->in[K]->type, *v = &node->in[V]->type;
+    int64_t all = q->dims[0] * q->dims[1], queries = q->dims[2];
+    int w = norni_device_is_cpu(e->device) ? (q->dtype == NORN_F64 ? 8 : 16) : 1,
+        vectors = w > 1 && queries > w ? 2 : 1;
+    norni_step *s = norni_emit_kernel(e, "attention.cl", "attention", q->dtype);
+    norni_step_define(e, s, "W", w);
+    norni_step_define(e, s, "QV", vectors);
+    norni_step_define(e, s, "D", at_least(q->dims[3]));
+    norni_step_define(e, s, "E", at_least(v->dims[3]));
+    if (a->softcap > 0)
+        norni_step_define(e, s, "CAP", 1);
+    for (int i = Q; i <= V; i++)
+        norni_step_buffer(e, s, norni_emit_in(e, i), NORNI_READ);
+    if (has(node, BIAS)) {
+        const norni_type *b = &node->in[BIAS]->type;
+        int64_t step = 1, strides[4] = {0};
+        for (int i = 0; i < b->rank; i++) {
+            strides[3 - i] = b->dims[b->rank - 1 - i] == 1 ? 0 : step;
+            step *= b->dims[b->rank - 1 - i];
+        }
+        norni_step_define(e, s, "BIAS", 1);
+        norni_step_buffer(e, s, norni_emit_in(e, BIAS), NORNI_READ);
+        for (int i = 0; i < 4; i++)
+            norni_step_i64(e, s, strides[i]);
+    }
+    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
+    const int64_t sizes[] = {q->dims[1], k->dims[1] ? q->dims[1] / k->dims[1] : 1,
+                             queries,    k->dims[2],
+                             q->dims[3], v->dims[3],
+                             all,        a->lo,
+                             a->hi};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        norni_step_i64(e, s, sizes[i]);
+    norni_step_real(e, s, q->dtype, scale_of(a, q->dims[3]));
+    norni_step_real(e, s, q->dtype, (double)a->softcap);
+    norni_step_items(e, s, 2, v->dims[3] ? (queries + w * vectors - 1) / (w * vectors) : 0, all, 1);
+    return e->status;
+}
+static const norni_impl impls[] = {{.name = "blocks", .emit = emit}, {0}};
+
 static const norni_attr table[] = {NORNI_A(attrs_t, scale, FLOAT, .flags = NORNI_ATTR_OPTIONAL),
                                    NORNI_A_FLOAT(attrs_t, softcap, 0),
                                    NORNI_A_INT(attrs_t, lo, NORNI_ATTENTION_LO),
@@ -291,6 +339,7 @@ const norn_op norni_op_AttentionCore = {
     .infer = infer,
     .expand = expand,
     .eval = eval,
+    .impls = impls,
     .cost = cost,
     .cases =
         (const char *const[]){
@@ -301,5 +350,8 @@ const norn_op norni_op_AttentionCore = {
             "norn.AttentionCore<lo=-1, hi=2, precision=11>(float[1,2,9,4], float[1,2,5,4], float[1,2,5,4], "
             "float[1,2,1,5])",
             "norn.AttentionCore<scale=0.125>(float[1,2,70,64], float[1,2,150,64], float[1,2,150,64])",
+            "norn.AttentionCore(float[1,2,37,9], float[1,1,45,9], float[1,1,45,5], float[1,2,37,45])",
+            "norn.AttentionCore<lo=-3, hi=1, softcap=2>(float[1,1,100,8], float[1,1,90,8], float[1,1,90,8])",
+            "norn.AttentionCore<hi=-50>(float[1,1,70,8], float[1,1,40,8], float[1,1,40,8])",
             "norn.AttentionCore(float[0,2,3,4], float[0,2,3,4], float[0,2,3,4])", NULL},
 };

@@ -100,6 +100,14 @@ static norn_status emit_rows(norni_emit *e) {
     return e->status;
 }
 
+static norn_status emit_blocked(norni_emit *e) {
+    norni_pool p;
+    norni_step *s = begin(e, &p, "pool_blocked");
+    if (s)
+        norni_pool_blocked(e, s, &p);
+    return e->status;
+}
+
 static norn_status emit_each(norni_emit *e) {
     norni_pool p;
     norni_step *s = begin(e, &p, "pool_each");
@@ -120,7 +128,13 @@ static void grad(norni_grad *c) {
     c->dx[0] = made ? made->out[0] : NULL;
 }
 
-static const norni_impl impls[] = {{.name = "rows", .fits = rows_fit, .emit = emit_rows, .epilogue = true},
+static const norni_impl impls[] = {{.name = "blocked",
+                                    .fits = norni_pool_blocked_fit,
+                                    .emit = emit_blocked,
+                                    .epilogue = true,
+                                    .form = NORNI_BLOCKED,
+                                    .gain = 2},
+                                   {.name = "rows", .fits = rows_fit, .emit = emit_rows, .epilogue = true},
                                    {.name = "each", .emit = emit_each, .epilogue = true},
                                    {0}};
 

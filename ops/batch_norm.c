@@ -14,7 +14,8 @@
 
 typedef struct {
     float epsilon, momentum;
-    int64_t training_mode, unbiased, spatial;
+    int64_t training_mode, unbiased, spatial, is_test;
+    norni_ints consumed_inputs; /* before opset 6: says nothing about the result */
 } batch_norm_attrs;
 enum { X, SCALE, B, MEAN, VAR };                      /* inputs */
 enum { Y, NEW_MEAN, NEW_VAR, SAVED_MEAN, SAVED_INV }; /* outputs; before opset 14 the last is the variance */
@@ -298,7 +299,7 @@ static void grad_train(norni_grad *c) {
                           norni_scalar_const(g, in[MEAN]->type.dtype, (double)a->momentum), "Mul");
 }
 
-/* ---- Before opset 14 the number of outputs decided about training, and 3 and 4 were the batch's mean and variance. */
+/* ---- Before opset 14 the number of outputs (before opset 7: is_test) decided about training, and 3 and 4 were the batch's mean and variance. */
 static norn_status raise(norni_adapt *a) {
     batch_norm_attrs *attrs = a->node->attrs;
     static const char *const names[] = {"i", "e"};
@@ -308,7 +309,7 @@ static norn_status raise(norni_adapt *a) {
             "BatchNormalization with spatial=%lld of opset 7 (statistics for each position); norn has "
             "statistics for each channel only",
             (long long)attrs->spatial);
-    if (a->version >= 14 || !(a->wanted & ~1u))
+    if (a->version >= 14 || (a->version < 7 ? attrs->is_test == 1 : !(a->wanted & ~1u)))
         return NORN_OK;
     attrs->training_mode = 1;
     if (!(a->wanted >> SAVED_MEAN))
@@ -331,6 +332,8 @@ static norn_status raise(norni_adapt *a) {
 
 static norn_status lower(norni_adapt *a) {
     const batch_norm_attrs *attrs = a->node->attrs;
+    if (a->version < 7 && !attrs->training_mode)
+        ((batch_norm_attrs *)a->node->attrs)->is_test = 1;
     if (a->version < 14 && attrs->training_mode) {
         a->replaced = true;
         return expand(a->g, a->node, a->out);
@@ -362,6 +365,8 @@ static const norni_attr table[] = {NORNI_A_INT(batch_norm_attrs, training_mode, 
                                    NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),
                                    NORNI_A_FLOAT(batch_norm_attrs, epsilon, 1e-5f),
                                    NORNI_A(batch_norm_attrs, spatial, INT, .flags = NORNI_ATTR_OLD),
+                                   NORNI_A(batch_norm_attrs, is_test, INT, .flags = NORNI_ATTR_OLD, .since = 7),
+                                   NORNI_A(batch_norm_attrs, consumed_inputs, INTS, .flags = NORNI_ATTR_OLD, .since = 6),
                                    NORNI_A_END},
                         train_table[] = {NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),
                                          NORNI_A_FLOAT(batch_norm_attrs, epsilon, 1e-5f),
@@ -374,7 +379,7 @@ static const norni_attr table[] = {NORNI_A_INT(batch_norm_attrs, training_mode, 
 const norn_op norni_op_BatchNormalization = {
     .domain = "",
     .name = "BatchNormalization",
-    .versions = (const int[]){7, 9, 14, 15, 0},
+    .versions = (const int[]){1, 6, 7, 9, 14, 15, 0},
     .doc = "(x - mean) / sqrt(var + epsilon) * scale + B for each channel; training_mode: with the batch's "
            "own mean and "
            "variance, of which running ones are kept",

@@ -2,6 +2,14 @@
 #include "ops/blocked.h"
 #include "ops/builder.h"
 
+bool norni_reads_blocked(norni_form f) {
+    return f == NORNI_BLOCKED || f == NORNI_FROM_BLOCKED;
+}
+
+bool norni_makes_blocked(norni_form f) {
+    return f == NORNI_BLOCKED || f == NORNI_TO_BLOCKED;
+}
+
 int norni_block_of(norn_dtype t) {
     return norni_compute_dtype(t) == NORN_F64 ? 8 : 16;
 }

@@ -16,6 +16,7 @@ typedef struct {
     const char *key;         /* PACKED */
     size_t bytes;
     int block;       /* VALUE: channels of a block in the blocked form (ops/blocked.h); 0: plain */
+    bool load;       /* written by steps that run at load */
     norni_ref alias; /* VALUE: shares the memory of this buffer; -1: has its own */
 } norni_buf;
 
@@ -27,7 +28,9 @@ typedef struct norni_plan_builder {
     norni_ref *of_blocked; /* the same for its blocked form */
     bool *blocked;         /* by value id: which form the node at hand works on */
     int n_values;
-    bool loading; /* steps emitted now run at load */
+    const bool *steady; /* by value id: never changes between runs */
+    bool loading;       /* steps emitted now run at load */
+    bool load_node;     /* so does all of the node at hand */
 } norni_plan_builder;
 
 /* The buffer of a value, in the form that is set in `blocked`; made at first sight. -1 when memory is out. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Concat: the inputs one after the other along an axis. Split: the input in parts along an axis, of given
  * sizes or of equal ones (then the last may be smaller). Sources: ONNX Concat-13, Split-18. */
+#include "ops/blocked.h"
 #include "ops/copy.h"
 #include <string.h>
 
@@ -160,7 +161,45 @@ static norn_status lower_concat(norni_adapt *a) {
     return NORN_OK;
 }
 
-static const norni_impl concat_impls[] = {{.name = "copies", .emit = emit_concat}, {0}};
+/* Along the channels in blocked form: whole blocks, image by image. */
+static norn_status emit_concat_blocked(norni_emit *e) {
+    const norni_type *y = &e->node->out[0]->type;
+    int64_t block = norni_block_of(y->dtype), pixels = block * norni_elems(y->rank - 2, y->dims + 2);
+    int64_t whole = norni_channel_blocks(y) * pixels, at = 0;
+    for (int i = 0; i < e->node->n_in; i++) {
+        const norni_type *x = &e->node->in[i]->type;
+        int64_t dims[] = {x->dims[0], norni_channel_blocks(x) * pixels};
+        norni_layout from = {.ref = norni_emit_in(e, i), .strides = {dims[1], 1}};
+        norni_layout to = {.ref = norni_emit_out(e, 0), .offset = at, .strides = {whole, 1}};
+        NORNI_TRY(norni_emit_strided_copy(e, x->dtype, 2, dims, &from, &to));
+        at += dims[1];
+    }
+    return e->status;
+}
+
+static const char *concat_blocked_fits(const norni_fit *f) {
+    const norn_node *n = f->node;
+    const norni_type *y = &n->out[0]->type;
+    int axis;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    if (!norni_blockable(y) ||
+        norni_axis(((const concat_attrs *)n->attrs)->axis, y->rank, &axis) != NORN_OK || axis != 1)
+        return "the axis is not that of the channels";
+    for (int i = 0; i < n->n_in; i++)
+        if (!norni_blockable(&n->in[i]->type) ||
+            (i < n->n_in - 1 && n->in[i]->type.dims[1] % norni_block_of(y->dtype)))
+            return "an input has no whole blocks of channels";
+    return NULL;
+}
+
+static const norni_impl concat_impls[] = {{.name = "blocks",
+                                           .fits = concat_blocked_fits,
+                                           .emit = emit_concat_blocked,
+                                           .form = NORNI_BLOCKED,
+                                           .gain = 1},
+                                          {.name = "copies", .emit = emit_concat},
+                                          {0}};
 
 const norn_op norni_op_Concat = {
     .domain = "",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static norni_ref add_buf(norni_plan_builder *b, norni_buf buf) {
+    buf.load = b->loading;
     return NORNI_PUSH(&b->bufs, buf) ? (norni_ref)b->bufs.n - 1 : -1;
 }
 
@@ -70,7 +71,7 @@ norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t byt
                                   bool *fresh) {
     norni_plan_builder *b = e->plan;
     *fresh = true;
-    if (!norni_value_steady(v))
+    if (!b->steady[v->id])
         return norni_emit_scratch(e, bytes);
     for (size_t k = 0; k < b->bufs.n; k++)
         if (b->bufs.v[k].kind == NORNI_BUF_PACKED && b->bufs.v[k].value == v &&
@@ -89,7 +90,7 @@ norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t byt
 }
 
 void norni_emit_packed_end(norni_emit *e) {
-    e->plan->loading = false;
+    e->plan->loading = e->plan->load_node;
 }
 
 static norni_step *add_step(norni_emit *e, norni_step_kind kind) {

@@ -65,9 +65,11 @@ typedef struct {
  * (CHANNELS); in blocked form (ops/blocked.h) the index is that of the blocked tensor. */
 typedef enum { NORNI_LANES_PIXELS, NORNI_LANES_CHANNELS } norni_lanes;
 
-/* Which form the values have that a node reads and writes (ops/blocked.h): all plain; the data blocked; the output
- * alone. */
-typedef enum { NORNI_PLAIN, NORNI_BLOCKED, NORNI_TO_BLOCKED } norni_form;
+/* Which form the values have that a node reads and writes (ops/blocked.h): all plain; the data blocked; the
+ * output alone; the data but for the output. */
+typedef enum { NORNI_PLAIN, NORNI_BLOCKED, NORNI_TO_BLOCKED, NORNI_FROM_BLOCKED, NORNI_FORMS } norni_form;
+bool norni_reads_blocked(norni_form f);
+bool norni_makes_blocked(norni_form f);
 
 /* The pointwise nodes that follow a node and are computed where its result is stored. Made by graph/codegen.
  */
@@ -103,7 +105,8 @@ norni_ref norni_emit_scratch(norni_emit *e, size_t bytes);
  * that fill it, then calls norni_emit_packed_end; else an equal transform was made before. The steps run
  * once, when the plan is loaded, if the input is a constant or a state that the graph does not change. */
 norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key, bool *fresh);
-norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key, bool *fresh);
+norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key,
+                                  bool *fresh);
 void norni_emit_packed_end(norni_emit *e);
 
 /* A step that launches `kernel` of the file ops/FILE. dtype sets -DT_... (see ops/prelude.cl);

@@ -105,6 +105,7 @@ typedef struct {
     const norn_device *device;
     norn_numerics numerics;
     bool epilogue; /* asked to take one */
+    bool wanted;   /* asked for by name: whether it can, not whether it is the best */
 } norni_fit;
 
 typedef struct {

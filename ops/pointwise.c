@@ -334,7 +334,8 @@ static const char *clip_expr(const norn_node *node) {
 }
 static norn_status infer_clip(norni_infer *c) {
     for (int i = 1; i < c->node->n_in; i++)
-        if (norni_in_has(c, i) && norni_in_type(c, i)->rank > 0)
+        if (norni_in_has(c, i) && norni_in_type(c, i)->rank > 0 &&
+            (norni_in_type(c, i)->rank > 1 || norni_in_type(c, i)->dims[0] != 1)) /* files say [1] as well */
             return norni_fail(NORN_SHAPE, "limit %d has rank %d (wanted a scalar)", i,
                               norni_in_type(c, i)->rank);
     norn_dtype t = c->out[0].dtype;

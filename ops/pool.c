@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/pool.h"
+#include "ops/blocked.h"
 
 enum { D = NORNI_WINDOW_DIMS };
 
@@ -132,6 +133,32 @@ void norni_pool_each(norni_emit *e, norni_step *s, const norni_pool *p) {
     const norni_window *w = &p->w;
     norni_emit_epilogue(e, s, NORNI_LANES_PIXELS, 1);
     norni_step_items(e, s, 3, w->out[2], w->out[0] * w->out[1], p->planes);
+}
+
+void norni_pool_blocked(norni_emit *e, norni_step *s, const norni_pool *p) {
+    const norni_window *w = &p->w;
+    const norni_type *y = &e->node->out[0]->type;
+    int block = norni_block_of(p->dtype);
+    int64_t units = e->device->compute_units ? e->device->compute_units : 1, rows = w->out[0] * w->out[1];
+    int64_t images = y->dims[0] * norni_channel_blocks(y), parts = 1 + units * 8 / images;
+    int64_t each = (rows + parts - 1) / parts;
+    norni_step_define(e, s, "W", block);
+    norni_step_i64(e, s, each);
+    norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    norni_step_range(s, 3, (size_t)((rows + each - 1) / each), (size_t)norni_channel_blocks(y),
+                     (size_t)y->dims[0], 1, 1, 1);
+}
+
+const char *norni_pool_blocked_fit(const norni_fit *f) {
+    const norn_node *n = f->node;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    for (int k = 1; k < n->n_out; k++)
+        if (n->out[k])
+            return "only the first output has a blocked form";
+    return n->out[0] && norni_blockable(&n->in[0]->type) && norni_blockable(&n->out[0]->type)
+               ? NULL
+               : "the type has no blocked form";
 }
 
 const char *norni_pool_rows_fit(const norn_device *d, const norni_pool *p) {

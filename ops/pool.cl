@@ -10,7 +10,9 @@
  *   pool_rows      CPUs: a work-item makes `each` rows of y, `chunk` elements of a row at a time. The rows that a window
  *                  covers are joined into a buffer first, W columns at a time, with the padding filled in; then W
  *                  outputs at a time from the buffer. -DS2=1 or 2: the stride along the row, else any.
- *   pool_each      a work-item an output; range (out2, out1 * out0, planes) */
+ *   pool_each      a work-item an output; range (out2, out1 * out0, planes)
+ *   pool_blocked   blocked form (ops/blocked.h) of W channels a block; a work-item makes `each` rows; range (parts of the
+ *                  rows, blocks, n) */
 #ifndef W
 #define W 1
 #endif
@@ -317,6 +319,44 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
                         ST(y, i + j + l, NORNI_EPI(1, part[l], i + j + l, c));
                 }
             }
+        }
+    }
+}
+#endif
+
+#if !defined(NORNI_ONLY) || defined(K_pool_blocked)
+#define BVEC CV(W)
+__kernel void pool_blocked(__global const T *x, __global T *y, SIZES, const long each NORNI_EPI_ARGS) {
+    const long block = get_global_id(1), image = get_global_id(2) * get_global_size(1) + block;
+    const long r0 = get_global_id(0) * each, r1 = min(r0 + each, out0 * out1);
+    x += image * in0 * in1 * in2 * W;
+    for (long r = r0; r < r1; r++) {
+        const long i0 = r / out1 * s0 - b0, i1 = r % out1 * s1 - b1;
+        long f0, f1, f2;
+        const long n0 = inside(i0, k0, d0, 0, in0, &f0), n1 = inside(i1, k1, d1, 0, in1, &f1);
+        const long t0 = d0 * in1 * in2 * W, t1 = d1 * in2 * W, t2 = d2 * W;
+        __global const T *row = x + ((i0 + f0 * d0) * in1 + i1 + f1 * d1) * in2 * W;
+#ifdef AVERAGE
+        const long count01 = counted(i0, k0, d0, in0, b0, e0) * counted(i1, k1, d1, in1, b1, e1);
+#endif
+        for (long o2 = 0; o2 < out2; o2++) {
+            const long i2 = o2 * s2 - b2;
+            const bool whole = i2 >= 0 && i2 + (k2 - 1) * d2 < in2;
+            f2 = 0;
+            const long n2 = whole ? k2 : inside(i2, k2, d2, 0, in2, &f2);
+            __global const T *p = row + (i2 + f2 * d2) * W;
+            BVEC v = (BVEC)(START);
+            for (long a0 = 0; a0 < n0; a0++)
+                for (long a1 = 0; a1 < n1; a1++)
+                    for (long a2 = 0; a2 < n2; a2++) {
+                        const BVEC w = LDV(W, p, a0 * t0 + a1 * t1 + a2 * t2);
+                        v = JOIN(v, w);
+                    }
+#ifdef AVERAGE
+            v /= (BVEC)((C)(count01 * (whole ? k2 : counted(i2, k2, d2, in2, b2, e2))));
+#endif
+            const size_t at = (size_t)((image * out0 * out1 + r) * out2 + o2) * W;
+            STV(W, y, at, NORNI_EPI(W, v, at, (size_t)block * W));
         }
     }
 }

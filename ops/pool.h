@@ -46,9 +46,11 @@ bool norni_pool_next(const norni_window *w, int64_t o[NORNI_WINDOW_DIMS]);
 
 /* Kernels of ops/pool*.cl that take the geometry as arguments. */
 void norni_pool_args(norni_emit *e, norni_step *s, const norni_pool *p);
-/* The rest of the steps pool_rows and pool_each: arguments, epilogue, range. */
+/* The rest of the steps pool_rows, pool_each and pool_blocked: arguments, epilogue, range. */
 void norni_pool_rows(norni_emit *e, norni_step *s, const norni_pool *p);
 void norni_pool_each(norni_emit *e, norni_step *s, const norni_pool *p);
+void norni_pool_blocked(norni_emit *e, norni_step *s, const norni_pool *p);
+const char *norni_pool_blocked_fit(const norni_fit *f);
 const char *norni_pool_rows_fit(const norn_device *d, const norni_pool *p);
 /* How rows are dealt to work-items on CPUs: the vector width; elements of a row buffer (a whole row, or as much of it as
  * fits into NORNI_POOL_BUFFER elements). */

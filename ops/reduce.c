@@ -2,6 +2,7 @@
 /* ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum,
  * ReduceLogSumExp. Source: ONNX Reduce*-18 (axes as an input), ReduceSum-13, ReduceMax-20 (bool). */
 #include "ops/reduce.h"
+#include "ops/blocked.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -341,7 +342,48 @@ static norn_status emit(norni_emit *e) {
                              norni_emit_in(e, 0), norni_emit_out(e, 0));
 }
 
-static const norni_impl impls[] = {{.name = "passes", .emit = emit}, {0}};
+/* Over all spatial dimensions of a tensor in blocked form: the result is a vector of channels, plain. */
+static norn_status emit_blocked(norni_emit *e) {
+    const norni_type *x = &e->node->in[0]->type;
+    norni_reduction how = reduction_of(e->node->op);
+    int64_t pixels = norni_elems(x->rank - 2, x->dims + 2);
+    norni_step *s = norni_emit_kernel(e, "blocked.cl", "reduce_pixels", x->dtype);
+    norni_step_define(e, s, "B", norni_block_of(x->dtype));
+    if (how == NORNI_MAX)
+        norni_step_define(e, s, "MAX", 1);
+    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
+    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
+    norni_step_i64(e, s, x->dims[1]);
+    norni_step_i64(e, s, pixels);
+    norni_step_real(e, s, x->dtype, how == NORNI_MEAN ? (double)pixels : 1);
+    norni_step_range(s, 2, (size_t)norni_channel_blocks(x), (size_t)x->dims[0], 1, 1, 1, 1);
+    return e->status;
+}
+
+static const char *blocked_fits(const norni_fit *f) {
+    const norni_type *x = &f->node->in[0]->type;
+    norni_reduction how = reduction_of(f->node->op);
+    bool set[NORN_MAX_RANK], all = true;
+    int known;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    if (how != NORNI_MEAN && how != NORNI_SUM && how != NORNI_MAX)
+        return "sums, means and maxima only";
+    if (!norni_blockable(x) || reduced_axes((norn_node *)f->node, x->rank, set, &known) != NORN_OK || !known)
+        return "the type has no blocked form";
+    for (int i = 0; i < x->rank; i++)
+        all &= set[i] == (i > 1);
+    return all ? NULL : "the axes are not all spatial ones";
+}
+
+static const norni_impl impls[] = {{.name = "blocked",
+                                    .fits = blocked_fits,
+                                    .emit = emit_blocked,
+                                    .form = NORNI_FROM_BLOCKED,
+                                    .n_blocked = 1,
+                                    .gain = 1},
+                                   {.name = "passes", .emit = emit},
+                                   {0}};
 
 static void cost(const norn_node *node, norni_cost *c) {
     c->flops = (double)norni_type_elems(&node->in[0]->type);

@@ -176,6 +176,7 @@ static void check_forward(const norn_graph *g, const norn_op *op) {
         for (const norni_impl *i = op->impls; !any || (i && i->name); i++) {
             char name[128];
             norni_fit fit = {.node = g->nodes.v[0],
+                             .wanted = true,
                              .device = norn_context_device(norn_session_context(device, 0))};
             if (i && i->fits && i->fits(&fit))
                 continue;
@@ -256,6 +257,7 @@ static void check_epilogue(const char *line, const norn_op *op) {
             for (const norni_impl *i = op->impls; i->name; i++) {
                 char name[128];
                 norni_fit fit = {.node = node,
+                                 .wanted = true,
                                  .device = norn_context_device(norn_session_context(device, 0))};
                 if (!i->epilogue || (i->fits && i->fits(&fit)))
                     continue;

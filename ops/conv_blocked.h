@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What convolutions in blocked form share. */
+#ifndef NORNI_CONV_BLOCKED_H
+#define NORNI_CONV_BLOCKED_H
+#include "ops/blocked.h"
+#include "ops/conv.h"
+
+/* What a work-item of conv_blocked (ops/conv_blocked.cl) computes: th x tw pixels of nv blocks of channels. */
+typedef struct {
+    int th, tw, nv;
+    bool in_place;          /* no patch */
+    int64_t rows, row_step; /* of a patch, for each kernel element in depth */
+    int64_t pw, column_step;
+    int64_t elems; /* of a patch */
+    double time;   /* cycles of all tiles of an image and a group, roughly, but for weights from memory */
+} norni_conv_tile;
+
+/* The tile with the least time; false: the kernel is too large for any. */
+bool norni_conv_choose_tile(const norni_conv *v, bool plain_in, norni_conv_tile *t);
+/* The step: x and w (packed) to y; bias -1: none; once: the node's epilogue applies. */
+void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_tile *t, bool plain_in,
+                           norni_ref x, norni_ref w, norni_ref y, norni_ref bias, bool epilogue);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conv with 3 x 3 kernels by minimal filtering (ops/conv_winograd.cl), for CPUs: 4 (F(4x4), 36 products for 16 outputs) or
+ * 2.25 times (F(2x2)) fewer multiplications than the direct form. Rounding: with elements and weights of order 1 the error
+ * is about 10 times (F(4x4)) or 2 times that of the direct form, 1e-5 of the largest output, so not for NORN_STRICT; and
+ * an infinite or NaN element reaches all outputs of its tiles. */
+#include "ops/conv_blocked.h"
+#include <math.h>
+#include <stdio.h>
+
+enum { D = NORNI_WINDOW_DIMS };
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+typedef struct {
+    int r, domain;          /* outputs of a tile's side; elements of the domain */
+    int64_t tiles1, tiles2; /* of an image */
+    int64_t rows;           /* of tiles that are in the domain at a time, of n * tiles1 */
+    norni_conv product;     /* in the domain, for `rows` rows */
+    norni_conv_tile tile;
+    double time; /* cycles, roughly */
+} scheme;
+
+static int64_t compute_bytes(norn_dtype t) {
+    return norni_dtype_bits(norni_compute_dtype(t)) / 8;
+}
+
+/* Rows of tiles are taken in even parts whose elements in the domain stay in a shared cache. */
+static bool make_scheme(const norni_conv *v, int r, scheme *s) {
+    enum { CACHE_BYTES = 3 << 20 };
+    const norni_window *w = &v->w;
+    int block = norni_block_of(v->dtype);
+    int64_t c = ceil_div(v->c, block), m = ceil_div(v->m, block);
+    *s = (scheme){.r = r, .domain = (r + 2) * (r + 2)};
+    s->tiles1 = ceil_div(w->out[1], r);
+    s->tiles2 = ceil_div(w->out[2], r);
+    int64_t all = v->n * s->tiles1, row = s->tiles2 * s->domain * (c + m) * block * compute_bytes(v->dtype);
+    int64_t parts = ceil_div(all, CACHE_BYTES / row > 0 ? CACHE_BYTES / row : 1);
+    s->rows = ceil_div(all, parts);
+    s->product = (norni_conv){
+        .dtype = norni_compute_dtype(v->dtype), .n = 1, .group = s->domain, .c = v->c, .m = m * block};
+    norni_window *p = &s->product.w;
+    for (int k = 0; k < D; k++)
+        p->kernel[k] = p->stride[k] = p->dilation[k] = p->in[k] = p->out[k] = 1;
+    p->rank = w->rank;
+    p->in[2] = p->out[2] = s->rows * s->tiles2;
+    if (!norni_conv_choose_tile(&s->product, false, &s->tile))
+        return false;
+    /* The transforms, and what the weights of a part take to come from beyond the caches, measured. */
+    double tiles = (double)(all * s->tiles2), parts_run = (double)ceil_div(all, s->rows);
+    double weight_bytes = (double)(s->domain * v->c * m * block * compute_bytes(v->dtype));
+    s->time = s->tile.time * s->domain * parts_run + tiles * (double)(c + m) * (r == 4 ? 330 : 150);
+    s->time = fmax(s->time, weight_bytes * parts_run / (weight_bytes > 12e6 ? 4 : 10)) + parts_run * 20000;
+    return true;
+}
+
+static bool best_scheme(const norni_conv *v, scheme *best) {
+    scheme s;
+    best->time = INFINITY;
+    for (int r = 4; r >= 2; r -= 2)
+        if (make_scheme(v, r, &s) && s.time < best->time)
+            *best = s;
+    return best->time < INFINITY;
+}
+
+static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s) {
+    int block = norni_block_of(v->dtype);
+    int64_t panels = ceil_div(v->m, block * s->tile.nv), blocks = ceil_div(v->c, block);
+    char key[64];
+    bool fresh;
+    snprintf(key, sizeof key, "winograd %d %d", s->r, s->tile.nv);
+    norni_ref to = norni_emit_packed(
+        e, 1, (size_t)(s->domain * panels * blocks * block * block * s->tile.nv * compute_bytes(v->dtype)),
+        key, &fresh);
+    if (fresh) {
+        norni_step *st = norni_emit_kernel(e, "conv_winograd.cl", "weights", v->dtype);
+        norni_step_define(e, st, "B", block);
+        norni_step_define(e, st, "R", s->r);
+        norni_step_define(e, st, "NV", s->tile.nv);
+        norni_step_buffer(e, st, norni_emit_in(e, 1), NORNI_READ);
+        norni_step_buffer(e, st, to, NORNI_WRITE);
+        norni_step_i64(e, st, v->m);
+        norni_step_i64(e, st, v->c);
+        norni_step_range(st, 2, (size_t)panels, (size_t)blocks, 1, 1, 1, 1);
+    }
+    norni_emit_packed_end(e);
+    return to;
+}
+
+static norni_step *begin(norni_emit *e, const norni_conv *v, const scheme *s, const char *kernel) {
+    norni_step *st = norni_emit_kernel(e, "conv_winograd.cl", kernel, v->dtype);
+    norni_step_define(e, st, "B", norni_block_of(v->dtype));
+    norni_step_define(e, st, "R", s->r);
+    return st;
+}
+
+norn_status norni_emit_conv_winograd(norni_emit *e) {
+    norni_conv v;
+    scheme s;
+    norni_conv_of(e->node, &v);
+    if (!best_scheme(&v, &s))
+        return norni_fail(NORN_INTERNAL, "conv_winograd: no tile");
+    const norni_window *w = &v.w;
+    int block = norni_block_of(v.dtype);
+    int64_t c = ceil_div(v.c, block), m = ceil_div(v.m, block), tiles = s.rows * s.tiles2,
+            all = v.n * s.tiles1;
+    size_t elem = (size_t)(s.domain * tiles * block * compute_bytes(v.dtype));
+    norni_ref weights = pack(e, &v, &s), bias = -1;
+    if (e->node->n_in > 2 && e->node->in[2])
+        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    norni_ref in = norni_emit_scratch(e, (size_t)c * elem), out = norni_emit_scratch(e, (size_t)m * elem);
+    for (int64_t row0 = 0; row0 < all; row0 += s.rows) {
+        int64_t rows = min64(s.rows, all - row0);
+        norni_step *st = begin(e, &v, &s, "transform");
+        norni_step_buffer(e, st, norni_emit_in(e, 0), NORNI_READ);
+        norni_step_buffer(e, st, in, NORNI_WRITE);
+        const int64_t to[] = {v.c,      w->in[1], w->in[2], w->begin[1], w->begin[2],
+                              s.tiles1, s.tiles2, row0,     tiles};
+        for (size_t i = 0; i < sizeof to / sizeof *to; i++)
+            norni_step_i64(e, st, to[i]);
+        norni_step_range(st, 2, (size_t)rows, (size_t)c, 1, 1, 1, 1);
+        norni_emit_conv_tiles(e, &s.product, &s.tile, false, in, weights, out, -1, false);
+        st = begin(e, &v, &s, "inverse");
+        norni_step_buffer(e, st, out, NORNI_READ);
+        norni_step_buffer(e, st, norni_emit_out(e, 0), row0 ? NORNI_READ_WRITE : NORNI_WRITE);
+        const int64_t from[] = {w->out[1], w->out[2], s.tiles1, s.tiles2, row0, tiles};
+        for (size_t i = 0; i < sizeof from / sizeof *from; i++)
+            norni_step_i64(e, st, from[i]);
+        if (bias >= 0) {
+            norni_step_define(e, st, "HAS_BIAS", 1);
+            norni_step_buffer(e, st, bias, NORNI_READ);
+        }
+        norni_emit_epilogue(e, st, NORNI_LANES_CHANNELS, (unsigned)block);
+        norni_step_range(st, 2, (size_t)rows, (size_t)m, 1, 1, 1, 1);
+    }
+    return e->status;
+}
+
+const char *norni_conv_winograd_fits(const norni_fit *f) {
+    norni_conv v;
+    scheme s;
+    norni_conv_tile direct;
+    if (!norni_device_is_cpu(f->device))
+        return "made for CPUs";
+    if (f->numerics == NORN_STRICT)
+        return "its rounding errors are larger (numerics are strict)";
+    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
+        return "there are no elements";
+    norni_conv_of(f->node, &v);
+    const norni_window *w = &v.w;
+    if (v.group != 1 || w->in[0] != 1 || w->out[0] != 1 || w->kernel[0] != 1 || w->kernel[1] != 3 ||
+        w->kernel[2] != 3)
+        return "kernels are not 3 x 3 in one group";
+    if (w->stride[1] != 1 || w->stride[2] != 1 || w->dilation[1] != 1 || w->dilation[2] != 1)
+        return "strides or dilations are not 1";
+    if (!best_scheme(&v, &s))
+        return "there is no tile";
+    if (f->wanted || !norni_conv_choose_tile(&v, false, &direct))
+        return NULL;
+    double weight_bytes = (double)(v.c * v.m * 9 * compute_bytes(v.dtype));
+    double time = fmax(direct.time * (double)v.n, weight_bytes / (weight_bytes > 12e6 ? 4 : 10));
+    return s.time < 0.95 * time ? NULL : "the direct form is faster";
+}
