@@ -83,7 +83,8 @@ static void taps_of(norn_graph *g, const attrs *a, norn_value *place, int64_t si
                          place, 0, 0, n);
     if (a->mode == NEAREST)
         x = NORNI_OP1(g, x, "Round");
-    if (a->padding_mode == BORDER)
+    /* As torch and ONNX Runtime do it: the elements that a cubic takes come from the border, its place stays. */
+    if (a->padding_mode == BORDER && a->mode != CUBIC)
         x = calc(g, "where(v < low or v > high, max(min(v, n - 1.0), 0.0), v)", x, low, high, n);
     if (a->padding_mode == REFLECTION)
         x = reflect(g, x, low, high);

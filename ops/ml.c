@@ -210,7 +210,7 @@ typedef struct {
     float default_float;
 } encoder_attrs;
 static const norni_attr encoder_table[] = {
-    NORNI_A(encoder_attrs, classes_strings, STRINGS, .flags = NORNI_ATTR_OPTIONAL),
+    NORNI_A(encoder_attrs, classes_strings, STRINGS, .flags = NORNI_ATTR_OLD, .since = 2),
     NORNI_A(encoder_attrs, keys_strings, STRINGS, .flags = NORNI_ATTR_OPTIONAL),
     NORNI_A(encoder_attrs, values_strings, STRINGS, .flags = NORNI_ATTR_OPTIONAL),
     NORNI_A_INTS(encoder_attrs, keys_int64s),
@@ -220,7 +220,7 @@ static const norni_attr encoder_table[] = {
     NORNI_A(encoder_attrs, keys_tensor, TENSOR, .flags = NORNI_ATTR_OPTIONAL),
     NORNI_A(encoder_attrs, values_tensor, TENSOR, .flags = NORNI_ATTR_OPTIONAL),
     NORNI_A(encoder_attrs, default_tensor, TENSOR, .flags = NORNI_ATTR_OPTIONAL),
-    NORNI_A(encoder_attrs, default_string, STRING, .flags = NORNI_ATTR_OPTIONAL),
+    NORNI_A(encoder_attrs, default_string, STRING, .words = (const char *const[]){"_Unused", NULL}),
     NORNI_A_INT(encoder_attrs, default_int64, -1),
     NORNI_A_FLOAT(encoder_attrs, default_float, -0.0f),
     NORNI_A_END};
@@ -229,7 +229,6 @@ static norn_dtype encoder_type(const encoder_attrs *a) {
 }
 static norn_status infer_encoder(norni_infer *c) {
     const encoder_attrs *a = c->attrs;
-    NORNI_TRY(norni_ml_refuse(&a->classes_strings, "classes_strings"));
     NORNI_TRY(norni_ml_refuse(&a->keys_strings, "keys_strings"));
     NORNI_TRY(norni_ml_refuse(&a->values_strings, "values_strings"));
     int64_t keys = a->keys_tensor         ? norni_tensor_elems(a->keys_tensor)
@@ -248,6 +247,12 @@ static norn_status infer_encoder(norni_infer *c) {
     c->out[0] = *norni_in_type(c, 0);
     c->out[0].dtype = encoder_type(a);
     return NORN_OK;
+}
+/* Version 1 is between strings and numbers. */
+static norn_status raise_encoder(norni_adapt *a) {
+    return a->version < 2
+               ? norni_ml_refuse(&((const encoder_attrs *)a->node->attrs)->classes_strings, "classes_strings")
+               : NORN_OK;
 }
 /* The place of the key that x equals, the last one of several, from 1; 0: none. So the values begin with the default. */
 static norn_status expand_encoder(norn_graph *g, const norn_node *node, norn_value **out) {
@@ -517,9 +522,9 @@ ML(ArrayFeatureExtractor, "columns, by number", (1), extractor,
    CASES(P "ArrayFeatureExtractor(float[3,5], int64[1,2]{4,1})",
          P "ArrayFeatureExtractor(int64[7], int64[3]{0,6,2})",
          P "ArrayFeatureExtractor(float[2,3,4], int64[]{2})"));
-ML(LabelEncoder, "numbers looked up in a table", (1, 2, 4), encoder, ATTRS(encoder),
+ML(LabelEncoder, "numbers looked up in a table", (1, 2, 4), encoder, ATTRS(encoder), .raise = raise_encoder,
    .grad = norni_no_gradient,
-   .untested_attrs = "classes_strings, keys_strings, values_strings, default_string, keys_tensor, "
+   .untested_attrs = "keys_strings, values_strings, default_string, keys_tensor, "
                      "values_tensor, default_tensor",
    .inputs = PARAMS({"X", NORNI_NODIFF, NORNI_ML_NUMBERS | NORNI_T(NORN_I16), 0}),
    .outputs = PARAMS({"Y", 0, NORNI_ML_NUMBERS | NORNI_T(NORN_I16), 0}),

@@ -187,18 +187,22 @@ static const norni_attr classifier_table[] = {COMMON,
                                               LIST(classlabels_int64s, INTS),
                                               LIST(classlabels_strings, STRINGS),
                                               NORNI_A_END};
-static const norni_attr regressor_table[] = {COMMON,
-                                             NAMED("target_treeids", treeids, INTS),
-                                             NAMED("target_nodeids", nodeids, INTS),
-                                             NAMED("target_ids", ids, INTS),
-                                             NAMED("target_weights", weights, FLOATS),
-                                             NAMED("target_weights_as_tensor", weights_as_tensor, TENSOR),
-                                             NORNI_A_ENUM(attrs, aggregate_function, join_words, JOIN_SUM),
-                                             NORNI_A_INT(attrs, n_targets, 1, .lo = 1, .hi = INT32_MAX),
-                                             NORNI_A_END};
+static const norni_attr regressor_table[] = {
+    COMMON,
+    NAMED("target_treeids", treeids, INTS),
+    NAMED("target_nodeids", nodeids, INTS),
+    NAMED("target_ids", ids, INTS),
+    NAMED("target_weights", weights, FLOATS),
+    NAMED("target_weights_as_tensor", weights_as_tensor, TENSOR),
+    NORNI_A_ENUM(attrs, aggregate_function, join_words, JOIN_SUM),
+    NORNI_A(attrs, n_targets, INT, .flags = NORNI_ATTR_OPTIONAL, .lo = 1, .hi = INT32_MAX),
+    NORNI_A_END};
 
 static bool regresses(const norn_node *node) {
     return strstr(node->op->name, "Regressor") != NULL;
+}
+static int64_t targets_of(const attrs *a) {
+    return a->n_targets == NORNI_NO_INT ? 1 : a->n_targets;
 }
 static int64_t count_of(const norni_floats *f, const norn_tensor *t) {
     return t ? norni_tensor_elems(t) : f->n > 0 ? f->n : 0;
@@ -236,7 +240,7 @@ static norn_status infer(norni_infer *c) {
                           a->nodes_missing_value_tracks_true.n, n);
     if (!regressor && a->classlabels_int64s.n < 1)
         return norni_fail(NORN_ARG, "classlabels_int64s is missing or empty");
-    int64_t targets = regressor ? a->n_targets : a->classlabels_int64s.n,
+    int64_t targets = regressor ? targets_of(a) : a->classlabels_int64s.n,
             base = count_of(&a->base_values, a->base_values_as_tensor);
     for (int i = 0; i < weights; i++)
         if (a->ids.v[i] < 0 || a->ids.v[i] >= targets)
@@ -372,7 +376,7 @@ static norn_value *table_of(norn_graph *g, norn_dtype t, int rank, int64_t d0, i
 static norn_status expand_scores(norn_graph *g, const norn_node *node, norn_value **out) {
     const attrs *a = node->attrs;
     int n = a->nodes_nodeids.n, n_weights = a->ids.n;
-    int64_t targets = regresses(node) ? a->n_targets : a->classlabels_int64s.n;
+    int64_t targets = regresses(node) ? targets_of(a) : a->classlabels_int64s.n;
     entry *nodes = sorted(&a->nodes_treeids, &a->nodes_nodeids), *weights = sorted(&a->treeids, &a->nodeids);
     tables t = {.nodes = norni_alloc_array((size_t)n * NODE, sizeof(int32_t)),
                 .order = norni_alloc_array((size_t)n + 1, sizeof(int32_t)),
