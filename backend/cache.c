@@ -67,6 +67,11 @@ static char *folder(void) {
     return NULL;
 }
 
+char *norni_cache_folder(void) {
+    const char *off = getenv("NORN_CACHE");
+    return set(off) && !strcmp(off, "0") ? NULL : folder();
+}
+
 /* CPU drivers compile for the processor at hand, and some call every processor by one name; a home directory
  * may serve several machines. So what the kernel says of the processor belongs to the key (nothing, where
  * there is no such file). */

@@ -15,4 +15,8 @@ void norni_cl_fail_after(long n, int code);
 /* Whether that call is still to come. */
 bool norni_cl_fail_pending(void);
 
+/* The folder of the program cache, made if need be, which also holds tuning records; NULL: there is none, or the cache is
+ * off. Freed by norni_free. */
+char *norni_cache_folder(void);
+
 #endif

@@ -71,7 +71,7 @@ static norn_status check(subject *b, const norn_graph *g, const norn_bench_optio
     double seconds = norni_bench_host_seconds(norn_executable_plan(b->exe));
     if (o->no_check)
         return NORN_OK;
-    if (seconds > NORNI_BENCH_CHECK_S) {
+    if (seconds > (o->check_seconds > 0 ? o->check_seconds : NORNI_BENCH_CHECK_S)) {
         norni_bench_note(out, "not checked: the host reference would take about %.0f s", seconds);
         return NORN_OK;
     }
@@ -160,6 +160,31 @@ static norn_status op_feeds(subject *b, const norn_graph *g) {
     return NORN_OK;
 }
 
+/* The implementation of the operator, and what keeps the others from it. */
+static void note_choice(const norn_session *s, const norn_graph *g, const norn_bench_options *o,
+                        norn_bench_result *out) {
+    const norn_node *n = g->nodes.v[0];
+    const norn_device *d = norn_context_device(s->contexts[0]);
+    const norni_fit f = {.node = n, .device = d, .numerics = o->plan.numerics};
+    const norni_impl *chosen = NULL;
+    norni_str others = {0};
+    if (!n->op->impls || norni_context_is_host(s->contexts[0]) ||
+        norni_plan_choose(d, &o->plan, n, &chosen, NULL) != NORN_OK)
+        return;
+    for (const norni_impl *i = n->op->impls; i->name; i++) {
+        const char *why = i == chosen ? NULL : i->fits ? i->fits(&f) : NULL;
+        if (i != chosen)
+            norni_str_addf(&others, "%s%s: %s", others.n ? "; " : "", i->name,
+                           why          ? why
+                           : i->form    ? "for values in blocked layout"
+                           : i < chosen ? "not the one wanted"
+                                        : "fits, but is tried later");
+    }
+    snprintf(out->chosen, sizeof out->chosen, "%s", chosen->name);
+    snprintf(out->others, sizeof out->others, "%s", others.s ? others.s : "");
+    norni_str_free(&others);
+}
+
 norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
                           norn_bench_result *out) {
     const norn_bench_options none = {0};
@@ -175,6 +200,7 @@ norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_op
         norni_node_print(&text, g->nodes.v[0]);
         snprintf(out->name, sizeof out->name, "%s", text.s ? text.s : line);
         norni_str_free(&text);
+        note_choice(s, g, options ? options : &none, out);
         st = op_feeds(b, g);
     }
     if (st == NORN_OK)

@@ -159,25 +159,41 @@ static norn_status plan_batch(work *w, int64_t batch, norn_plan **out) {
     return s == NORN_OK ? norni_plan_make(simple, w->device, &w->o->plan, out) : s;
 }
 
-/* Whether a batch can be planned: memory is what ends it, or else numbers that grow out of their range. */
-static bool fits(work *w, int64_t batch) {
+/* Whether a batch can be planned, and the memory that it takes: that is what ends it, or else numbers that grow out of
+ * their range. */
+static bool fits(work *w, int64_t batch, double *bytes) {
     norn_plan *p;
     bool yes = plan_batch(w, batch, &p) == NORN_OK;
+    if (yes)
+        *bytes = (double)(norn_plan_arena_bytes(p) + norn_plan_constant_bytes(p));
     norn_plan_free(p);
     return yes;
 }
 
+/* By doubling and halving. Plans of some networks get long with the batch (a step for each part of it): when that takes
+ * more than a few seconds, memory is taken to grow on evenly. */
 static void largest_batch(work *w) {
-    int64_t first = w->f->info.batch, low = first, high = 2 * low;
-    while (high <= (int64_t)1 << 30 && fits(w, high)) {
+    enum { PATIENCE_MS = 3000 };
+    norn_forecast_info *t = &w->f->info;
+    double end = norni_bench_now_ms() + PATIENCE_MS, bytes = (double)(t->work_bytes + t->constant_bytes),
+           more = 0;
+    int64_t low = t->batch, high = 2 * low;
+    while (high <= (int64_t)1 << 30 && fits(w, high, &more)) {
+        double each = (more - bytes) / (double)(high - low);
         low = high;
         high *= 2;
+        bytes = more;
+        if (norni_bench_now_ms() > end) {
+            double room = (double)t->memory_bytes - bytes;
+            t->largest_batch = each > 0 && room > 0 ? low + (int64_t)(0.97 * room / each) : low;
+            return;
+        }
     }
     while (high - low > 1 && high - low > low / 32) {
         int64_t middle = low + (high - low) / 2;
-        *(fits(w, middle) ? &low : &high) = middle;
+        *(fits(w, middle, &more) ? &low : &high) = middle;
     }
-    w->f->info.largest_batch = low;
+    t->largest_batch = low;
 }
 
 /* ---- Operators. */

@@ -156,7 +156,8 @@ static norn_status make_part(norn_graph *g, norni_output *outputs, size_t n, nor
     *part = copy.to;
     g->outputs.v = old;
     g->outputs.n = old_n;
-    memcpy(g->states.v, states, g->states.n * sizeof *states);
+    for (size_t i = 0; i < g->states.n; i++)
+        g->states.v[i] = states[i];
     norni_free(states);
     return s;
 }

@@ -415,6 +415,10 @@ NORN_API norn_status norn_graph_bind_keep(const norn_graph *g, size_t n, const c
                                           size_t n_keep, const char *const *keep, norn_graph **out);
 /* A simplified copy: constants folded, common subexpressions merged, dead and identity nodes removed. */
 NORN_API norn_status norn_graph_simplify(const norn_graph *g, norn_graph **out);
+/* The same and more, for files that only run: scales and shifts behind convolutions and products go into their weights,
+ * transpositions are pushed towards the outputs until they meet, shape arithmetic becomes constants, Dropout and the like are
+ * dropped. Parameters stay what they are; results may differ by rounding. */
+NORN_API norn_status norn_graph_optimize(const norn_graph *g, norn_graph **out);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 6. Gradient and optimizers */
@@ -795,11 +799,13 @@ typedef struct norn_bench_options {
     double seconds;   /* 0: 1 s */
     int64_t warmup;   /* 0: 2 runs */
     bool no_check;    /* the host reference takes long on large networks */
+    double check_seconds; /* what would take it longer is not checked; 0: 20 s */
     norn_plan_options plan;
 } norn_bench_options;
 
 typedef struct norn_bench_result {
     char name[512], device[128], implementation[256]; /* implementation: kernels that ran, the slowest first */
+    char chosen[64], others[512]; /* of an operator: its implementation, and why the others are not; "" for none */
     double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
     double first_ms;                      /* plan, build and first run */
     int64_t runs;
@@ -875,6 +881,19 @@ NORN_API const norn_forecast_node *norn_forecast_at(const norn_forecast *f, size
 /* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
 NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
                                    norn_bench_result *out);
+/* Tries the values that the implementations of an operator offer for their parameters on this device, for about `seconds`
+ * (0: 10). The fastest is used from then on, in this process; norn_tune_save keeps it for others, in the folder of the
+ * program cache, and says where (freed by norn_text_free). */
+typedef struct norn_tune_result {
+    char line[512];
+    double before_ms, after_ms;
+    int parameters;             /* that there are; 0: nothing to tune */
+    int tried, wrong;           /* wrong: gave a wrong result, and was not kept */
+    char records[512];          /* "gemm float 64x64x64: 8x3, was 14x2"; "" when nothing is faster */
+} norn_tune_result;
+NORN_API norn_status norn_tune_op(norn_session *s, const char *line, double seconds, norn_tune_result *out);
+NORN_API norn_status norn_tune_save(char **path);
+
 /* A model; inputs that are not fed are filled with random numbers, named sizes are 1. */
 NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size_t n_feeds, const norn_feed *feeds,
                                       const norn_bench_options *options, norn_bench_result *out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/gemm.h"
 #include "ops/op.h"
+#include "ops/tuning.h"
 #include <stdio.h>
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -68,12 +69,34 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
     return to;
 }
 
+/* Another tile, where one was measured to be better: rows by vectors. */
+static void tuned_tile(const norn_device *d, const norni_product *g, int *mr, int *nr, int width) {
+    static const char *const names[] = {"14x2", "12x2", "10x2", "8x2", "8x3", "6x4", "6x3",
+                                        "6x2",  "4x4",  "4x2",  "2x4", "1x4", "1x2"};
+    static const int rows[] = {14, 12, 10, 8, 8, 6, 6, 6, 4, 4, 2, 1, 1},
+                     vectors[] = {2, 2, 2, 2, 3, 4, 3, 2, 4, 2, 4, 4, 2};
+    enum { TILES = sizeof rows / sizeof *rows };
+    char key[96];
+    int rule = 0;
+    while (rule < TILES && (rows[rule] != *mr || vectors[rule] * width != *nr))
+        rule++;
+    if (rule == TILES)
+        return;
+    snprintf(key, sizeof key, "gemm %s %lldx%lldx%lld", norni_dtype_name(g->dtype), (long long)g->m, (long long)g->n,
+             (long long)g->k);
+    int i = norni_tuned(d, key, TILES, names, rule);
+    *mr = rows[i];
+    *nr = vectors[i] * width;
+}
+
 norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     int mr, nr, width;
     int64_t a_stride, b_stride;
     if (!g->m || !g->n || !g->batch)
         return e->status;
     norni_gemm_tile(e->device, g->dtype, g->m, g->n, &mr, &nr, &width);
+    if (!g->a_packed && !g->b_packed)
+        tuned_tile(e->device, g, &mr, &nr, width);
     norni_ref a = g->a.ref, b = g->b.ref;
     a_stride = g->a.stride;
     b_stride = g->b.stride;

@@ -204,7 +204,7 @@ static norn_status emit_column_sums(norni_emit *e, bool groups) {
     const norni_type *x = &node->in[X]->type;
     norn_dtype t = norni_norm_kept(x->dtype);
     norni_norm_rows n = norni_norm_rows_of(node->attrs, x->rank, x->dims);
-    int w = groups ? 1 : x->dtype == NORN_F64 ? 8 : 16, block = groups ? 1 : 4 * w;
+    int w = groups ? 1 : x->dtype == NORN_F64 ? 8 : 16, block = groups ? 1 : 1024; /* TILE */
     int64_t units = e->device->compute_units ? e->device->compute_units : 1, blocks = ceil_div(n.r, block);
     int64_t want = groups ? 8192 : units * 4, parts = blocks ? ceil_div(want, blocks) : 1;
     parts = parts > n.rows / 16 ? n.rows / 16 : parts; /* a part is worth its sum */

@@ -5,7 +5,8 @@
  *   -DCENTERED, -DSCALE, -DCHANNELS  as in norm.cl        -DDSCALE, -DDBIAS  these sums are wanted
  *   norm_dx_rows, norm_dx_group          dx = (g - mean g - h mean (g h)) inv, g = dy scale; an item takes `each` rows, or a
  *                                        work-group one
- *   norm_columns                         sums down the rows of a part, for W * CB columns an item
+ *   norm_columns                         sums down the rows of a part, for TILE columns an item: whole rows are
+ *                                        read one after the other, the sums stay in the nearest cache
  *   norm_channels, norm_channels_group   sums over rows of depth elements, of which `step` share mean and inv */
 #ifndef W
 #define W 16
@@ -14,12 +15,12 @@
 #define WG 1
 #endif
 #if W > 1
-#define CB 4
+#define TILE 1024
 #define VEC CV(W)
 #define SPLAT(v) ((VEC)(v))
 #define VSTORE(v, p) NORNI_CAT(vstore, W)(v, 0, p)
 #else
-#define CB 1
+#define TILE 1
 #define VEC C
 #define SPLAT(v) (v)
 #define VSTORE(v, p) (*(p) = (v))
@@ -120,14 +121,12 @@ __kernel void norm_dx_rows(IN SCALE_ARG, __global T *dx, const long rows, const 
 #if !defined(NORNI_ONLY) || defined(K_norm_columns)
 #ifdef DSCALE
 #define DSCALE_ARG , __global C *dscale
-#define ADD_H(b, g, w) b = fma(g, (w - SPLAT(m)) * SPLAT(v), b)
-#define STATS const C m = MEAN(q), v = inv[q];
-#define XS(i) LDV(W, x, i)
+#define ADD_H(b, g, w, m, v) b = fma(g, (w - SPLAT(m)) * SPLAT(v), b);
+#define STATS(m, v, q) const C m = MEAN(q), v = inv[q];
 #else
 #define DSCALE_ARG
-#define ADD_H(b, g, w)
-#define STATS
-#define XS(i)
+#define ADD_H(b, g, w, m, v)
+#define STATS(m, v, q)
 #endif
 #ifdef DBIAS
 #define DBIAS_ARG , __global C *dbias
@@ -135,64 +134,60 @@ __kernel void norm_dx_rows(IN SCALE_ARG, __global T *dx, const long rows, const 
 #define DBIAS_ARG
 #endif
 __kernel void norm_columns(IN DSCALE_ARG DBIAS_ARG, const long rows, const long r, const long part) {
-    const long p = get_global_id(1), q0 = p * part, q1 = min(q0 + part, rows);
-    long c = get_global_id(0) * (W * CB);
+    const long p = get_global_id(1), q0 = p * part, q1 = min(q0 + part, rows), c0 = get_global_id(0) * TILE,
+               end = min(c0 + TILE, r);
+    long c = c0;
     if (c >= r)
         return;
 #if W > 1
-    if (c + W * CB <= r) {
-        VEC a[CB], b[CB];
-        for (int k = 0; k < CB; k++)
-            a[k] = b[k] = SPLAT((C)0);
-        for (long q = q0; q < q1; q++) {
-            STATS
-#pragma unroll
-            for (int k = 0; k < CB; k++) {
-                const VEC g = LDV(W, dy, q * r + c + k * W);
-                a[k] += g;
-                ADD_H(b[k], g, XS(q * r + c + k * W));
-            }
+    const long n = (end - c0) / W;
+    VEC a[TILE / W], b[TILE / W];
+    for (long k = 0; k < n; k++)
+        a[k] = b[k] = SPLAT((C)0);
+    long q = q0;
+    for (; q + 2 <= q1; q += 2) {
+        const long at = q * r + c0, below = at + r;
+        STATS(m, v, q)
+        STATS(m2, v2, q + 1)
+        for (long k = 0; k < n; k++) {
+            const VEC g = LDV(W, dy, at + k * W), g2 = LDV(W, dy, below + k * W);
+            a[k] += g + g2;
+            ADD_H(b[k], g, LDV(W, x, at + k * W), m, v)
+            ADD_H(b[k], g2, LDV(W, x, below + k * W), m2, v2)
         }
-        for (int k = 0; k < CB; k++) {
-#ifdef DSCALE
-            VSTORE(b[k], dscale + p * r + c + k * W);
-#endif
-#ifdef DBIAS
-            VSTORE(a[k], dbias + p * r + c + k * W);
-#endif
-        }
-        return;
     }
-    for (; c + W <= r; c += W) {
-        VEC a = SPLAT((C)0), b = a;
-        for (long q = q0; q < q1; q++) {
-            STATS
-            const VEC g = LDV(W, dy, q * r + c);
-            a += g;
-            ADD_H(b, g, XS(q * r + c));
+    if (q < q1) {
+        STATS(m, v, q)
+        for (long k = 0; k < n; k++) {
+            const VEC g = LDV(W, dy, q * r + c0 + k * W);
+            a[k] += g;
+            ADD_H(b[k], g, LDV(W, x, q * r + c0 + k * W), m, v)
         }
+    }
+    for (long k = 0; k < n; k++) {
 #ifdef DSCALE
-        VSTORE(b, dscale + p * r + c);
+        VSTORE(b[k], dscale + p * r + c0 + k * W);
 #endif
 #ifdef DBIAS
-        VSTORE(a, dbias + p * r + c);
+        VSTORE(a[k], dbias + p * r + c0 + k * W);
 #endif
     }
+    c += n * W;
 #endif
-    for (const long end = W > 1 ? r : c + 1; c < end; c++) {
-        C a = 0, b = 0;
-        for (long q = q0; q < q1; q++) {
-            const C g = LD(dy, q * r + c);
-            a += g;
+    for (; c < end; c++) {
+        C s1 = 0, s2 = 0;
+        for (long i = q0; i < q1; i++) {
+            const C g = LD(dy, i * r + c);
+            s1 += g;
 #ifdef DSCALE
-            b = fma(g, (LD(x, q * r + c) - MEAN(q)) * inv[q], b);
+            s2 = fma(g, (LD(x, i * r + c) - MEAN(i)) * inv[i], s2);
 #endif
         }
 #ifdef DSCALE
-        dscale[p * r + c] = b;
+        dscale[p * r + c] = s2;
 #endif
 #ifdef DBIAS
-        dbias[p * r + c] = a;
+        dbias[p * r + c] = s1;
 #endif
     }
 }

@@ -84,7 +84,8 @@ norni_ref norni_recurrent_pack(norni_emit *e, const norni_recurrent *r, const no
     norni_ref to =
         norni_emit_packed(e, NORNI_REC_R, norni_dtype_bytes(norni_recurrent_kept(type), elems), key, &fresh);
     if (fresh && elems) {
-        norni_step *k = norni_emit_kernel(e, "recurrent.cl", transposed ? "rec_pack_t" : "rec_pack", type);
+        norni_step *k =
+            norni_emit_kernel(e, "recurrent_pack.cl", transposed ? "rec_pack_t" : "rec_pack", type);
         norni_recurrent_tile plain = {1, 1, t->panel, 0};
         norni_recurrent_defines(e, k, r, &plain, 0);
         norni_step_define(e, k, "NG", n);
@@ -120,7 +121,7 @@ static norni_ref emit_bias(norni_emit *e, const norni_recurrent *r, norn_dtype t
     norni_ref to = norni_emit_packed(e, NORNI_REC_B, norni_dtype_bytes(norni_recurrent_kept(type), elems),
                                      r->linear ? "recurrent bias apart" : "recurrent bias", &fresh);
     if (fresh && elems) {
-        norni_step *k = norni_emit_kernel(e, "recurrent.cl", "rec_bias", type);
+        norni_step *k = norni_emit_kernel(e, "recurrent_pack.cl", "rec_bias", type);
         norni_recurrent_tile plain = {1, 1, 1, 0};
         norni_recurrent_defines(e, k, r, &plain, 0);
         norni_step_buffer(e, k, norni_emit_in(e, NORNI_REC_B), NORNI_READ);
@@ -166,7 +167,7 @@ static void emit_state(norni_emit *e, const norni_recurrent *r, int input, norni
         norni_emit_fill(e, to, 0);
         return;
     }
-    norni_step *k = norni_emit_kernel(e, "recurrent.cl", "rec_state_in", type);
+    norni_step *k = norni_emit_kernel(e, "recurrent_pack.cl", "rec_state_in", type);
     norni_recurrent_tile plain = {1, 1, 1, 0};
     norni_recurrent_defines(e, k, r, &plain, 0);
     norni_step_buffer(e, k, norni_emit_in(e, input), NORNI_READ);
@@ -181,7 +182,7 @@ static void emit_result(norni_emit *e, const norni_recurrent *r, int output, nor
                         norn_dtype type) {
     if (!norni_recurrent_wants(e->node, output))
         return;
-    norni_step *k = norni_emit_kernel(e, "recurrent.cl", "rec_state_out", type);
+    norni_step *k = norni_emit_kernel(e, "recurrent_pack.cl", "rec_state_out", type);
     norni_recurrent_tile plain = {1, 1, 1, 0};
     norni_recurrent_defines(e, k, r, &plain, 0);
     norni_step_buffer(e, k, from, NORNI_READ);

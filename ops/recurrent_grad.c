@@ -21,7 +21,7 @@ static norni_ref in(const backward *b, int i) {
 static norni_step *state_step(backward *b, const char *kernel, norni_ref from, norni_ref to) {
     const norni_recurrent *r = &b->r;
     norni_recurrent_tile plain = {1, 1, 1, 0};
-    norni_step *k = norni_emit_kernel(b->e, "recurrent.cl", kernel, b->type);
+    norni_step *k = norni_emit_kernel(b->e, "recurrent_pack.cl", kernel, b->type);
     norni_recurrent_defines(b->e, k, r, &plain, 0);
     norni_step_buffer(b->e, k, from, NORNI_READ);
     norni_step_buffer(b->e, k, to, NORNI_WRITE);
@@ -145,7 +145,7 @@ static void emit_sums(backward *b, const char *kernel, norni_ref sums, int outpu
                       int64_t tiles) {
     const norni_recurrent *r = &b->r;
     norni_recurrent_tile plain = {1, 1, 1, 0};
-    norni_step *k = norni_emit_kernel(b->e, "recurrent.cl", kernel, b->type);
+    norni_step *k = norni_emit_kernel(b->e, "recurrent_pack.cl", kernel, b->type);
     norni_recurrent_defines(b->e, k, r, &plain, 0);
     norni_step_buffer(b->e, k, sums, NORNI_READ);
     norni_step_buffer(b->e, k, norni_emit_out(b->e, output), NORNI_WRITE);
@@ -155,11 +155,34 @@ static void emit_sums(backward *b, const char *kernel, norni_ref sums, int outpu
 }
 
 /* ---- Products over all steps. */
-/* out[d] = gates' [X or h] for `n` gates from gate0 on; `right`: [S B] rows of `cols`, for each direction unless shared. */
-static norn_status emit_weights(backward *b, int output, norni_ref left, int gate0, int n, norni_ref right,
-                                int input, int64_t cols, bool shared) {
+/* The gates' gradients as the panels of rows that products take: made once for two products. */
+static norni_ref emit_panels(backward *b, norni_ref left, int mr) {
+    enum { PART = 32 }; /* rows that stay in a cache while the panels take their columns */
+    const norni_recurrent *r = &b->r;
+    int64_t gh = r->gates * r->h, panels = (gh + mr - 1) / mr;
+    bool cpu = norni_device_is_cpu(b->e->device);
+    norni_ref to = scratch(b->e, b->kept, r->d * panels * mr * r->rows);
+    norni_step *k = norni_emit_kernel(b->e, "recurrent_pack.cl", "rec_panels", b->kept);
+    norni_step_define(b->e, k, "MR", mr);
+    norni_step_define(b->e, k, "ROWS_EACH", PART);
+    norni_step_define(b->e, k, "PANELS_EACH", cpu ? panels : 1);
+    norni_step_buffer(b->e, k, left, NORNI_READ);
+    norni_step_buffer(b->e, k, to, NORNI_WRITE);
+    norni_step_i64(b->e, k, r->rows);
+    norni_step_i64(b->e, k, gh);
+    norni_step_range(k, 3, (size_t)((r->rows + PART - 1) / PART), cpu ? 1 : (size_t)panels, (size_t)r->d, 1,
+                     1, 1);
+    return to;
+}
+
+/* out[d] = gates' [X or h] for `n` gates from gate0 on; `right`: [S B] rows of `cols`, for each direction unless shared.
+ * packed: `left` as panels of all gates, else -1. */
+static norn_status emit_weights(backward *b, int output, norni_ref left, norni_ref packed, int gate0, int n,
+                                norni_ref right, int input, int64_t cols, bool shared) {
     const norni_recurrent *r = &b->r;
     int64_t gh = r->gates * r->h;
+    int mr, nr, width;
+    norni_gemm_tile(b->e->device, b->kept, n * r->h, cols, &mr, &nr, &width);
     norni_product g = {.dtype = b->kept,
                        .c_dtype = b->type,
                        .m = n * r->h,
@@ -183,7 +206,33 @@ static norn_status emit_weights(backward *b, int output, norni_ref left, int gat
                        .stride_c = gh * cols,
                        .c_offset = gate0 * r->h * cols,
                        .d = -1};
+    if (packed >= 0) {
+        g.a = (norni_matrix){.ref = packed, .input = -1, .stride = (gh + mr - 1) / mr * mr * r->rows};
+        g.a_packed = true;
+    }
     return norni_emit_product(b->e, &g);
+}
+
+/* dW and dR. */
+static norn_status emit_all_weights(backward *b) {
+    norni_emit *e = b->e;
+    const norni_recurrent *r = &b->r;
+    bool dw = norni_recurrent_wants(e->node, 1), dr = norni_recurrent_wants(e->node, 2);
+    norni_ref x = norni_emit_in(e, NORNI_REC_X), packed = -1;
+    int mr, other, nr, width;
+    norni_gemm_tile(e->device, b->kept, r->gates * r->h, r->i, &mr, &nr, &width);
+    norni_gemm_tile(e->device, b->kept, r->gates * r->h, r->h, &other, &nr, &width);
+    if (dw && dr && b->dr == b->dz && b->rh < 0 && mr == other && r->rows && r->h && r->i)
+        packed = emit_panels(b, b->dz, mr);
+    if (dw)
+        NORNI_TRY(emit_weights(b, 1, b->dz, packed, 0, r->gates, x, NORNI_REC_X, r->i, true));
+    if (dr && b->rh < 0)
+        NORNI_TRY(emit_weights(b, 2, b->dr, packed, 0, r->gates, b->before, -1, r->h, false));
+    if (dr && b->rh >= 0) {
+        NORNI_TRY(emit_weights(b, 2, b->dr, -1, 0, 2, b->before, -1, r->h, false));
+        NORNI_TRY(emit_weights(b, 2, b->dr, -1, 2, 1, b->rh, -1, r->h, false));
+    }
+    return e->status;
 }
 
 /* dX = sum over directions of dz W. */
@@ -279,14 +328,5 @@ norn_status norni_recurrent_emit_grad(norni_emit *e) {
         state_step(&b, "rec_state_out", b.dc, norni_emit_out(e, 5));
     if (norni_recurrent_wants(n, 0) && r->rows)
         NORNI_TRY(emit_dx(&b));
-    if (norni_recurrent_wants(n, 1))
-        NORNI_TRY(
-            emit_weights(&b, 1, b.dz, 0, r->gates, norni_emit_in(e, NORNI_REC_X), NORNI_REC_X, r->i, true));
-    if (norni_recurrent_wants(n, 2) && !two)
-        NORNI_TRY(emit_weights(&b, 2, b.dr, 0, r->gates, b.before, -1, r->h, false));
-    if (norni_recurrent_wants(n, 2) && two) {
-        NORNI_TRY(emit_weights(&b, 2, b.dr, 0, 2, b.before, -1, r->h, false));
-        NORNI_TRY(emit_weights(&b, 2, b.dr, 2, 1, b.rh, -1, r->h, false));
-    }
-    return e->status;
+    return emit_all_weights(&b);
 }

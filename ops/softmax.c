@@ -148,6 +148,9 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
         keep = 0;
         w = fitting_width(w, rows ? s.r : s.inner);
     }
+    int64_t blocks = 1; /* vectors of columns an item */
+    while (keep && !rows && !grad && blocks < 8 && s.r * w * blocks * 2 <= keep && w * blocks * 2 <= s.inner)
+        blocks *= 2;
     const char *kernel = wide   ? (grad ? "softmax_grad_group" : "softmax_group")
                          : rows ? (grad ? "softmax_grad_rows" : "softmax_rows")
                                 : (grad ? "softmax_grad_cols" : "softmax_cols");
@@ -155,6 +158,8 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
     norni_step_define(e, k, "W", w);
     if (keep)
         norni_step_define(e, k, "KEEP", keep);
+    if (blocks > 1)
+        norni_step_define(e, k, "G", blocks);
     if (is_log(node->op))
         norni_step_define(e, k, "LOG", 1);
     for (int i = 0; i < node->n_in; i++)
@@ -171,7 +176,7 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
         norni_step_items(e, k, 1, ceil_div(s.outer, rows_each), 1, 1);
     } else {
         norni_step_i64(e, k, s.inner);
-        norni_step_items(e, k, 2, ceil_div(s.inner, w), s.r ? s.outer : 0, 1);
+        norni_step_items(e, k, 2, ceil_div(s.inner, w * blocks), s.r ? s.outer : 0, 1);
     }
     return e->status;
 }
@@ -310,7 +315,8 @@ static void cost(const norn_node *node, norni_cost *c) {
     (const char *const[]) {                                                                                  \
 #id "(float[3,17])", #id "<axis=1>(float[2,5,7])", #id "<axis=0>(float[4,33])", #id "(float[5,1])",  \
             #id "(float[2,2500])", #id "(float[7])", #id "<axis=-2>(float[2,70,3])",                         \
-            #id "<axis=1>(float[2,0,3])", #id "(float[300,10])", #id "<axis=1>(float[2,3,40])", NULL         \
+            #id "<axis=1>(float[2,0,3])", #id "(float[300,10])", #id "<axis=1>(float[2,3,40])",          \
+            #id "<axis=1>(float[2,5,300])", NULL         \
     }
 SOFTMAX(Softmax, "e^x divided by the sum of e^x over an axis", .eval = eval, .impls = impls, .grad = grad,
         .cases = CASES(Softmax));

@@ -9,7 +9,8 @@
  *              their exponentials computed once
  *   softmax_rows, softmax_grad_rows    inner == 1: a work-item takes `rows` rows. Longer ones are read twice: m and s are
  *                                      found together, block by block
- *   softmax_cols, softmax_grad_cols    a work-item takes W neighbouring columns
+ *   softmax_cols, softmax_grad_cols    a work-item takes W neighbouring columns, softmax_cols G of them (-DG=1) where they are
+ *                                      kept: more of each row at once
  *   softmax_group, softmax_grad_group  inner == 1 on GPUs: a work-group of WG items takes a row
  *   hardmax                            1 for the first largest element (NaN is larger than all), else 0; an item a row */
 #ifndef W
@@ -162,6 +163,40 @@ static inline void kept_cols(__global const T *in, __global T *out, const long r
 }
 #endif
 
+#ifndef G
+#define G 1
+#endif
+#if KEEP && G > 1
+/* G * W columns. */
+static inline void kept_blocks(__global const T *in, __global T *out, const long r, const long inner) {
+    VEC keep[KEEP / W], m[G], s[G];
+    for (int g = 0; g < G; g++) {
+        m[g] = SPLAT((C)-INFINITY);
+        s[g] = SPLAT((C)0);
+    }
+    for (long i = 0; i < r; i++)
+        for (int g = 0; g < G; g++) {
+            keep[i * G + g] = LDV(W, in, i * inner + g * W);
+            m[g] = max(m[g], keep[i * G + g]);
+        }
+    for (long i = 0; i < r; i++)
+        for (int g = 0; g < G; g++) {
+            const VEC d = keep[i * G + g] - m[g], e = EXPNV(d);
+            s[g] += e;
+#ifdef LOG
+            keep[i * G + g] = d;
+#else
+            keep[i * G + g] = e;
+#endif
+        }
+    for (int g = 0; g < G; g++)
+        s[g] = LAST(s[g]);
+    for (long i = 0; i < r; i++)
+        for (int g = 0; g < G; g++)
+            STV(W, out, i * inner + g * W, KEPT_OUT(keep[i * G + g], keep[i * G + g], s[g]));
+}
+#endif
+
 static inline void long_row(__global const T *in, __global T *out, const long r) {
     C m = (C)-INFINITY, s = 0;
     for (long from = 0; from < r; from += BLOCK) {
@@ -206,14 +241,22 @@ __kernel void softmax_rows(__global const T *x, __global T *y, const long outer,
 }
 
 __kernel void softmax_cols(__global const T *x, __global T *y, const long outer, const long r, const long inner) {
-    const long j = get_global_id(0) * W, o = get_global_id(1);
+    const long o = get_global_id(1);
+    long j = get_global_id(0) * (W * G);
     if (j >= inner || o >= outer)
         return;
     x += o * r * inner;
     y += o * r * inner;
 #if KEEP
     if (r * W <= KEEP) {
-        kept_cols(x + j, y + j, r, inner, min((long)W, inner - j));
+#if G > 1
+        if (j + W * G <= inner) {
+            kept_blocks(x + j, y + j, r, inner);
+            return;
+        }
+#endif
+        for (const long end = min(j + W * G, inner); j < end; j += W)
+            kept_cols(x + j, y + j, r, inner, min((long)W, inner - j));
         return;
     }
 #endif

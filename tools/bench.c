@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* norn bench: how fast, and whether right. */
+#include "bench_parts.h"
 #include "feeds.h"
 #include "output.h"
 #include "pick.h"
@@ -8,102 +9,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct {
-    bool json, no_check;
-    const char *device, *implementations;
+    bool json, no_check, quick;
+    const char *device, *implementations, *out, *csv;
     text_list inputs, dims;
     int64_t repeat, warmup, batch;
     double seconds;
     training_options training;
 } bench_options;
 
-typedef enum { BENCH_MODEL, BENCH_TRAIN, BENCH_OP, BENCH_KINDS } bench_kind;
-static const char *const kinds[] = {"model", "train", "op"};
-
 static const char *kind_name(size_t i) {
-    return kinds[i];
-}
-
-/* ---- Results. */
-static void host_cpu(char *out, size_t bytes) {
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[512];
-    snprintf(out, bytes, "unknown");
-    while (f && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (!colon || (strncmp(line, "model name", 10) != 0 && strncmp(line, "Model", 5) != 0))
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(out, bytes, "%s", colon[1] == ' ' ? colon + 2 : colon + 1);
-        break;
-    }
-    if (f)
-        fclose(f);
-}
-
-static cJSON *json_header(void) {
-    cJSON *j = cJSON_CreateObject();
-    char cpu[256], date[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    host_cpu(cpu, sizeof cpu);
-    json_text(j, "version", norn_version());
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    json_text(j, "date", date);
-    json_text(j, "host_cpu", cpu);
-    json_array(j, "results");
-    return j;
-}
-
-static void json_result(cJSON *j, const norn_bench_result *r, bench_kind kind, const norn_session *s) {
-    const norn_device *d = norn_context_device(norn_session_context(s, 0));
-    cJSON *o = json_object(cJSON_GetObjectItemCaseSensitive(j, "results"), NULL);
-    json_text(o, "name", r->name);
-    json_text(o, "kind", kinds[kind]);
-    json_text(o, "device", r->device);
-    json_text(o, "driver", norn_device_driver(d));
-    json_text(o, "device_version", norn_device_version(d));
-    json_text(o, "implementation", r->implementation);
-    json_number(o, "median_ms", r->median_ms);
-    json_number(o, "best_ms", r->best_ms);
-    json_number(o, "spread_ms", r->spread_ms);
-    json_number(o, "first_ms", r->first_ms);
-    json_number(o, "runs", (double)r->runs);
-    json_number(o, "gflops", r->gflops);
-    json_number(o, "gbytes_s", r->gbytes_s);
-    json_number(o, "memory_bytes", (double)r->memory_bytes);
-    if (r->checked) {
-        json_bool(o, "correct", r->correct);
-        json_number(o, "max_error", r->max_error);
-    } else {
-        json_text(o, "correct", NULL);
-        json_text(o, "max_error", NULL);
-    }
-    json_text(o, "note", *r->note ? r->note : NULL);
-}
-
-static void print_result(const norn_bench_result *r) {
-    char median[32], best[32], spread[32], first[32], memory[32];
-    printf("%s\n  %s: median %s, best %s, spread %s, %lld runs, first %s\n", r->name, r->device,
-           time_text(r->median_ms * 1e-3, median), time_text(r->best_ms * 1e-3, best),
-           time_text(r->spread_ms * 1e-3, spread), (long long)r->runs, time_text(r->first_ms * 1e-3, first));
-    printf("  %.4g GFLOP/s, %.4g GB/s, %s on the device\n", r->gflops, r->gbytes_s,
-           bytes_text((double)r->memory_bytes, memory));
-    printf("  kernels: %s\n", r->implementation);
-    if (r->checked)
-        printf("  %s: largest difference from the host reference %.2g of the largest element\n",
-               r->correct ? "correct" : "WRONG", r->max_error);
-    if (*r->note)
-        printf("  %s\n", r->note);
+    return bench_kinds[i];
 }
 
 /* ---- What is measured. */
 typedef struct {
     const bench_options *o;
     bench_kind kind;
-    const char *what; /* file or line */
+    const char *what;  /* file or line */
+    const char *shape; /* its name, of a named one; NULL */
+    cJSON *json;
+    const norn_peaks *peaks; /* of the device; NULL: not measured */
+    int wrong;               /* results that disagree with the reference */
     norn_bench_options options;
     norn_train_options training;
 } job;
@@ -144,80 +72,143 @@ static int measure_file(const job *b, norn_session *s, norn_bench_result *r) {
     return code;
 }
 
-/* *wrong counts the results that disagree with the reference. */
-static int measure(const job *b, norn_session *s, cJSON *j, int *wrong) {
+static int measure(job *b, norn_session *s) {
     norn_bench_result r;
     int code = 0;
-    progress("%s on %s", b->what, session_device(s));
-    if (b->kind == BENCH_OP) {
+    progress("%s on %s", b->shape ? b->shape : b->what, session_device(s));
+    if (b->kind == BENCH_MODEL || b->kind == BENCH_TRAIN)
+        code = measure_file(b, s, &r);
+    else {
         norn_status st = norn_bench_op(s, b->what, &b->options, &r);
         code = st == NORN_OK ? 0 : fail(st);
-    } else
-        code = measure_file(b, s, &r);
+    }
     progress_clear();
     if (code)
         return code;
-    if (j)
-        json_result(j, &r, b->kind, s);
-    else
-        print_result(&r);
+    bench_json(b->json, &r, b->kind, b->shape, s, b->peaks);
+    if (!b->o->json)
+        bench_print(&r, b->shape, b->peaks);
     fflush(stdout);
-    *wrong += r.checked && !r.correct;
+    b->wrong += r.checked && !r.correct;
     return 0;
 }
 
-static int on_devices(job *b, const picked *p, int n, char *const *args, cJSON *j, int *wrong) {
-    for (size_t i = 0; i < p->n; i++) {
-        norn_session *s;
-        norn_status st = open_picked(p, i, &s);
-        int code = st == NORN_OK ? 0 : fail(st);
-        for (int k = 0; k < n && !code; k++) {
-            b->what = args[k];
-            code = measure(b, s, j, wrong);
+static int measure_peaks(job *b, norn_session *s, norn_peaks *p) {
+    bool host = norn_device_kind(norn_context_device(norn_session_context(s, 0))) == NORN_DEVICE_HOST;
+    if (host && b->kind != BENCH_PEAK)
+        return 0;
+    progress("peaks of %s", session_device(s));
+    norn_status st = norn_bench_peaks(s, b->o->quick || b->kind != BENCH_PEAK, p);
+    progress_clear();
+    if (st != NORN_OK)
+        return fail(st);
+    b->peaks = p;
+    bench_json_peaks(b->json, p, s);
+    if (!b->o->json)
+        bench_print_peaks(p, s);
+    fflush(stdout);
+    return 0;
+}
+
+static int on_device(job *b, norn_session *s, int n, char *const *args) {
+    const bench_shape *list = b->kind == BENCH_GEMM   ? gemm_shapes
+                              : b->kind == BENCH_CONV ? conv_shapes
+                                                      : NULL;
+    norn_peaks peaks;
+    int code = b->kind >= BENCH_PEAK ? measure_peaks(b, s, &peaks) : 0;
+    for (; list && list->name && !code; list++) {
+        bool named = n == 0 && (list->quick || !b->o->quick);
+        for (int k = 0; k < n; k++)
+            named |= !strcmp(args[k], list->name);
+        b->shape = list->name;
+        b->what = list->line;
+        code = named ? measure(b, s) : 0;
+    }
+    for (int k = 0; k < n && !code && b->kind < BENCH_PEAK; k++) {
+        b->what = args[k];
+        code = measure(b, s);
+    }
+    b->peaks = NULL;
+    return code;
+}
+
+/* Names of shapes that are not there are an error. */
+static int check_shapes(bench_kind kind, int n, char *const *args) {
+    for (int k = 0; k < n; k++) {
+        const bench_shape *s = kind == BENCH_GEMM ? gemm_shapes : conv_shapes;
+        while (s->name && strcmp(s->name, args[k]) != 0)
+            s++;
+        if (!s->name) {
+            fprintf(stderr, "shapes:");
+            for (s = kind == BENCH_GEMM ? gemm_shapes : conv_shapes; s->name; s++)
+                fprintf(stderr, " %s", s->name);
+            fprintf(stderr, "\n");
+            return usage_error("%s: there is no shape '%s'", bench_kinds[kind], args[k]);
         }
-        norn_session_close(s);
-        if (code)
-            return code;
     }
     return 0;
+}
+
+static int finish(job *b, const picked *p, int code) {
+    const bench_options *o = b->o;
+    if (!code && !o->json && p->n > 1 && b->kind != BENCH_PEAK)
+        bench_print_ranks(b->json);
+    if (!code && o->csv)
+        code = bench_csv(b->json, o->csv);
+    if (!code && o->out)
+        code = bench_out(b->json, o->out);
+    if (!code && b->wrong)
+        code = 1;
+    if (o->json && (!code || code == 1))
+        return json_print(b->json, code);
+    cJSON_Delete(b->json);
+    return code;
 }
 
 static int run(const void *options, int n, char *const *args) {
     const bench_options *o = options;
     job b = {.o = o};
-    picked p;
-    int wrong = 0;
-    while (b.kind < BENCH_KINDS && strcmp(kinds[b.kind], args[0]) != 0)
+    picked p = {0};
+    while (b.kind < BENCH_KINDS && strcmp(bench_kinds[b.kind], args[0]) != 0)
         b.kind++;
     if (b.kind == BENCH_KINDS) {
         const char *near = nearest(args[0], BENCH_KINDS, kind_name);
-        return usage_error("got '%s' (wanted model, train or op first)%s%s%s", args[0],
+        return usage_error("got '%s' (wanted peak, gemm, conv, model, train or op first)%s%s%s", args[0],
                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
-    if (n < 2)
+    if (n < 2 && b.kind < BENCH_PEAK)
         return usage_error("%s: got no %s", args[0],
                            b.kind == BENCH_OP ? "operator (wanted one as 'Relu(float[4,8])')" : "FILE");
+    if (n > 1 && b.kind == BENCH_PEAK)
+        return usage_error("peak: got '%s' (wanted nothing more)", args[1]);
     if ((o->inputs.n || o->dims.n) && b.kind != BENCH_MODEL)
         return usage_error("--%s: only for bench model", o->inputs.n ? "input" : "dim");
     if (o->repeat && o->seconds > 0)
         return usage_error("--repeat and --seconds: only one of them");
-    int code = training_set(&o->training, &b.training);
-    b.options = (norn_bench_options){
-        .repeat = o->repeat, .seconds = o->seconds, .warmup = o->warmup, .no_check = o->no_check};
+    int code = b.kind == BENCH_GEMM || b.kind == BENCH_CONV ? check_shapes(b.kind, n - 1, args + 1) : 0;
+    if (!code)
+        code = training_set(&o->training, &b.training);
+    b.options = (norn_bench_options){.repeat = o->repeat,
+                                     .seconds = o->seconds > 0 ? o->seconds
+                                                : o->quick     ? 0.2
+                                                               : 0,
+                                     .warmup = o->warmup,
+                                     .no_check = o->no_check,
+                                     .check_seconds = o->quick ? 2 : 0};
     b.options.plan.numerics = (norn_numerics)o->training.numerics;
     b.options.plan.implementations = o->implementations;
     if (!code)
         code = pick_devices(o->device, true, &p);
     if (code)
         return code;
-    cJSON *j = o->json ? json_header() : NULL;
-    code = on_devices(&b, &p, n - 1, args + 1, j, &wrong);
-    if (code) {
-        cJSON_Delete(j);
-        return code;
+    b.json = bench_header();
+    for (size_t i = 0; i < p.n && !code; i++) {
+        norn_session *s;
+        norn_status st = open_picked(&p, i, &s);
+        code = st == NORN_OK ? on_device(&b, s, n - 1, args + 1) : fail(st);
+        norn_session_close(s);
     }
-    code = wrong ? 1 : 0;
-    return j ? json_print(j, code) : code;
+    return finish(&b, &p, code);
 }
 
 static const option options[] = {
@@ -230,7 +221,12 @@ static const option options[] = {
      NULL, 0},
     {"implementations", "LIST", OPT_TEXT, offsetof(bench_options, implementations),
      "which kernels: a name, or OPERATOR=NAME with commas between", NULL, 0},
+    {"quick", NULL, OPT_FLAG, offsetof(bench_options, quick),
+     "short runs, and of named shapes the first of each kind", NULL, 0},
     OPT_JSON(bench_options),
+    {"out", "FILE", OPT_TEXT, offsetof(bench_options, out), "write the JSON object there", NULL, 0},
+    {"csv", "FILE", OPT_TEXT, offsetof(bench_options, csv),
+     "write the results there as comma-separated values", NULL, 0},
     {"Of bench model", NULL, OPT_HEADING, 0, NULL, NULL, 0},
     OPT_INPUT(bench_options),
     OPT_DIM(bench_options),
@@ -244,9 +240,11 @@ static const bench_options defaults = {.batch = 32, .training = TRAINING_DEFAULT
 
 const verb verb_bench = {
     .name = "bench",
-    .args = "model|train|op WHAT...",
-    .summary = "Measures models, training steps and single operators, and checks their results.",
-    .details = "  norn bench model FILE...        runs of a model\n"
+    .args = "peak|gemm|conv|model|train|op [WHAT]...",
+    .summary = "Measures devices, models, training steps and single operators, and checks their results.",
+    .details = "  norn bench peak                 what the device can do at best\n"
+               "  norn bench gemm|conv [SHAPE]... products and convolutions of well-known networks\n"
+               "  norn bench model FILE...        runs of a model\n"
                "  norn bench train FILE...        training steps on random data\n"
                "  norn bench op 'LINE'...         an operator, as 'Relu(float[4,8])'\n\n"
                "Inputs stay on the device; a run is enqueued and waited for once. Results are compared with "

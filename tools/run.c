@@ -4,6 +4,7 @@
 #include "files.h"
 #include "output.h"
 #include "pick.h"
+#include "profile.h"
 #include "verbs.h"
 #include <errno.h>
 #include <math.h>
@@ -16,6 +17,8 @@ typedef struct {
     const char *device, *output_dir, *labels;
     text_list inputs, dims;
     int64_t seed;
+    bool profile;
+    const char *trace;
     int numerics;
 } run_options;
 
@@ -267,10 +270,22 @@ static int report(const run_options *o, const char *model, const norn_session *s
     names_free(&labels);
     names_free(&taken);
     free(label_text);
+    if (!code && o->profile)
+        code = profile_report(norn_session_context(s, 0), o->trace, j);
     if (j && !code)
         return json_print(j, 0);
     cJSON_Delete(j);
     return code;
+}
+
+/* The run once more, under the profiler: without what only a first run does. */
+static norn_status run_profiled(norn_session *s, norn_executable *e, const feeds *f) {
+    norn_context *ctx = norn_session_context(s, 0);
+    norn_status st = norn_context_profile(ctx, true);
+    if (st == NORN_OK)
+        st = norn_executable_run(e, f->n, f->v, 0, NULL);
+    norn_status off = norn_context_profile(ctx, false);
+    return st == NORN_OK ? off : st;
 }
 
 static int run_model(const run_options *o, const char *path, norn_session *s, const norn_graph *g,
@@ -288,8 +303,11 @@ static int run_model(const run_options *o, const char *path, norn_session *s, co
     norn_status st = norn_executable_new(s, g, &options, NULL, &e);
     if (st == NORN_OK)
         st = norn_executable_run(e, f->n, f->v, n, got);
+    double seconds = now_seconds() - start;
+    if (st == NORN_OK && o->profile)
+        st = run_profiled(s, e, f);
     progress_clear();
-    int code = st == NORN_OK ? report(o, path, s, f, n, got, now_seconds() - start)
+    int code = st == NORN_OK ? report(o, path, s, f, n, got, seconds)
                              : fail_text(st, "%s: %s", path, norn_error());
     for (size_t i = 0; i < n; i++)
         norn_tensor_free(got[i].tensor);
@@ -300,6 +318,8 @@ static int run_model(const run_options *o, const char *path, norn_session *s, co
 
 static int run(const void *options, int n, char *const *args) {
     const run_options *o = options;
+    if (o->trace && !o->profile)
+        return usage_error("--trace: only with --profile");
     const feed_options fo = {&o->inputs, &o->dims, (uint64_t)o->seed, o->resize};
     norn_model *m = NULL;
     norn_session *s = NULL;
@@ -334,6 +354,7 @@ static const option options[] = {
     {"labels", "FILE", OPT_TEXT, offsetof(run_options, labels), "names of the classes, a line each", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(run_options, numerics), "which algorithms may be used",
      numerics_choices, 0},
+    OPT_PROFILE(run_options),
     OPT_JSON(run_options),
     OPT_END,
 };

@@ -3,6 +3,7 @@
 #include "files.h"
 #include "output.h"
 #include "pick.h"
+#include "profile.h"
 #include "training_options.h"
 #include "verbs.h"
 #include <errno.h>
@@ -18,6 +19,8 @@ typedef struct {
     bool json, no_shuffle;
     const char *data, *val, *out, *log, *device;
     int64_t batch, epochs, steps, seed;
+    bool profile;
+    const char *trace;
     double scale;
     training_options training;
 } train_options;
@@ -274,6 +277,18 @@ static void json_epoch(const job *j, const norn_progress *p) {
     json_number(e, "seconds", p->seconds);
 }
 
+/* The steps that --profile looks at: a few, after those that build kernels. */
+enum { PROFILE_AFTER = 2, PROFILE_STEPS = 10 };
+
+static void profile_steps(const job *j, const norn_progress *p) {
+    norn_context *ctx = norn_session_context(j->session, 0);
+    int64_t after = p->steps > PROFILE_AFTER ? PROFILE_AFTER : p->steps - 1;
+    if (p->step == after && norn_context_profile(ctx, true) != NORN_OK)
+        note("%s", norn_error());
+    if (p->step == after + PROFILE_STEPS || p->step == p->steps)
+        norn_context_profile(ctx, false);
+}
+
 static bool on_progress(void *user, const norn_progress *p) {
     job *j = user;
     j->samples += p->epoch == j->epoch ? p->samples - j->epoch_samples : p->samples;
@@ -281,6 +296,8 @@ static bool on_progress(void *user, const norn_progress *p) {
     j->epoch_samples = p->samples;
     j->last = *p;
     write_log(j, p);
+    if (j->o->profile)
+        profile_steps(j, p);
     if (!isfinite(p->loss) && !j->nan_noted) {
         j->nan_noted = true;
         note("step %lld: the loss is %g; a smaller --lr may help", (long long)p->step, p->loss);
@@ -317,7 +334,7 @@ static int finish(job *j) {
             printf("accuracy on %s: %.2f %%\n", j->o->val, p->val_accuracy * 100);
         else if (p->validated)
             printf("loss on %s: %.6g\n", j->o->val, p->val_loss);
-        return 0;
+        return j->o->profile ? profile_report(norn_session_context(j->session, 0), j->o->trace, NULL) : 0;
     }
     json_number(j->json, "steps", (double)p->step);
     json_number(j->json, "loss", p->loss);
@@ -330,9 +347,10 @@ static int finish(job *j) {
     json_number(j->json, "samples_per_second", p->seconds > 0 ? (double)j->samples / p->seconds : 0);
     json_bool(j->json, "interrupted", interrupted);
     json_text(j->json, "out", j->o->out);
+    int code = j->o->profile ? profile_report(norn_session_context(j->session, 0), j->o->trace, j->json) : 0;
     cJSON *o = j->json;
     j->json = NULL;
-    return json_print(o, 0);
+    return json_print(o, code);
 }
 
 static int train(job *j) {
@@ -373,6 +391,8 @@ static int run(const void *options, int n, char *const *args) {
     (void)n;
     if (!o->data || !o->out)
         return usage_error("got no --%s (wanted --data DATA and --out OUT.onnx)", o->data ? "out" : "data");
+    if (o->trace && !o->profile)
+        return usage_error("--trace: only with --profile");
     int code = prepare(&j);
     if (!code)
         code = train(&j);
@@ -403,6 +423,7 @@ static const option options[] = {
      NULL, 0},
     {"log", "FILE.csv", OPT_TEXT, offsetof(train_options, log), "write the loss of every step", NULL, 0},
     OPT_DEVICE(train_options),
+    OPT_PROFILE(train_options),
     OPT_JSON(train_options),
     {"Optimizer", NULL, OPT_HEADING, 0, NULL, NULL, 0},
     OPT_TRAINING(train_options, training),

@@ -229,6 +229,7 @@ static norn_status import_model(norni_importer *imp, const norni_prescan *scan) 
     norni_scope sc = {
         .imp = imp, .n_opsets = imp->file->n_opset_import, .opsets = imp->file->opset_import, .prefix = ""};
     norn_status s = import_graph(&sc);
+    norni_scope_drop_lists(&sc);
     norni_table_free(&sc.values);
     norni_table_free(&sc.declared);
     norni_table_free(&sc.outputs);

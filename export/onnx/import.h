@@ -38,11 +38,21 @@ typedef struct {
     norni_table sizes; /* named sizes: norni_dim by name */
 } norni_importer;
 
+/* A sequence or an optional whose content is known (import_sequence.c). */
+typedef struct {
+    norn_value **v;
+    int n;
+    bool optional, holds, sequence; /* an optional; there is something in it, and that is a sequence */
+} norni_list;
+enum { NORNI_MAX_LIST = 1024 };
+
 /* Where names have a meaning: the graph, or a function that is being expanded. */
 typedef struct norni_scope {
     norni_importer *imp;
     norni_table values; /* by name; an entry without a value is an optional input that the call left out */
-    norni_table declared, outputs; /* ValueInfoProto of value_info and of the graph's outputs, by name */
+    norni_table lists;  /* norni_list by name */
+    NORNI_VEC(norn_node *) list_nodes; /* what made them, kept for other readers */
+    norni_table declared, outputs;     /* ValueInfoProto of value_info and of the graph's outputs, by name */
     size_t n_opsets;
     norni_pb_opset **opsets;
     const char *prefix;                /* of names made by a function; "" in the graph */
@@ -94,11 +104,32 @@ const norni_pb_attr *norni_scope_attr(norni_scope *sc, const norni_pb_attr *a);
 
 /* ---- Graphs. Names of its values that the file declares; an initialiser (sparse: NULL, or whose values t are). */
 norn_status norni_scope_declare(norni_scope *sc, const norni_pb_graph *p);
-norn_status norni_import_initializer(norni_scope *sc, const norni_pb_tensor *t, const norni_pb_sparse *sparse);
+norn_status norni_import_initializer(norni_scope *sc, const norni_pb_tensor *t,
+                                     const norni_pb_sparse *sparse);
 /* A node with subgraphs: *done is false when norn has not all that is in them, and the node is to be kept as it is. The
  * node made, or NULL where others stand for it; out: by output. */
-norn_status norni_import_control(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures, unsigned wanted,
-                                 const char *where, norn_value **out, norn_node **made, bool *done);
+norn_status norni_import_control(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                                 unsigned wanted, const char *where, norn_value **out, norn_node **made,
+                                 bool *done);
+
+/* ---- Sequences and optionals. What a node makes when that is known: a value, or a list, whose node is kept. */
+norn_status norni_import_sequence(norni_scope *sc, const norni_pb_node *n, const char *where,
+                                  norn_value **out, norni_list **list);
+norn_status norni_scope_add_list(norni_scope *sc, const char *name, norni_list *list);
+/* The end of a scope: nodes that only made lists go. */
+void norni_scope_drop_lists(norni_scope *sc);
+
+/* ---- Names in subgraphs of a function's node, as the graph knows them; between begin and end. */
+typedef struct {
+    char **slot, *name;
+} norni_renamed;
+typedef struct {
+    const norni_scope *scope;
+    const norni_captures *captures;
+    NORNI_VEC(norni_renamed) old;
+} norni_renames;
+norn_status norni_rename_begin(norni_renames *r, const norni_pb_node *n);
+void norni_rename_end(norni_renames *r);
 
 /* ---- Attributes. An attribute as the table of an operator takes it; *owned is a tensor to be freed. */
 norn_status norni_import_attr(norni_importer *imp, const norni_pb_attr *a, norni_attr_value *out,

@@ -121,6 +121,7 @@ static norn_status import_subgraph(norni_scope *sc, const norni_pb_graph *p, con
     imp->g = g;
     imp->sizes = (norni_table){0};
     norn_status s = fill(&sub, p, sc, given, captures, blind);
+    norni_scope_drop_lists(&sub);
     norni_table_free(&imp->sizes);
     imp->sizes = sizes;
     imp->g = around;

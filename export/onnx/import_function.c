@@ -38,14 +38,19 @@ static norn_status analyse_nodes(norni_importer *imp, norni_function *f, size_t 
             NORNI_TRY(analyse(imp, callee, depth + 1));
         if (callee && callee->height >= f->height)
             f->height = callee->height + 1;
-        bool constant =
-            !strcmp(norni_pb_text(nodes[i]->op_type), "Constant") && !*norni_pb_domain(nodes[i]->domain);
-        if (inner || (!constant && !norni_scope_op(&sc, nodes[i], &version) && !(callee && callee->expands)))
+        const char *type = norni_pb_text(nodes[i]->op_type);
+        bool standard = !*norni_pb_domain(nodes[i]->domain), constant = standard && !strcmp(type, "Constant");
+        const norn_op *control = standard && norni_has_subgraph(nodes[i]) ? norni_op_find("", type) : NULL;
+        if (!constant && !(control && control->control) && !norni_scope_op(&sc, nodes[i], &version) &&
+            !(callee && callee->expands))
             f->expands = false;
         for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
             const norni_pb_attr *a = nodes[i]->attribute[k];
-            if (a->has_type && (a->type == NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH ||
-                                a->type == NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS))
+            bool graph = a->has_type && a->type == NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH;
+            if ((graph && !a->g) || a->n_graphs ||
+                (a->has_type && a->type == NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS))
+                f->expands = false;
+            if (inner && *norni_pb_text(a->ref_attr_name)) /* a subgraph is written back as it is */
                 f->expands = false;
             if (a->g)
                 NORNI_TRY(analyse_nodes(imp, f, a->g->n_node, a->g->node, true, depth));
@@ -232,6 +237,10 @@ norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_f
         s = norni_scope_nodes(&inner, p->n_node, p->node);
     if (s == NORN_OK)
         s = bind_outputs(sc, &inner, n, p, first_id, where);
+    for (size_t i = 0; i < inner.list_nodes.n && s == NORN_OK; i++) /* whoever calls may still read them */
+        s = NORNI_PUSH(&sc->list_nodes, inner.list_nodes.v[i]) ? NORN_OK : norni_nomem();
+    norni_vec_free(&inner.list_nodes);
+    norni_table_free(&inner.lists);
     norni_table_free(&inner.values);
     norni_table_free(&inner.declared);
     return norni_prefix(s, "%s %s", where, norni_pb_text(n->op_type));

@@ -232,7 +232,8 @@ static norn_status import_known(norni_scope *sc, const norni_pb_node *n, const n
 }
 
 /* ---- Nodes that are kept as the file has them: operators that norn lacks, and those with subgraphs. */
-static norn_status keep_proto(norni_scope *sc, const norni_pb_node *n, norn_node *made, const char *where) {
+static norn_status keep_proto(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                              norn_node *made, const char *where) {
     norni_importer *imp = sc->imp;
     norn_graph *g = imp->g;
     norni_pb_node copy = *n;
@@ -256,7 +257,12 @@ static norn_status keep_proto(norni_scope *sc, const norni_pb_node *n, norn_node
     copy.name = (char *)made->name;
     NORNI_TRY(norni_prefix(norni_tensor_restore(&imp->tensors, &copy.base, imp->scratch), "%s %s", where,
                            made->type));
-    return norni_pb_pack(&copy, g->arena, &made->extra);
+    norni_renames names = {.scope = sc, .captures = captures};
+    norn_status s = norni_rename_begin(&names, &copy);
+    if (s == NORN_OK)
+        s = norni_pb_pack(&copy, g->arena, &made->extra);
+    norni_rename_end(&names);
+    return s;
 }
 
 static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
@@ -267,7 +273,7 @@ static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const
     if (!*done)
         return NORN_OK;
     if (made)
-        NORNI_TRY(keep_proto(sc, n, made, where));
+        NORNI_TRY(keep_proto(sc, n, captures, made, where));
     return bind_outputs(sc, n, out, where);
 }
 
@@ -304,7 +310,7 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
     const norni_pb_attr *first = n->n_attribute ? norni_scope_attr(sc, n->attribute[0]) : NULL;
     if (first && !*norni_pb_domain(n->domain) && !strcmp(n->op_type, "Constant") && made->out[0])
         constant_type(first, &made->out[0]->type);
-    NORNI_TRY(keep_proto(sc, n, made, where));
+    NORNI_TRY(keep_proto(sc, n, captures, made, where));
     return bind_outputs(sc, n, made->out, where);
 }
 
@@ -332,6 +338,15 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
         NORNI_TRY(import_control(sc, n, captures, where, &done));
         if (done)
             return NORN_OK;
+    }
+    norn_value *element;
+    norni_list *list;
+    NORNI_TRY(norni_import_sequence(sc, n, where, &element, &list));
+    if (element)
+        return bind_outputs(sc, n, &element, where);
+    if (list) {
+        NORNI_TRY(import_unknown(sc, n, captures, where));
+        return norni_scope_add_list(sc, n->output[0], list);
     }
     const norn_op *op = norni_scope_op(sc, n, &version);
     if (op)

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# plan, bench and --profile on a network that is trained for a few steps: verbs.sh NORN DIGITS.npz FOLDER
+set -eu
+norn=$1 digits=$2 out=$3
+rm -rf "$out"
+mkdir -p "$out"
+cd "$out"
+has() { # FILE PATTERN: a line of the file matches
+    grep -q -- "$2" "$1" || { echo "$1: no line matches: $2"; cat "$1"; exit 1; }
+}
+
+"$norn" train mlp --data "$digits:train" --out net.onnx --steps 15 --profile --trace train.json >train.txt
+has train.txt '^Gemm.*gemm'
+has train.txt '^operator  *kernel'
+has train.json '"ph":"X"'
+"$norn" run net.onnx --profile --trace run.json --json >run.txt 2>/dev/null
+has run.txt '"profile"'
+has run.txt '"share"'
+has run.json '"traceEvents"'
+if "$norn" run net.onnx --trace run.json >/dev/null 2>err.txt; then echo "--trace without --profile passed"; exit 1; fi
+has err.txt 'only with --profile'
+
+"$norn" plan net.onnx --guess >plan.txt
+has plan.txt '^Gemm.*native'
+has plan.txt 'largest batch that fits: [1-9]'
+has plan.txt 'most of it bound by'
+"$norn" plan net.onnx --guess --train --batch 64 --json >plan.json
+has plan.json '"training":.*true'
+has plan.json '"batch":.*64'
+has plan.json '"peak_bytes":'
+
+"$norn" bench gemm bert-scores --repeat 3 --out g.json --csv g.csv >gemm.txt
+has gemm.txt 'correct: largest difference'
+has gemm.txt 'of the arithmetic peak'
+has gemm.txt '^  implementation: '
+has g.json '"date":'
+has g.json '"driver":'
+has g.json '"fp32_gflops":'
+has g.csv '^name,kind,shape,device'
+test "$(wc -l <g.csv)" -eq 2
+"$norn" bench conv mobilenetv2-depthwise --device 0,host --repeat 1 --no-check >conv.txt
+has conv.txt 'rank'
+has conv.txt '^mobilenetv2-depthwise  *[12] '
+if "$norn" bench conv nosuch 2>err.txt; then echo "an unknown shape passed"; exit 1; fi
+has err.txt "there is no shape 'nosuch'"

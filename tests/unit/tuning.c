@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tuning records: which device they are for, what becomes of them on disk, and that every value which an implementation
+ * offers gives right results. */
+#include "ops/tuning.h"
+#include "base/file.h"
+#include "bench/bench.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OK(call)                                                                                             \
+    if ((call) != NORN_OK)                                                                                   \
+    fail_msg("%s: %s", #call, norn_error())
+
+static const char *const abc[] = {"a", "b", "c"};
+
+static void records_by_device(void **state) {
+    (void)state;
+    struct norn_device one = {.name = "one", .compute_units = 2}, two = {.name = "two", .compute_units = 2};
+    assert_int_equal(norni_tuned(&one, "test x", 3, abc, 1), 1); /* the rule, without a record */
+    OK(norni_tuning_put(&one, "test x", "c"));
+    assert_int_equal(norni_tuned(&one, "test x", 3, abc, 1), 2);
+    assert_int_equal(norni_tuned(&two, "test x", 3, abc, 1), 1);
+    assert_int_equal(norni_tuned(&one, "test y", 3, abc, 1), 1);
+    OK(norni_tuning_put(&one, "test x", "a")); /* a later one wins */
+    assert_int_equal(norni_tuned(&one, "test x", 3, abc, 1), 0);
+    assert_int_equal(norni_tuned(&one, "test x", 2, abc + 1, 1), 1); /* "a" is not offered any more */
+    norni_tuning_try("test x", "b");
+    assert_int_equal(norni_tuned(&one, "test x", 3, abc, 2), 1);
+    norni_tuning_try(NULL, NULL);
+
+    norni_tuning_watch w = {0};
+    norni_tuning_watch_set(&w);
+    norni_tuned(&one, "test x", 3, abc, 1);
+    norni_tuned(&one, "test z", 3, abc, 1);
+    norni_tuned(&one, "test x", 3, abc, 1);
+    norni_tuning_watch_set(NULL);
+    norni_tuned(&one, "test y", 3, abc, 1);
+    assert_int_equal(w.asked.n, 2);
+    assert_string_equal(w.asked.v[0].key, "test x");
+    assert_int_equal(w.asked.v[0].now, 0);
+    norni_tuning_watch_free(&w);
+}
+
+/* The file keeps what was put, each key once, and is read by the next process. */
+static void records_on_disk(void **state) {
+    (void)state;
+    char *path = NULL;
+    unsigned char *data;
+    size_t bytes;
+    OK(norni_tuning_save(&path));
+    OK(norni_file_read(path, 1 << 20, &data, &bytes));
+    const char *text = (const char *)data, *at = strstr(text, "test x = a\n");
+    assert_true(!strncmp(text, "norn tune 1\n", 12));
+    assert_non_null(at);
+    assert_null(strstr(text, "test x = c\n"));
+    assert_null(strstr(at + 1, "test x = "));
+    norni_free(data);
+    norni_free(path);
+}
+
+/* Every tile of the own product, on sizes that none of them divides. */
+static void every_value_is_right(void **state) {
+    (void)state;
+    static const char *const lines[] = {"Gemm<transA=1, transB=1>(float[29,45], float[101,29], float[101])"};
+    norn_session *s;
+    OK(norn_session_open(NULL, &s));
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        norni_tuning_watch w = {0};
+        norn_bench_options o = {.repeat = 1, .warmup = 1, .plan = {.implementations = "packed"}};
+        norn_bench_result r;
+        norni_tuning_watch_set(&w);
+        OK(norn_bench_op(s, lines[i], &o, &r));
+        norni_tuning_watch_set(NULL);
+        assert_true(w.asked.n > 0);
+        for (size_t k = 0; k < w.asked.n; k++)
+            for (int v = 0; v < w.asked.v[k].n; v++) {
+                norni_tuning_try(w.asked.v[k].key, w.asked.v[k].values[v]);
+                OK(norn_bench_op(s, lines[i], &o, &r));
+                norni_tuning_try(NULL, NULL);
+                if (!r.checked || !r.correct)
+                    fail_msg("%s with %s = %s: error %g", lines[i], w.asked.v[k].key, w.asked.v[k].values[v],
+                             r.max_error);
+            }
+        norni_tuning_watch_free(&w);
+    }
+    norn_session_close(s);
+}
+
+/* A record changes the plan. */
+static void records_reach_plans(void **state) {
+    (void)state;
+    norn_session *s;
+    norn_graph *g;
+    norn_plan *p;
+    char *before, *after;
+    OK(norn_session_open(NULL, &s));
+    const norn_device *d = norn_context_device(norn_session_context(s, 0));
+    const norn_plan_options o = {.implementations = "packed"};
+    OK(norn_graph_parse("g (float[37,29] x, float[29,101] w) => (float[37,101] y) {\n  y = MatMul(x, w)\n}",
+                        &g));
+    OK(norn_plan_new(g, d, &o, &p));
+    OK(norn_plan_print(p, &before));
+    norn_plan_free(p);
+    OK(norni_tuning_put(d, "gemm float 37x101x29", "6x3"));
+    OK(norn_plan_new(g, d, &o, &p));
+    OK(norn_plan_print(p, &after));
+    norn_plan_free(p);
+    assert_null(strstr(before, "-DMR=6 "));
+    assert_non_null(strstr(after, "-DMR=6 "));
+    norn_text_free(before);
+    norn_text_free(after);
+    norn_graph_free(g);
+    norn_session_close(s);
+}
+
+/* What was looked at, and never worse than before by more than noise explains. */
+static void tuning(void **state) {
+    (void)state;
+    norn_session *s;
+    norn_tune_result r;
+    OK(norn_session_open(NULL, &s));
+    OK(norn_tune_op(s, "MatMul(float[33,40], float[40,50])", 1, &r));
+    assert_true(r.parameters >= 1);
+    assert_true(r.tried >= 1);
+    assert_int_equal(r.wrong, 0);
+    assert_true(r.before_ms > 0 && r.after_ms > 0);
+    OK(norn_tune_op(s, "Relu(float[33,40])", 3, &r));
+    assert_int_equal(r.parameters, 0);
+    assert_int_equal(r.tried, 0);
+    norn_session_close(s);
+}
+
+int main(void) {
+    char folder[] = "/tmp/norn-tuning-XXXXXX", file[64];
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(file, sizeof file, "%s/tune.txt", folder);
+    setenv("NORN_CACHE_DIR", folder, 1);
+    setenv("NORN_CACHE", "1", 1);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(records_by_device), cmocka_unit_test(records_on_disk),
+                                       cmocka_unit_test(every_value_is_right),
+                                       cmocka_unit_test(records_reach_plans), cmocka_unit_test(tuning)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    norni_names names = {0};
+    if (norni_dir_list(folder, &names) == NORN_OK)
+        for (size_t i = 0; i < names.n; i++) {
+            char *path = norni_path_join(folder, names.v[i]);
+            if (path)
+                unlink(path);
+            norni_free(path);
+        }
+    norni_names_free(&names);
+    unlink(file);
+    rmdir(folder);
+    return failed;
+}
