@@ -23,6 +23,7 @@ typedef struct norni_rebuild {
     bool fold;               /* evaluate nodes whose inputs are all constants */
     bool merge;              /* common subexpressions, identities */
     size_t fold_limit_elems; /* larger constants are not made by folding */
+    bool keep_quantized;     /* constants are not dequantized: they would grow */
     size_t n_keep; /* names of constants: what depends on them is not folded */
     const char *const *keep;
     /* Replaces a node: sets the map entries of its outputs and *done, or leaves it alone. NULL: none. */

@@ -145,7 +145,8 @@ static bool is_kept(const norni_rebuild *r, const norn_value *v) {
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
-    if (norni_node_random(node) || !r->fold)
+    if (norni_node_random(node) || !r->fold ||
+        (r->keep_quantized && !strcmp(node->op->name, "DequantizeLinear")))
         return NORN_OK;
     norn_tensor *in[32], *out[32] = {0};
     bool data = made->op->data_shapes; /* nothing else can run it: of whatever size */

@@ -415,6 +415,10 @@ NORN_API norn_status norn_graph_bind_keep(const norn_graph *g, size_t n, const c
                                           size_t n_keep, const char *const *keep, norn_graph **out);
 /* A simplified copy: constants folded, common subexpressions merged, dead and identity nodes removed. */
 NORN_API norn_status norn_graph_simplify(const norn_graph *g, norn_graph **out);
+/* The same and more, for files that only run: scales and shifts behind convolutions and products go into their weights,
+ * transpositions are pushed towards the outputs until they meet, shape arithmetic becomes constants, Dropout and the like are
+ * dropped. Parameters stay what they are; results may differ by rounding. */
+NORN_API norn_status norn_graph_optimize(const norn_graph *g, norn_graph **out);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 6. Gradient and optimizers */

@@ -145,7 +145,8 @@ static norn_status infer_expand(norni_infer *c) {
         norni_type *y = &c->out[0]; /* the rank at least is known, and sizes that can only stay */
         y->rank = s->dims[0] > x->rank ? (int)s->dims[0] : x->rank;
         for (int i = 0, k = x->rank - y->rank; i < y->rank; i++, k++)
-            y->dims[i] = k >= 0 && x->dims[k] > 1 ? x->dims[k] : norni_dim_fresh(c->g);
+            y->dims[i] =
+                k >= 0 && (x->dims[k] > 1 || i < y->rank - s->dims[0]) ? x->dims[k] : norni_dim_fresh(c->g);
     }
     if (!d || x->rank < 0)
         return NORN_OK;

@@ -39,7 +39,7 @@ static norn_status convert(const convert_options *o, norn_model *m, const char *
     norn_status s = NORN_OK;
     norn_graph *simple = NULL;
     if (o->optimize)
-        s = norn_graph_simplify(norn_model_graph(m), &simple);
+        s = norn_graph_optimize(norn_model_graph(m), &simple);
     if (simple)
         norn_model_set_graph(m, simple);
     if (s == NORN_OK && session) {
@@ -121,7 +121,7 @@ static const option options[] = {
     {"opset", "N", OPT_INT, offsetof(convert_options, opset),
      "operators of this ONNX version, 7 to 28; else the model's own", NULL, 7},
     {"optimize", NULL, OPT_FLAG, offsetof(convert_options, optimize),
-     "fold constants, merge common subexpressions, drop what has no effect", NULL, 0},
+     "fold constants and scales of channels, push transpositions out, drop what has no effect", NULL, 0},
     {"external-data", NULL, OPT_FLAG, offsetof(convert_options, external), "put large tensors into OUT.data",
      NULL, 0},
     {"no-certificate", NULL, OPT_FLAG, offsetof(convert_options, uncertified),

@@ -28,9 +28,11 @@ static bool steady(const norn_value *v, int depth) {
 
 static bool foldable(const norn_node *node, const int *uses) {
     enum { DEPTH = 6 };
+    if (node->op != &norni_op_BatchNormApply)
+        return false;
     const norn_value *y = node->in[X];
     const norn_node *conv = y->producer;
-    if (node->op != &norni_op_BatchNormApply || !conv || conv->op != &norni_op_Conv || uses[y->id] != 1)
+    if (!conv || conv->op != &norni_op_Conv || uses[y->id] != 1)
         return false;
     for (int i = 1; i < conv->n_in; i++)
         if (conv->in[i] && !steady(conv->in[i], DEPTH))
