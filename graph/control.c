@@ -3,7 +3,7 @@
 #include "ops/control.h"
 #include <string.h>
 
-enum { DEFAULT_ITERATIONS = 1000000, MAX_VALUES = 64 };
+enum { DEFAULT_ITERATIONS = 100000, MAX_VALUES = 64 };
 #define DEFAULT_BYTES ((uint64_t)8 << 30)
 
 typedef struct {
@@ -153,7 +153,12 @@ static norn_status iterate(loop *l, int64_t i, int64_t n, bool *goes_on) {
 static norn_status run_all(loop *l, int64_t times, bool endless, bool goes_on, int64_t *done) {
     uint64_t most = l->options->max_iterations ? l->options->max_iterations : DEFAULT_ITERATIONS;
     uint64_t bytes = l->options->memory_limit_bytes ? l->options->memory_limit_bytes : DEFAULT_BYTES;
-    for (*done = 0; goes_on && (endless || *done < times); ++*done) {
+    *done = 0;
+    if (goes_on && !endless && (uint64_t)(times > 0 ? times : 0) > most &&
+        (!l->before || norni_loop_goes_on(l->body)))
+        return norni_fail(NORN_UNSUPPORTED, "%lld iterations (wanted at most %llu: option max_iterations)",
+                          (long long)times, (unsigned long long)most);
+    for (; goes_on && (endless || *done < times); ++*done) {
         if ((uint64_t)*done >= most)
             return norni_fail(NORN_UNSUPPORTED, "more than %llu iterations (option max_iterations)",
                               (unsigned long long)most);

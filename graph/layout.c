@@ -38,6 +38,7 @@ typedef struct {
     int n;
     choice *v;
     norni_form *form;
+    const int *uses;
     int *maker; /* by value: the cluster that makes it; -1: none */
     /* By value, for the sum: who reads it in each form. */
     NORNI_VEC(int) readers; /* cluster, input node and slot, flattened below */
@@ -72,15 +73,26 @@ static bool reads_blocked(const choice *c, const norn_node *node, int k, norni_f
            norni_blocked_operand(&node->out[0]->type, node, k) == NORNI_OPERAND_BLOCKED;
 }
 
-/* Pointwise nodes in blocked form: all values of the shape of the result are floats with blocks of one size. */
-static bool pointwise_fits(const norni_cluster *c) {
+/* Nobody outside the cluster reads node i's result: it has no buffer. */
+static bool stays_inside(const norni_cluster *c, int i, const int *uses) {
+    int inside = 0;
+    for (int j = i + 1; j < c->n_nodes; j++)
+        for (int k = 0; k < c->nodes[j]->n_in; k++)
+            inside += c->nodes[j]->in[k] == c->nodes[i]->out[0];
+    return i < c->n_nodes - 1 && inside == uses[c->nodes[i]->out[0]->id];
+}
+
+/* Pointwise nodes in blocked form: all values of the shape of the result are floats with blocks of one size, but for
+ * those (masks) that stay inside. */
+static bool pointwise_fits(const norni_cluster *c, const int *uses) {
     const norni_type *out = out_type(c);
     if (!norni_blockable(out))
         return false;
     for (int i = 0; i < c->n_nodes; i++) {
         const norn_node *n = c->nodes[i];
-        if (!norni_blockable(&n->out[0]->type) ||
-            norni_block_of(n->out[0]->type.dtype) != norni_block_of(out->dtype))
+        if (!stays_inside(c, i, uses) &&
+            (!norni_blockable(&n->out[0]->type) ||
+             norni_block_of(n->out[0]->type.dtype) != norni_block_of(out->dtype)))
             return false;
         for (int k = 0; k < n->n_in; k++)
             if (n->in[k] && !inner(c, n->in[k]) && norni_blocked_operand(out, n, k) == NORNI_OPERAND_NONE)
@@ -194,11 +206,11 @@ static norn_status prepare(layout *l, const norni_clusters *clusters) {
         if (k->anchor) {
             for (int f = 0; f < NORNI_FORMS; f++) {
                 c->impl[f] = norni_plan_impl(l->p, k->anchor, (norni_form)f, NULL);
-                c->can[f] =
-                    c->impl[f] && (!norni_makes_blocked((norni_form)f) || !k->n_nodes || pointwise_fits(k));
+                c->can[f] = c->impl[f] && (!norni_makes_blocked((norni_form)f) || !k->n_nodes ||
+                                           pointwise_fits(k, l->uses));
             }
         } else
-            c->can[NORNI_BLOCKED] = pointwise_fits(k);
+            c->can[NORNI_BLOCKED] = pointwise_fits(k, l->uses);
         for (int f = 1; f < NORNI_FORMS; f++)
             c->can[f] = c->can[f] && consistent(c, (norni_form)f);
         bool any = false;
@@ -232,9 +244,10 @@ static norn_status prepare(layout *l, const norni_clusters *clusters) {
     return NORN_OK;
 }
 
-norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, norni_form *form) {
+norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, const int *uses,
+                                norni_form *form) {
     enum { ROUNDS = 8 };
-    layout l = {.p = p, .n = clusters->n, .form = form};
+    layout l = {.p = p, .n = clusters->n, .form = form, .uses = uses};
     bool *out = norni_arena_array(p->arena, p->graph->values.n, sizeof *out);
     memset(form, 0, (size_t)l.n * sizeof *form);
     if (!norni_device_is_cpu(&p->device) || p->device.type == NORN_DEVICE_HOST)

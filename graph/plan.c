@@ -422,7 +422,7 @@ static norn_status plan_steps(norn_plan *p) {
     if (s == NORN_OK && !(form = norni_arena_array(p->arena, (size_t)clusters.n, sizeof *form)))
         s = norni_nomem();
     if (s == NORN_OK)
-        s = norni_layout_choose(p, &clusters, form);
+        s = norni_layout_choose(p, &clusters, uses, form);
     for (int i = 0; s == NORN_OK && i < clusters.n; i++)
         s = plan_cluster(p, &clusters.v[i], uses, form[i]);
     if (s == NORN_OK)

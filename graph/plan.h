@@ -30,7 +30,8 @@ int norni_epilogue_axis(const norn_node *node);
 
 /* ---- Forms of values (graph/layout.c, ops/blocked.h). */
 /* form[i]: the form that cluster i works in, so that the plan's estimated time is small. */
-norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, norni_form *form);
+norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, const int *uses,
+                                norni_form *form);
 /* The first implementation of that form that fits and is not unwanted; NULL: none. `reasons` (may be NULL) collects why
  * others do not. */
 const norni_impl *norni_plan_impl(const norn_plan *p, const norn_node *node, norni_form form,

@@ -467,7 +467,7 @@ typedef struct norn_plan_options {
     const char *implementations;
     bool no_fusion;
     bool keep_inputs; /* the memory of inputs is not reused within a run */
-    uint64_t max_iterations; /* of a Loop; 0: a million. More are an error */
+    uint64_t max_iterations; /* of a Loop or Scan that is not written out; 0: 100000. More are an error */
     uint64_t seed;    /* of random operators without a seed of their own; each run over a state draws other numbers */
 } norn_plan_options;
 

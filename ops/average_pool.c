@@ -174,6 +174,7 @@ const norn_op norni_op_AveragePool = {
             "AveragePool<auto_pad=\"VALID\", kernel_shape=[3,2], strides=[3,2]>(float[1,2,7,8])",
             "AveragePool<kernel_shape=[2,2], strides=[1,2]>(float[1,1,3,2500])",
             "AveragePool<kernel_shape=[1,1100]>(float[1,2,2,1150])",
+            "AveragePool<kernel_shape=[3,4], strides=[4,4], count_include_pad=1>(float[1,2,1,7])",
             "AveragePool<kernel_shape=[2,2]>(float[0,3,4,4])", NULL},
 };
 

@@ -49,10 +49,10 @@ void norni_conv_args(norni_emit *e, norni_step *s, const norni_conv *v);
 norn_status norni_emit_conv_reference(norni_emit *e);
 norn_status norni_emit_conv_direct(norni_emit *e); /* Conv; ConvTranspose with stride 1 */
 const char *norni_conv_direct_fits(const norni_fit *f);
-norn_status norni_emit_conv_blocked(norni_emit *e); /* Conv, into blocked form from either form */
+norn_status norni_emit_conv_blocked(norni_emit *e); /* Conv, ConvTranspose with stride 1 into blocked form */
 const char *norni_conv_blocked_fits(const norni_fit *f);
 const char *norni_conv_to_blocked_fits(const norni_fit *f);
-norn_status norni_emit_conv_winograd(norni_emit *e); /* Conv in blocked form, kernels 3 x 3 */
+norn_status norni_emit_conv_winograd(norni_emit *e); /* the same with kernels 3 x 3 */
 const char *norni_conv_winograd_fits(const norni_fit *f);
 norn_status norni_emit_conv_channels(norni_emit *e); /* Conv in blocked form with one channel a group */
 const char *norni_conv_channels_fits(const norni_fit *f);

@@ -65,6 +65,24 @@ bool norni_conv_choose_tile(const norni_conv *v, bool plain, norni_conv_tile *be
     return best->time < INFINITY;
 }
 
+bool norni_conv_forward(const norn_node *node, norni_conv *v) {
+    norni_conv_of(node, v);
+    if (norni_conv_kind(node) == NORNI_CONV_Y)
+        return false;
+    norni_window *w = &v->w;
+    int64_t c = v->c;
+    v->c = v->m;
+    v->m = c;
+    for (int k = 0; k < D; k++) {
+        int64_t in = w->in[k], extent = norni_window_extent(w, k);
+        w->in[k] = w->out[k];
+        w->out[k] = in;
+        w->begin[k] = extent - 1 - w->begin[k];
+        w->end[k] = extent - 1 - w->end[k];
+    }
+    return true;
+}
+
 /* A 1 x 1 convolution does not know rows. */
 static void flatten(norni_conv *v) {
     norni_window *w = &v->w;
@@ -80,16 +98,18 @@ static void flatten(norni_conv *v) {
     }
 }
 
-static norni_ref pack(norni_emit *e, const norni_conv *v, int block, int nv) {
+static norni_ref pack(norni_emit *e, const norni_conv *v, bool transposed, int block, int nv) {
     int64_t taps = norni_window_taps(&v->w), tiles = ceil_div(v->m, block * nv),
             blocks = ceil_div(v->c, block);
     char key[64];
     bool fresh;
-    snprintf(key, sizeof key, "blocked %d %lld", nv, (long long)v->group);
+    snprintf(key, sizeof key, "blocked %d %lld %d", nv, (long long)v->group, transposed);
     size_t bytes = (size_t)(v->group * tiles * blocks * taps * block * block * nv * compute_bytes(v->dtype));
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
         norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_blocks", v->dtype);
+        if (transposed)
+            norni_step_define(e, s, "TRANSPOSED", 1);
         norni_step_define(e, s, "B", block);
         norni_step_define(e, s, "NV", nv);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
@@ -149,13 +169,13 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
 norn_status norni_emit_conv_blocked(norni_emit *e) {
     norni_conv v;
     norni_conv_tile t;
-    norni_conv_of(e->node, &v);
+    bool transposed = norni_conv_forward(e->node, &v);
     flatten(&v);
     int block = norni_block_of(v.dtype);
     bool plain = e->form == NORNI_TO_BLOCKED;
     if (!norni_conv_choose_tile(&v, plain, &t))
         return norni_fail(NORN_INTERNAL, "conv_blocked: no tile");
-    norni_ref weights = pack(e, &v, block, t.nv), bias = -1;
+    norni_ref weights = pack(e, &v, transposed, block, t.nv), bias = -1;
     if (e->node->n_in > 2 && e->node->in[2])
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);
     norni_emit_conv_tiles(e, &v, &t, plain, norni_emit_in(e, 0), weights, norni_emit_out(e, 0), bias, true);
@@ -169,7 +189,10 @@ static const char *blocked_fits(const norni_fit *f, bool plain) {
         return "made for CPUs";
     if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
         return "there are no elements";
-    norni_conv_of(f->node, &v);
+    bool strides = norni_conv_forward(f->node, &v);
+    for (int k = 0; k < D; k++)
+        if (strides && v.w.stride[k] != 1)
+            return "the stride is not 1";
     int block = norni_block_of(v.dtype);
     if (v.group > 1 && (v.c % block || v.m % block))
         return "groups are no whole blocks of channels";

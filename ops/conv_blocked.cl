@@ -18,6 +18,7 @@
  *                  read in its place
  *   -DPLAIN_IN=1   x is in plain form (n, group * c, ...)
  *   -DHAS_BIAS=1   bias has whole blocks
+ *   -DTRANSPOSED=1 pack_blocks: w is [group][c][m][taps] and reversed (ConvTranspose)
  *   -DK1=3 -DK2=3  conv_channels: the kernel's size, constant
  */
 #ifndef B
@@ -66,7 +67,11 @@ __kernel void pack_blocks(__global const T *w, __global C *packed, const long m,
     for (long t = 0; t < taps; t++)
         for (long i = block * B; i < (block + 1) * B; i++)
             for (long j = tile * B * NV; j < (tile + 1) * B * NV; j++)
+#ifdef TRANSPOSED
+                *packed++ = i < c && j < m ? LD(w, (i * m + j) * taps + taps - 1 - t) : (C)0;
+#else
                 *packed++ = i < c && j < m ? LD(w, (j * c + i) * taps + t) : (C)0;
+#endif
 }
 #endif
 

@@ -15,6 +15,9 @@ typedef struct {
     double time;   /* cycles of all tiles of an image and a group, roughly, but for weights from memory */
 } norni_conv_tile;
 
+/* The convolution that is computed for a Conv or a ConvTranspose, which is one with kernels reversed and the channels of w
+ * exchanged: x is the node's input, y its output. True for ConvTranspose; its stride must be 1. */
+bool norni_conv_forward(const norn_node *node, norni_conv *v);
 /* The tile with the least time; false: the kernel is too large for any. */
 bool norni_conv_choose_tile(const norni_conv *v, bool plain_in, norni_conv_tile *t);
 /* The step: x and w (packed) to y; bias -1: none; once: the node's epilogue applies. */

@@ -128,6 +128,7 @@ static norn_status forward(norni_emit *e, const columns *k, bool blas) {
                                .a = {norni_emit_in(e, 1), 1, false, k->rows, v->m * k->rows, 0, NORN_UNDEFINED},
                                .b = {x, -1, false, pixels, matrix, 0, NORN_UNDEFINED},
                                .b_packed = !blas,
+                               .tile_n = k->outs,
                                .c = norni_emit_out(e, 0),
                                .ldc = k->outs,
                                .stride_c = v->m * k->outs,

@@ -67,12 +67,12 @@ static bool best_scheme(const norni_conv *v, scheme *best) {
     return best->time < INFINITY;
 }
 
-static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s) {
+static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s, bool transposed) {
     int block = norni_block_of(v->dtype);
     int64_t panels = ceil_div(v->m, block * s->tile.nv), blocks = ceil_div(v->c, block);
     char key[64];
     bool fresh;
-    snprintf(key, sizeof key, "winograd %d %d", s->r, s->tile.nv);
+    snprintf(key, sizeof key, "winograd %d %d %d", s->r, s->tile.nv, transposed);
     norni_ref to = norni_emit_packed(
         e, 1, (size_t)(s->domain * panels * blocks * block * block * s->tile.nv * compute_bytes(v->dtype)),
         key, &fresh);
@@ -81,6 +81,8 @@ static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s) {
         norni_step_define(e, st, "B", block);
         norni_step_define(e, st, "R", s->r);
         norni_step_define(e, st, "NV", s->tile.nv);
+        if (transposed)
+            norni_step_define(e, st, "TRANSPOSED", 1);
         norni_step_buffer(e, st, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, st, to, NORNI_WRITE);
         norni_step_i64(e, st, v->m);
@@ -101,7 +103,7 @@ static norni_step *begin(norni_emit *e, const norni_conv *v, const scheme *s, co
 norn_status norni_emit_conv_winograd(norni_emit *e) {
     norni_conv v;
     scheme s;
-    norni_conv_of(e->node, &v);
+    bool transposed = norni_conv_forward(e->node, &v);
     if (!best_scheme(&v, &s))
         return norni_fail(NORN_INTERNAL, "conv_winograd: no tile");
     const norni_window *w = &v.w;
@@ -109,7 +111,7 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
     int64_t c = ceil_div(v.c, block), m = ceil_div(v.m, block), tiles = s.rows * s.tiles2,
             all = v.n * s.tiles1;
     size_t elem = (size_t)(s.domain * tiles * block * compute_bytes(v.dtype));
-    norni_ref weights = pack(e, &v, &s), bias = -1;
+    norni_ref weights = pack(e, &v, &s, transposed), bias = -1;
     if (e->node->n_in > 2 && e->node->in[2])
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);
     norni_ref in = norni_emit_scratch(e, (size_t)c * elem), out = norni_emit_scratch(e, (size_t)m * elem);
@@ -150,7 +152,7 @@ const char *norni_conv_winograd_fits(const norni_fit *f) {
         return "its rounding errors are larger (numerics are strict)";
     if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
         return "there are no elements";
-    norni_conv_of(f->node, &v);
+    norni_conv_forward(f->node, &v);
     const norni_window *w = &v.w;
     if (v.group != 1 || w->in[0] != 1 || w->out[0] != 1 || w->kernel[0] != 1 || w->kernel[1] != 3 ||
         w->kernel[2] != 3)

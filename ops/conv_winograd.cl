@@ -11,7 +11,7 @@
  *   inverse    z to y; range (rows of tiles, m / B)
  *
  * Both take `rows` rows of tiles from row0 on, counted over all images: n * tiles1 rows of tiles2 tiles.
- *   -DR=4 or 2; -DNV=2 of weights; -DHAS_BIAS=1 */
+ *   -DR=4 or 2; -DNV=2 of weights; -DHAS_BIAS=1; -DTRANSPOSED=1: w is [c][m][3][3] and reversed (ConvTranspose) */
 #ifndef B
 #define B 16
 #endif
@@ -69,39 +69,58 @@
 #endif
 
 #if !defined(NORNI_ONLY) || defined(K_weights)
-static inline void kernel_to_domain(C *to, const int tstep, const C *from, const int fstep) {
-    const C f0 = from[0], f1 = from[fstep], f2 = from[2 * fstep];
+/* to = G from: 3 vectors to A. */
 #if R == 4
-    const C a = f0 + f2, b = f0 + 4 * f2;
-    to[0] = f0 / 4;
-    to[tstep] = -(a + f1) / 6;
-    to[2 * tstep] = -(a - f1) / 6;
-    to[3 * tstep] = (b + 2 * f1) / 24;
-    to[4 * tstep] = (b - 2 * f1) / 24;
-    to[5 * tstep] = f2;
+#define KERNEL_TO_DOMAIN(to, tstep, from, fstep)                                                             \
+    do {                                                                                                     \
+        const VEC f0 = from[0], f1 = from[fstep], f2 = from[2 * (fstep)];                                    \
+        const VEC e0 = f0 + f2, e1 = fma(K(4), f2, f0);                                                      \
+        to[0] = f0 / K(4);                                                                                   \
+        to[tstep] = (e0 + f1) / K(-6);                                                                       \
+        to[2 * (tstep)] = (e0 - f1) / K(-6);                                                                 \
+        to[3 * (tstep)] = fma(K(2), f1, e1) / K(24);                                                         \
+        to[4 * (tstep)] = fma(K(-2), f1, e1) / K(24);                                                        \
+        to[5 * (tstep)] = f2;                                                                                \
+    } while (0)
 #else
-    to[0] = f0;
-    to[tstep] = (f0 + f2 + f1) / 2;
-    to[2 * tstep] = (f0 + f2 - f1) / 2;
-    to[3 * tstep] = f2;
+#define KERNEL_TO_DOMAIN(to, tstep, from, fstep)                                                             \
+    do {                                                                                                     \
+        const VEC f0 = from[0], f1 = from[fstep], f2 = from[2 * (fstep)];                                    \
+        to[0] = f0;                                                                                          \
+        to[tstep] = (f0 + f2 + f1) / K(2);                                                                   \
+        to[2 * (tstep)] = (f0 + f2 - f1) / K(2);                                                             \
+        to[3 * (tstep)] = f2;                                                                                \
+    } while (0)
 #endif
-}
 
+/* Lanes are output channels. */
 __kernel void weights(__global const T *w, __global C *packed, const long m, const long c) {
     const long tile = get_global_id(0), block = get_global_id(1), blocks = get_global_size(1);
     const long step = get_global_size(0) * blocks * B * B * NV; /* from one element of the domain to the next */
     packed += (tile * blocks + block) * B * B * NV;
     for (long i = block * B; i < (block + 1) * B; i++)
-        for (long j = tile * B * NV; j < (tile + 1) * B * NV; j++, packed++) {
-            C k[9], half_way[A * 3], u[A * A];
+        for (long j = tile * B * NV; j < (tile + 1) * B * NV; j += B, packed += B) {
+            VEC k[9], h[A * 3], u[A * A];
+            C lanes[9][B];
+            for (int l = 0; l < B; l++) {
+                const bool real = i < c && j + l < m;
+                for (int t = 0; t < 9; t++)
+#ifdef TRANSPOSED
+                    lanes[t][l] = real ? LD(w, (i * m + j + l) * 9 + 8 - t) : (C)0;
+#else
+                    lanes[t][l] = real ? LD(w, ((j + l) * c + i) * 9 + t) : (C)0;
+#endif
+            }
             for (int t = 0; t < 9; t++)
-                k[t] = i < c && j < m ? LD(w, (j * c + i) * 9 + t) : (C)0;
+                k[t] = LOADC(lanes[t]);
+#pragma unroll
             for (int t = 0; t < 3; t++)
-                kernel_to_domain(half_way + t, 3, k + t, 3);
+                KERNEL_TO_DOMAIN((h + t), 3, (k + t), 3);
+#pragma unroll
             for (int t = 0; t < A; t++)
-                kernel_to_domain(u + t * A, 1, half_way + t * 3, 1);
+                KERNEL_TO_DOMAIN((u + t * A), 1, (h + t * 3), 1);
             for (int t = 0; t < A * A; t++)
-                packed[t * step] = u[t];
+                STOREC(u[t], packed + t * step);
         }
 }
 #endif

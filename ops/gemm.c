@@ -94,7 +94,7 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     int64_t a_stride, b_stride;
     if (!g->m || !g->n || !g->batch)
         return e->status;
-    norni_gemm_tile(e->device, g->dtype, g->m, g->n, &mr, &nr, &width);
+    norni_gemm_tile(e->device, g->dtype, g->m, g->tile_n ? g->tile_n : g->n, &mr, &nr, &width);
     if (!g->a_packed && !g->b_packed)
         tuned_tile(e->device, g, &mr, &nr, width);
     norni_ref a = g->a.ref, b = g->b.ref;

@@ -31,6 +31,7 @@ typedef struct {
     int64_t d_sm, d_sn, d_offset, d_stride;
     /* Own kernel: a.ref holds panels [m / mr][k][mr], b.ref [n / nr][k][nr] of the compute type (norni_gemm_tile). */
     bool a_packed, b_packed;
+    int64_t tile_n; /* the n that a packed operand's tile was chosen for, when it is not n */
     /* The node's epilogue applies to C, at c_offset of the output, which C's elements belong to. Its channels are
      * the columns, or else (channel_rows) row i of matrix b is channel `channel` + b * channel_step + i. */
     bool epilogue, channel_rows;

@@ -193,6 +193,8 @@ const norn_op norni_op_MaxPool = {
             "MaxPool<kernel_shape=[2,2], strides=[1,2]>(float[1,1,3,2500])",
             "MaxPool<kernel_shape=[1,1100]>(float[1,2,2,1150])",
             "MaxPool<kernel_shape=[1,1], pads=[1,2,1,0]>(float[1,1,3,3]) => 2",
+            "MaxPool<kernel_shape=[3,4], strides=[4,4]>(float[1,2,1,7]) => 2",
+            "MaxPool<kernel_shape=[3,2], strides=[1,2], ceil_mode=1>(float[1,2,2,5])",
             "MaxPool<kernel_shape=[2,2]>(float[0,3,4,4]) => 2",
             NULL},
 };

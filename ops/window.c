@@ -49,7 +49,9 @@ norn_status norni_window_infer(norn_graph *g, const norni_window_attrs *a, int r
         }
         norni_dim extent = norni_dim_add(g, norni_dim_mul(g, norni_dim_sub(g, kernel[i], 1), d), 1);
         norni_dim padded = norni_dim_add(g, in[i], begin + end), rest = norni_dim_sub(g, padded, extent);
-        if (fit == NORNI_WINDOW_WHOLE && norni_dim_number(g, rest, &room) && room < 0)
+        bool cut =
+            norni_dim_number(g, rest, &room) && room < 0; /* a window is larger than the padded input */
+        if (fit == NORNI_WINDOW_WHOLE && cut)
             return norni_fail(
                 NORN_SHAPE,
                 "the kernel spans %lld elements of dimension %d, which has %lld with its padding "
@@ -57,6 +59,8 @@ norn_status norni_window_infer(norn_graph *g, const norni_window_attrs *a, int r
                 (long long)extent, i + 2, (long long)padded);
         out[i] =
             norni_dim_add(g, fit == NORNI_WINDOW_CEIL ? ceil_dim(g, rest, s) : norni_dim_div(g, rest, s), 1);
+        if (fit == NORNI_WINDOW_FLOOR && cut) /* ONNX's shape inference rounds towards 0 */
+            out[i] = norni_dim_of(g, room / s + 1);
         if (fit != NORNI_WINDOW_CEIL)
             continue;
         /* The last window starts at (out - 1) * s <= padded - extent + s - 1: below in + begin for sure when

@@ -56,8 +56,8 @@ typedef struct {
 norn_status norni_window_rank(const norni_type *x, int *rank);
 /* Every attribute has as many elements as there are spatial dimensions (pads twice as many). */
 norn_status norni_window_check(const norni_window_attrs *a, int rank);
-/* How many windows there are: those that the padded input holds, and it must hold one; of pooling also none; with
- * ceil_mode, one more that it holds in part. */
+/* How many windows there are: those that the padded input holds, and it must hold one; of pooling, whose windows may be
+ * larger than it, rounded towards 0; with ceil_mode, one more that it holds in part. */
 typedef enum { NORNI_WINDOW_WHOLE, NORNI_WINDOW_FLOOR, NORNI_WINDOW_CEIL } norni_window_fit;
 /* Spatial sizes of the output from those of the input, both symbolic perhaps; kernel: its sizes. */
 norn_status norni_window_infer(norn_graph *g, const norni_window_attrs *a, int rank, const norni_dim *in,

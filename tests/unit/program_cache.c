@@ -248,12 +248,12 @@ static void test_lazy_driver(void **state) {
     setenv("NORN_CACHE_DIR", dir, 1);
     /* First launches are timed, known ones are not; a new local size is a new variant and is saved at the
      * end. */
-    assert_true(launch_act(64, 0.05, true, dir, 0) > 0); /* too early to save when finished */
+    assert_true(launch_act(64, 1e-9, true, dir, 0) > 0); /* too early to save when finished */
     assert_int_equal(count_files(dir), 1);
-    assert_true(launch_act(64, 0.05, true, dir, 1) == 0);
-    assert_true(launch_act(32, 0.05, true, dir, 1) > 0);
-    assert_true(launch_act(32, 0.05, true, dir, 1) == 0);
-    assert_true(launch_act(64, 0.05, true, dir, 1) == 0);
+    assert_true(launch_act(64, 1e-9, true, dir, 1) == 0);
+    assert_true(launch_act(32, 1e-9, true, dir, 1) > 0);
+    assert_true(launch_act(32, 1e-9, true, dir, 1) == 0);
+    assert_true(launch_act(64, 1e-9, true, dir, 1) == 0);
     char path[400];
     unlink(only_file(dir, path));
     assert_true(launch_act(64, 1e3, true, dir, 1) > 0); /* time enough: saved while finishing */
