@@ -84,10 +84,15 @@ static norn_status check_form(norni_exporter *x, const norn_node *low) {
     return NORN_OK;
 }
 
-static unsigned wanted_outputs(const norn_node *node) {
+/* Old files name outputs (masks of Dropout) that nobody reads. */
+static bool is_needed(const norni_exporter *x, const norn_value *v) {
+    return v && ((size_t)v->id >= x->needed.n || x->needed.v[v->id]);
+}
+
+static unsigned wanted_outputs(const norni_exporter *x, const norn_node *node) {
     unsigned wanted = 0;
     for (int k = 0; k < node->n_out && k < 32; k++)
-        wanted |= node->out[k] ? 1u << k : 0;
+        wanted |= is_needed(x, node->out[k]) ? 1u << k : 0;
     return wanted;
 }
 
@@ -107,7 +112,7 @@ norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low
     norn_status s = NORN_OK;
     if (standard && op->lower && norni_op_version(op, x->opset) < norni_op_since(op)) {
         norni_adapt a = {
-            .g = x->g, .version = x->opset, .node = low, .out = out, .wanted = wanted_outputs(node)};
+            .g = x->g, .version = x->opset, .node = low, .out = out, .wanted = wanted_outputs(x, node)};
         s = op->lower(&a);
         if (s == NORN_OK)
             s = norn_graph_status(x->g);
@@ -209,7 +214,7 @@ static norn_status replace(norni_exporter *x, const norn_node *node, norn_value 
     for (int k = 0; k < node->n_out && k < 32; k++) {
         norn_value *old = node->out[k];
         bool hidden = norni_op_output(node->op, k)->flags & NORNI_STASH;
-        if (!old || (hidden && !out[k]))
+        if (!old || ((hidden || !is_needed(x, old)) && !out[k]))
             continue;
         if (!out[k])
             return norni_export_at(norni_fail(NORN_INTERNAL, "its replacement does not make output %d", k),
