@@ -21,8 +21,8 @@ typedef struct {
     norni_loaded *loaded;
     int *input_of; /* by input of the graph: input of the bound graph, or -1 where it became a constant */
     NORNI_VEC(content_check) checks;
-    norni_fold_log log;  /* what was computed while shapes were worked out */
-    norni_cuts cuts;     /* where shapes depend on results */
+    norni_fold_log log; /* what was computed while shapes were worked out */
+    norni_cuts cuts;    /* where shapes depend on results */
 } cached;
 
 struct norn_executable {

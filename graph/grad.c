@@ -161,7 +161,8 @@ static norn_status differentiate(walk *w, norn_node *node) {
     norn_graph *g = w->g;
     norn_value **dy = norni_arena_array(g->arena, (size_t)node->n_out, sizeof *dy);
     norn_value **dx = norni_arena_array(g->arena, (size_t)node->n_in, sizeof *dx);
-    bool *want = norni_arena_array(g->arena, (size_t)node->n_in, sizeof *want), any_dy = false, any_want = false;
+    bool *want = norni_arena_array(g->arena, (size_t)node->n_in, sizeof *want), any_dy = false,
+         any_want = false;
     if (!dy || !dx || !want)
         return norni_nomem();
     for (int k = 0; k < node->n_out; k++) {

@@ -24,7 +24,7 @@ typedef struct norni_rebuild {
     bool merge;              /* common subexpressions, identities */
     size_t fold_limit_elems; /* larger constants are not made by folding */
     bool keep_quantized;     /* constants are not dequantized: they would grow */
-    size_t n_keep; /* names of constants: what depends on them is not folded */
+    size_t n_keep;           /* names of constants: what depends on them is not folded */
     const char *const *keep;
     /* Replaces a node: sets the map entries of its outputs and *done, or leaves it alone. NULL: none. */
     norn_status (*rewrite)(struct norni_rebuild *r, const norn_node *node, norn_value **in, bool *done);

@@ -57,7 +57,9 @@ static void lives(layout *l) {
 }
 
 static bool is_constant(const norni_buf *b) {
-    return b->kind == NORNI_BUF_PACKED || (b->load && !(b->kind == NORNI_BUF_VALUE && b->value->kind != NORNI_RESULT)) || (b->kind == NORNI_BUF_VALUE && b->value->kind == NORNI_CONST);
+    return b->kind == NORNI_BUF_PACKED ||
+           (b->load && !(b->kind == NORNI_BUF_VALUE && b->value->kind != NORNI_RESULT)) ||
+           (b->kind == NORNI_BUF_VALUE && b->value->kind == NORNI_CONST);
 }
 
 /* True when `from` may be written into the state's own buffer: written once, and nobody reads the old content
@@ -100,7 +102,8 @@ static void merge_states(layout *l) {
             continue;
         norni_ref from = copy->args[0].ref, state = copy->args[1].ref;
         if (b->bufs.v[from].kind != NORNI_BUF_VALUE || l->root[from] != from ||
-            b->bufs.v[from].value->kind != NORNI_RESULT || b->bufs.v[from].load || !may_replace(l, from, state, copy))
+            b->bufs.v[from].value->kind != NORNI_RESULT || b->bufs.v[from].load ||
+            !may_replace(l, from, state, copy))
             continue;
         b->bufs.v[from].alias = state;
         for (int r = 0; r < l->n; r++)

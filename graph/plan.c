@@ -179,8 +179,7 @@ static norn_status plan_anchor(norn_plan *p, norni_emit *e, const norni_cluster 
     const norni_impl *impl;
     norn_node *node = c->anchor;
     e->node = node;
-    if (p->device.type == NORN_DEVICE_HOST || node->op->on_host ||
-        (!p->device.fp64 && needs_fp64(node)))
+    if (p->device.type == NORN_DEVICE_HOST || node->op->on_host || (!p->device.fp64 && needs_fp64(node)))
         return emit_host(e);
     NORNI_TRY(choose(p, node, e->form, &impl));
     if (impl->alias) {
@@ -206,8 +205,9 @@ static norn_status set_read(norni_emit *e, const norn_value *v, bool blocked) {
 static norn_status set_forms(norn_plan *p, norni_emit *e, const norni_cluster *c) {
     bool made = norni_makes_blocked(e->form);
     if (c->anchor) {
-        const norni_impl *impl = norni_reads_blocked(e->form) ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
-        int n = !impl            ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
+        const norni_impl *impl =
+            norni_reads_blocked(e->form) ? norni_plan_impl(p, c->anchor, e->form, NULL) : NULL;
+        int n = !impl ? 0 : impl->n_blocked ? impl->n_blocked : c->anchor->n_in;
         for (int k = 0; k < c->anchor->n_in; k++)
             if (c->anchor->in[k])
                 NORNI_TRY(set_read(e, c->anchor->in[k], k < n));

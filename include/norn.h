@@ -466,9 +466,10 @@ typedef struct norn_plan_options {
      * that does not fit is an error. */
     const char *implementations;
     bool no_fusion;
-    bool keep_inputs; /* the memory of inputs is not reused within a run */
+    bool keep_inputs;        /* the memory of inputs is not reused within a run */
     uint64_t max_iterations; /* of a Loop or Scan that is not written out; 0: 100000. More are an error */
-    uint64_t seed;    /* of random operators without a seed of their own; each run over a state draws other numbers */
+    uint64_t
+        seed; /* of random operators without a seed of their own; each run over a state draws other numbers */
 } norn_plan_options;
 
 typedef struct norn_plan norn_plan;
@@ -572,7 +573,7 @@ NORN_API norn_status norn_model_new(norn_graph *g, norn_model **out);
 NORN_API void norn_model_free(norn_model *m);
 
 typedef struct norn_save_options {
-    int opset;          /* of the operators, 7 to 28; 0: the model's own, 17 for a graph that was built here */
+    int opset; /* of the operators, 7 to 28; 0: the model's own, 17 for a graph that was built here */
     bool external_data; /* large tensors into FILE.data; they always are when the file would exceed 2 GiB */
     /* Content of parameters and named constants, in host memory, instead of that in the graph: after training. */
     size_t n_updates;
@@ -591,8 +592,9 @@ NORN_API norn_status norn_model_export(const norn_model *m, const norn_save_opti
 NORN_API norn_graph *norn_model_graph(const norn_model *m);
 /* Puts another graph in its place, taking it over and freeing the old one. */
 NORN_API void norn_model_set_graph(norn_model *m, norn_graph *g);
-NORN_API int norn_model_opset(const norn_model *m); /* of the file; 0: built here, or it has no standard operator */
-NORN_API int norn_model_ir_version(const norn_model *m); /* 0: built here */
+NORN_API int
+norn_model_opset(const norn_model *m); /* of the file; 0: built here, or it has no standard operator */
+NORN_API int norn_model_ir_version(const norn_model *m);       /* 0: built here */
 NORN_API const char *norn_model_producer(const norn_model *m); /* "pytorch"; "" if unknown, as the next two */
 NORN_API const char *norn_model_producer_version(const norn_model *m);
 NORN_API const char *norn_model_doc(const norn_model *m);
@@ -699,8 +701,9 @@ typedef enum norn_loss {
 typedef struct norn_train_options {
     norn_loss loss;
     norn_optimizer optimizer;
-    uint64_t seed;             /* of the dropout masks */
-    const char *freeze, *train; /* comma-separated patterns (* and ?) of names that are not trained, that are trained after
+    uint64_t seed; /* of the dropout masks */
+    const char *freeze,
+        *train; /* comma-separated patterns (* and ?) of names that are not trained, that are trained after
                                    all; NULL: the rule above. Matching running statistics are frozen too. */
     norn_plan_options plan;
 } norn_train_options;
@@ -722,8 +725,8 @@ typedef struct norn_parameter_info {
     const char *name, *type; /* type: "float[6,1,5,5]" */
     const char *role;        /* "weight", "bias", "scale", "statistics", "operand" */
     int64_t elems;
-    bool trained;            /* changes by the optimizer; statistics change by themselves unless frozen */
-    bool frozen;             /* by a pattern */
+    bool trained; /* changes by the optimizer; statistics change by themselves unless frozen */
+    bool frozen;  /* by a pattern */
 } norn_parameter_info;
 NORN_API size_t norn_trainer_parameter_count(const norn_trainer *t);
 NORN_API void norn_trainer_parameter_at(const norn_trainer *t, size_t i, norn_parameter_info *out);
@@ -765,16 +768,16 @@ typedef struct norn_progress {
     double accuracy;       /* over the epoch so far; NaN without class labels */
     double seconds;        /* since the start */
     bool epoch_end;
-    bool validated;        /* at an epoch's end, when there is validation data: */
+    bool validated; /* at an epoch's end, when there is validation data: */
     double val_loss, val_accuracy;
 } norn_progress;
 
 typedef struct norn_fit_options {
-    int64_t batch;   /* 0: 32 */
-    int64_t epochs;  /* 0: 10, unless steps are given */
-    int64_t steps;   /* 0: as many as the epochs have; else training ends after so many */
-    uint64_t seed;   /* of the order of samples */
-    bool no_shuffle; /* file order; the last batch of an epoch may be smaller either way */
+    int64_t batch;                  /* 0: 32 */
+    int64_t epochs;                 /* 0: 10, unless steps are given */
+    int64_t steps;                  /* 0: as many as the epochs have; else training ends after so many */
+    uint64_t seed;                  /* of the order of samples */
+    bool no_shuffle;                /* file order; the last batch of an epoch may be smaller either way */
     const norn_dataset *validation; /* NULL: none */
     /* Called after every step; returning false ends training, which is no error. NULL: none. */
     bool (*progress)(void *user, const norn_progress *p);
@@ -785,8 +788,8 @@ NORN_API norn_status norn_trainer_fit(norn_trainer *t, norn_dataset *ds, const n
 /* A network of a known kind with fresh weights (PyTorch's initialisation, drawn from the seed): "mlp", "lenet",
  * "resnet18". dims: of one sample, [C,H,W] for the latter two ([H,W] counts as [1,H,W]); classes: outputs. The input is
  * called "x", the output "scores". Errors: NORN_ARG for an unknown name, with those there are; NORN_SHAPE. */
-NORN_API norn_status norn_model_builtin(const char *name, int rank, const int64_t *dims, int64_t classes, uint64_t seed,
-                                        norn_model **out);
+NORN_API norn_status norn_model_builtin(const char *name, int rank, const int64_t *dims, int64_t classes,
+                                        uint64_t seed, norn_model **out);
 NORN_API size_t norn_builtin_count(void);
 NORN_API const char *norn_builtin_name(size_t i);
 NORN_API const char *norn_builtin_doc(size_t i);
@@ -795,25 +798,27 @@ NORN_API const char *norn_builtin_doc(size_t i);
  * 11. Benchmarks. Every result is checked against the host reference (unless told otherwise): `correct`. */
 
 typedef struct norn_bench_options {
-    int64_t repeat;   /* timed runs; 0: as many as fit into `seconds` */
-    double seconds;   /* 0: 1 s */
-    int64_t warmup;   /* 0: 2 runs */
-    bool no_check;    /* the host reference takes long on large networks */
+    int64_t repeat;       /* timed runs; 0: as many as fit into `seconds` */
+    double seconds;       /* 0: 1 s */
+    int64_t warmup;       /* 0: 2 runs */
+    bool no_check;        /* the host reference takes long on large networks */
     double check_seconds; /* what would take it longer is not checked; 0: 20 s */
     norn_plan_options plan;
 } norn_bench_options;
 
 typedef struct norn_bench_result {
-    char name[512], device[128], implementation[256]; /* implementation: kernels that ran, the slowest first */
-    char chosen[64], others[512]; /* of an operator: its implementation, and why the others are not; "" for none */
+    char name[512], device[128],
+        implementation[256]; /* implementation: kernels that ran, the slowest first */
+    char chosen[64],
+        others[512]; /* of an operator: its implementation, and why the others are not; "" for none */
     double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
     double first_ms;                      /* plan, build and first run */
     int64_t runs;
-    double gflops, gbytes_s;              /* by the cost model, at the median; 0 if unknown */
-    uint64_t memory_bytes;                /* on the device */
+    double gflops, gbytes_s; /* by the cost model, at the median; 0 if unknown */
+    uint64_t memory_bytes;   /* on the device */
     bool checked, correct;
-    double max_error;                     /* largest difference from it, relative to the largest element */
-    char note[512];                       /* why it was not checked, what ran on the host; "" for nothing */
+    double max_error; /* largest difference from it, relative to the largest element */
+    char note[512];   /* why it was not checked, what ran on the host; "" for nothing */
 } norn_bench_result;
 
 /* What a device can do at best. 0: it lacks the type. */
@@ -825,8 +830,8 @@ typedef struct norn_peaks {
     double local_gbytes_s;                        /* reading local memory */
     double write_gbytes_s, read_gbytes_s;         /* between host and device */
     double launch_us, wait_us;                    /* a launch among many; one that is waited for */
-    double build_ms;                              /* a small program, from source to the end of its first launch */
-    bool estimated;                               /* from what the device says of itself, not measured */
+    double build_ms; /* a small program, from source to the end of its first launch */
+    bool estimated;  /* from what the device says of itself, not measured */
 } norn_peaks;
 /* Measures them, in some seconds; quick: in about one. NORN_UNSUPPORTED on the host reference. */
 NORN_API norn_status norn_bench_peaks(norn_session *s, bool quick, norn_peaks *out);
@@ -858,7 +863,8 @@ typedef struct norn_forecast_info {
     const char *limit;      /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */
     const char *batch_name; /* the named size that is the batch; NULL: the model fixes it */
     int64_t batch;
-    int64_t largest_batch; /* that fits into memory, to within 3 %; twice as many do not. 0: unknown, or none fits */
+    int64_t
+        largest_batch; /* that fits into memory, to within 3 %; twice as many do not. 0: unknown, or none fits */
 } norn_forecast_info;
 typedef struct norn_forecast_options {
     size_t n_dims;
@@ -875,7 +881,8 @@ NORN_API norn_status norn_forecast_new(norn_model *m, const norn_device *d, cons
                                        const norn_forecast_options *options, norn_forecast **out);
 NORN_API void norn_forecast_free(norn_forecast *f);
 NORN_API const norn_forecast_info *norn_forecast_total(const norn_forecast *f);
-NORN_API size_t norn_forecast_count(const norn_forecast *f); /* operators that are left after simplification */
+NORN_API size_t
+norn_forecast_count(const norn_forecast *f); /* operators that are left after simplification */
 NORN_API const norn_forecast_node *norn_forecast_at(const norn_forecast *f, size_t i);
 
 /* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
@@ -887,28 +894,31 @@ NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn
 typedef struct norn_tune_result {
     char line[512];
     double before_ms, after_ms;
-    int parameters;             /* that there are; 0: nothing to tune */
-    int tried, wrong;           /* wrong: gave a wrong result, and was not kept */
-    char records[512];          /* "gemm float 64x64x64: 8x3, was 14x2"; "" when nothing is faster */
+    int parameters;    /* that there are; 0: nothing to tune */
+    int tried, wrong;  /* wrong: gave a wrong result, and was not kept */
+    char records[512]; /* "gemm float 64x64x64: 8x3, was 14x2"; "" when nothing is faster */
 } norn_tune_result;
 NORN_API norn_status norn_tune_op(norn_session *s, const char *line, double seconds, norn_tune_result *out);
 NORN_API norn_status norn_tune_save(char **path);
 
 /* A model; inputs that are not fed are filled with random numbers, named sizes are 1. */
-NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size_t n_feeds, const norn_feed *feeds,
-                                      const norn_bench_options *options, norn_bench_result *out);
+NORN_API norn_status norn_bench_model(norn_session *s, const norn_model *m, size_t n_feeds,
+                                      const norn_feed *feeds, const norn_bench_options *options,
+                                      norn_bench_result *out);
 /* Training steps on random data of the model's input shape; `correct`: the gradients of the first step agree. */
-NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn_train_options *train, int64_t batch,
-                                      const norn_bench_options *options, norn_bench_result *out);
+NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn_train_options *train,
+                                      int64_t batch, const norn_bench_options *options,
+                                      norn_bench_result *out);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 12. Certificates: a converted model computes what the original does, on the numbers that a seed gives, and the file is the
  * one that was compared. */
 
 typedef struct norn_certificate {
-    uint64_t seed;                  /* of the inputs */
-    bool checked;                   /* the outputs were compared; else `note` says why not */
-    double max_error, stated_error; /* largest difference of an output from the host reference, relative to its largest
+    uint64_t seed; /* of the inputs */
+    bool checked;  /* the outputs were compared; else `note` says why not */
+    double max_error,
+        stated_error; /* largest difference of an output from the host reference, relative to its largest
                                        element: now, and as the certificate has it (norn_certificate_check) */
     char device[128], note[512];
 } norn_certificate;

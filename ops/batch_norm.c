@@ -360,18 +360,17 @@ static void cost(const norn_node *node, norni_cost *c) {
             0                                                                                                \
         }                                                                                                    \
     }
-static const norni_attr table[] = {NORNI_A_INT(batch_norm_attrs, training_mode, 0, .lo = 0, .hi = 1,
-                                               .since = 14),
-                                   NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),
-                                   NORNI_A_FLOAT(batch_norm_attrs, epsilon, 1e-5f),
-                                   NORNI_A(batch_norm_attrs, spatial, INT, .flags = NORNI_ATTR_OLD),
-                                   NORNI_A(batch_norm_attrs, is_test, INT, .flags = NORNI_ATTR_OLD, .since = 7),
-                                   NORNI_A(batch_norm_attrs, consumed_inputs, INTS, .flags = NORNI_ATTR_OLD, .since = 6),
-                                   NORNI_A_END},
-                        train_table[] = {NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),
-                                         NORNI_A_FLOAT(batch_norm_attrs, epsilon, 1e-5f),
-                                         NORNI_A_INT(batch_norm_attrs, unbiased, 1, .lo = 0, .hi = 1),
-                                         NORNI_A_END};
+static const norni_attr
+    table[] = {NORNI_A_INT(batch_norm_attrs, training_mode, 0, .lo = 0, .hi = 1, .since = 14),
+               NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),
+               NORNI_A_FLOAT(batch_norm_attrs, epsilon, 1e-5f),
+               NORNI_A(batch_norm_attrs, spatial, INT, .flags = NORNI_ATTR_OLD),
+               NORNI_A(batch_norm_attrs, is_test, INT, .flags = NORNI_ATTR_OLD, .since = 7),
+               NORNI_A(batch_norm_attrs, consumed_inputs, INTS, .flags = NORNI_ATTR_OLD, .since = 6),
+               NORNI_A_END},
+    train_table[] = {NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),
+                     NORNI_A_FLOAT(batch_norm_attrs, epsilon, 1e-5f),
+                     NORNI_A_INT(batch_norm_attrs, unbiased, 1, .lo = 0, .hi = 1), NORNI_A_END};
 #define INPUTS                                                                                               \
     PARAMS({"X", 0, NORNI_FLOATS, 'T'}, {"scale", 0, NORNI_FLOATS, 'S'}, {"B", 0, NORNI_FLOATS, 'S'},        \
            {"input_mean", 0, NORNI_FLOATS, 'U'}, {"input_var", 0, NORNI_FLOATS, 'U'})

@@ -21,7 +21,8 @@ static norn_status infer(norni_infer *c) {
     y.rank = x->rank;
     y.dims[0] = x->dims[0];
     y.dims[1] = w->dims[0];
-    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, w->dims + 2, NORNI_WINDOW_WHOLE, y.dims + 2));
+    NORNI_TRY(
+        norni_window_infer(c->g, &a->window, rank, x->dims + 2, w->dims + 2, NORNI_WINDOW_WHOLE, y.dims + 2));
     c->out[0] = y;
     return NORN_OK;
 }
@@ -134,6 +135,8 @@ const norn_op norni_op_Conv = {
             "Conv<group=40, pads=[1,2,0,1], strides=[1,2]>(float[2,40,6,29], float[40,1,3,3], float[40])",
             "Conv<group=18, pads=[2,2,2,2], dilations=[1,2]>(float[1,18,9,26], float[18,1,5,5])",
             "Conv<strides=[2,1]>(float[2,33,7,5], float[100,33,1,1])",
-            "Conv(float[2,0,4,4], float[3,0,2,2], float[3])", "Conv(float[0,2,4,4], float[3,2,2,2])",
-            "Conv<pads=[1,1,1,1]>(float[1,2,0,3], float[3,2,2,2], float[3])", NULL},
+            "Conv(float[2,0,4,4], float[3,0,2,2], float[3])",
+            "Conv(float[0,2,4,4], float[3,2,2,2])",
+            "Conv<pads=[1,1,1,1]>(float[1,2,0,3], float[3,2,2,2], float[3])",
+            NULL},
 };

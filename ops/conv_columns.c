@@ -47,8 +47,8 @@ static void window_args(norni_emit *e, norni_step *s, const norni_window *w) {
 
 /* Columns p0 .. p0 + pixels - 1 of the matrices of `images` images from n0 on, one a group. lanes: in panels of so
  * many columns, the right operand of norn's kernel; 0: plain rows. Returns the elements of a matrix. */
-static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64_t n0, int64_t images, int64_t p0,
-                            int64_t pixels, int lanes) {
+static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64_t n0, int64_t images,
+                            int64_t p0, int64_t pixels, int lanes) {
     bool cpu = norni_device_is_cpu(e->device);
     int64_t block = lanes ? lanes : cpu ? 256 : 4, blocks = ceil_div(pixels, block);
     int64_t matrix = k->rows * (lanes ? blocks * block : pixels), rows_each = cpu ? ceil_div(4096, block) : 1;
@@ -59,15 +59,9 @@ static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64
         norni_step_define(e, s, "WHOLE_BLOCKS", 1);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, to, NORNI_WRITE);
-    const int64_t sizes[] = {n0 * k->v.group * k->v.c * k->ins,
-                             k->v.c * k->ins,
-                             k->rows,
-                             rows_each,
-                             p0,
-                             pixels,
-                             matrix,
-                             lanes ? k->rows * block : block,
-                             lanes ? block : pixels};
+    const int64_t sizes[] = {
+        n0 * k->v.group * k->v.c * k->ins, k->v.c * k->ins,       k->rows, rows_each, p0, pixels, matrix,
+        lanes ? k->rows * block : block,   lanes ? block : pixels};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         norni_step_i64(e, s, sizes[i]);
     window_args(e, s, &k->v.w);
@@ -120,23 +114,24 @@ static norn_status forward(norni_emit *e, const columns *k, bool blas) {
         for (int64_t p0 = 0; p0 < k->outs; p0 += range) {
             int64_t count = min64(images, v->n - n0), pixels = min64(range, k->outs - p0);
             int64_t matrix = emit_columns(e, k, x, n0, count, p0, pixels, nr);
-            norni_product g = {.dtype = v->dtype,
-                               .m = v->m,
-                               .n = pixels,
-                               .k = k->rows,
-                               .alpha = 1,
-                               .a = {norni_emit_in(e, 1), 1, false, k->rows, v->m * k->rows, 0, NORN_UNDEFINED},
-                               .b = {x, -1, false, pixels, matrix, 0, NORN_UNDEFINED},
-                               .b_packed = !blas,
-                               .tile_n = k->outs,
-                               .c = norni_emit_out(e, 0),
-                               .ldc = k->outs,
-                               .stride_c = v->m * k->outs,
-                               .c_offset = n0 * v->group * v->m * k->outs + p0,
-                               .d = -1,
-                               .epilogue = true,
-                               .channel_rows = true,
-                               .channel_step = v->m};
+            norni_product g = {
+                .dtype = v->dtype,
+                .m = v->m,
+                .n = pixels,
+                .k = k->rows,
+                .alpha = 1,
+                .a = {norni_emit_in(e, 1), 1, false, k->rows, v->m * k->rows, 0, NORN_UNDEFINED},
+                .b = {x, -1, false, pixels, matrix, 0, NORN_UNDEFINED},
+                .b_packed = !blas,
+                .tile_n = k->outs,
+                .c = norni_emit_out(e, 0),
+                .ldc = k->outs,
+                .stride_c = v->m * k->outs,
+                .c_offset = n0 * v->group * v->m * k->outs + p0,
+                .d = -1,
+                .epilogue = true,
+                .channel_rows = true,
+                .channel_step = v->m};
             if (has_bias(e->node)) {
                 g.beta = 1;
                 g.d = norni_emit_in(e, 2);
@@ -149,8 +144,8 @@ static norn_status forward(norni_emit *e, const columns *k, bool blas) {
 }
 
 /* ---- X = W' Y, then x from X. */
-static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t n0, int64_t images, int64_t channel0,
-                        int64_t channels) {
+static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t n0, int64_t images,
+                        int64_t channel0, int64_t channels) {
     const norni_conv *v = &k->v;
     int64_t rows = v->w.in[0] * v->w.in[1];
     int64_t rows_each = norni_device_is_cpu(e->device) ? ceil_div(256, v->w.in[2]) : 1;
@@ -160,8 +155,8 @@ static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t
         norni_step_define(e, s, "SEGMENT", 16);
     norni_step_buffer(e, s, from, NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
-    const int64_t sizes[] = {n0,       images,   channels * k->taps * k->outs, channel0,
-                             channels, v->group * v->c, rows_each};
+    const int64_t sizes[] = {
+        n0, images, channels * k->taps * k->outs, channel0, channels, v->group * v->c, rows_each};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         norni_step_i64(e, s, sizes[i]);
     window_args(e, s, &v->w);
@@ -215,7 +210,8 @@ static norn_status weights(norni_emit *e, const columns *k, bool blas) {
     norn_dtype compute = norni_compute_dtype(v->dtype);
     int64_t range = min64(k->outs, k->room / (v->group * k->rows));
     range = range < 1 ? 1 : range;
-    norni_ref x = norni_emit_scratch(e, (size_t)(v->group * k->rows * range) * k->bytes), out = norni_emit_out(e, 0);
+    norni_ref x = norni_emit_scratch(e, (size_t)(v->group * k->rows * range) * k->bytes),
+              out = norni_emit_out(e, 0);
     size_t elems = (size_t)(v->group * v->m * k->rows);
     norni_ref sum = compute == v->dtype ? out : norni_emit_scratch(e, elems * k->bytes);
     for (int64_t n = 0; n < v->n; n++)

@@ -123,7 +123,8 @@ typedef struct {
     int mr, nv;
     double speed;
 } tile;
-static const tile tiles[] = {{14, 2, 1}, {12, 2, 1}, {8, 3, 1}, {6, 4, 1}, {4, 4, 0.9}, {28, 1, 1}, {16, 1, 0.9}, {2, 4, 0.6}, {1, 4, 0.4}};
+static const tile tiles[] = {{14, 2, 1}, {12, 2, 1},   {8, 3, 1},   {6, 4, 1},  {4, 4, 0.9},
+                             {28, 1, 1}, {16, 1, 0.9}, {2, 4, 0.6}, {1, 4, 0.4}};
 
 static tile choose_tile(int64_t m, int64_t pixels, int width) {
     tile best = tiles[0];
@@ -144,7 +145,8 @@ static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
     int64_t taps = norni_window_taps(&p->w), panels = ceil_div(p->m, mr);
     char key[96];
     bool fresh;
-    snprintf(key, sizeof key, "direct %d %lld %lld %lld", mr, (long long)p->m, (long long)p->c, (long long)p->step_t);
+    snprintf(key, sizeof key, "direct %d %lld %lld %lld", mr, (long long)p->m, (long long)p->c,
+             (long long)p->step_t);
     size_t bytes = (size_t)(p->group * panels * mr * p->c * taps) * norni_conv_compute_bytes(p->dtype);
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
@@ -153,7 +155,8 @@ static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
         norni_step_define(e, s, "MR", mr);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, s, to, NORNI_WRITE);
-        const int64_t sizes[] = {p->m, p->c, taps, p->step_g, p->step_m, p->step_c, p->step_t, p->first, c_each};
+        const int64_t sizes[] = {p->m,      p->c,      taps,     p->step_g, p->step_m,
+                                 p->step_c, p->step_t, p->first, c_each};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);
         norni_step_items(e, s, 3, panels, ceil_div(p->c, c_each), p->group);
@@ -180,13 +183,15 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
         pl.channel = pl.pixels;
         chunk = p.n;
     }
-    norni_ref planes = in_place ? norni_emit_in(e, 0) : norni_emit_scratch(e, (size_t)(chunk * image + slack) * bytes);
+    norni_ref planes =
+        in_place ? norni_emit_in(e, 0) : norni_emit_scratch(e, (size_t)(chunk * image + slack) * bytes);
     norni_ref w = pack_weights(e, &p, t.mr);
     int64_t taps = norni_window_taps(&p.w), tiles_each = max64(1, 16384 / (p.c * taps * t.mr * t.nv / 2));
     for (int64_t n0 = 0; n0 < p.n; n0 += chunk) {
         int64_t images = min64(chunk, p.n - n0);
         if (!in_place)
-            norni_emit_planes(e, p.dtype, &p.w, &pl, norni_emit_in(e, 0), planes, p.group * p.c, n0, images, slack);
+            norni_emit_planes(e, p.dtype, &p.w, &pl, norni_emit_in(e, 0), planes, p.group * p.c, n0, images,
+                              slack);
         norni_step *s = norni_emit_kernel(e, "conv_direct.cl", "conv_direct", p.dtype);
         norni_step_define(e, s, "MR", t.mr);
         norni_step_define(e, s, "W", width);
@@ -201,8 +206,9 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
         norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
         const int64_t sizes[] = {n0, p.group, p.c, p.m};
         const int64_t *const lists[] = {p.w.kernel, p.w.stride, p.w.dilation};
-        const int64_t rest[] = {pl.phases[1], pl.phases[2], pl.q1, pl.q2, pl.plane, pl.channel,
-                                p.w.out[1], p.w.out[2], norni_window_out(&p.w), pl.pixels, n_tiles, tiles_each};
+        const int64_t rest[] = {
+            pl.phases[1], pl.phases[2],           pl.q1,     pl.q2,   pl.plane,  pl.channel, p.w.out[1],
+            p.w.out[2],   norni_window_out(&p.w), pl.pixels, n_tiles, tiles_each};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

@@ -24,6 +24,7 @@ size_t norni_conv_compute_bytes(norn_dtype t);
 /* Bytes that scratch may take, unless a single image needs more: 64 MB, or less on a device with little memory. */
 int64_t norni_conv_room(const norn_device *d);
 /* w[i] = the sum of partial[p][i] over `parts`; partial is of the compute type. */
-void norni_emit_sum_parts(norni_emit *e, norn_dtype dtype, norni_ref partial, norni_ref w, int64_t elems, int64_t parts);
+void norni_emit_sum_parts(norni_emit *e, norn_dtype dtype, norni_ref partial, norni_ref w, int64_t elems,
+                          int64_t parts);
 
 #endif

@@ -56,7 +56,8 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     tile t = choose_tile(v.m, pairs);
     /* dy as gapped as the outputs of the planes, each row ending with a whole vector */
     norni_window dw = {.rank = v.w.rank};
-    norni_planes dp = {{1, 1, 1}, pl.q1, pl.q2, pl.pixels, ceil_div(pl.pixels, width) * width, pl.pixels, false};
+    norni_planes dp = {{1, 1, 1}, pl.q1, pl.q2, pl.pixels, ceil_div(pl.pixels, width) * width,
+                       pl.pixels, false};
     for (int k = 0; k < D; k++) {
         dw.in[k] = dw.out[k] = v.w.out[k];
         dw.kernel[k] = dw.stride[k] = dw.dilation[k] = 1;
@@ -66,7 +67,8 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     int64_t units = e->device->compute_units ? e->device->compute_units : 1;
     int64_t pair_tiles = ceil_div(pairs, t.nt), m_tiles = ceil_div(v.m, t.mr);
     /* As much of a group at a time as stays in the cache while all tiles read it: images, or a range of a large one's pixels. */
-    int64_t image = (x_image + y_image) * (int64_t)bytes, most = norni_conv_room(e->device) / image, chunk = cache_bytes * v.group / image;
+    int64_t image = (x_image + y_image) * (int64_t)bytes, most = norni_conv_room(e->device) / image,
+            chunk = cache_bytes * v.group / image;
     chunk = chunk > most ? most : chunk;
     chunk = chunk < 1 ? 1 : chunk > v.n ? v.n : chunk;
     int64_t range = ceil_div(image / v.group, cache_bytes);
@@ -84,7 +86,8 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     norni_ref w = partial ? norni_emit_scratch(e, (size_t)(parts * elems) * bytes) : norni_emit_out(e, 0);
     for (int64_t n0 = 0; n0 < v.n; n0 += chunk) {
         int64_t images = chunk < v.n - n0 ? chunk : v.n - n0;
-        norni_emit_planes(e, v.dtype, &v.w, &pl, norni_emit_in(e, 0), planes, v.group * v.c, n0, images, slack);
+        norni_emit_planes(e, v.dtype, &v.w, &pl, norni_emit_in(e, 0), planes, v.group * v.c, n0, images,
+                          slack);
         if (!in_place)
             norni_emit_planes(e, v.dtype, &dw, &dp, norni_emit_in(e, 1), dy, v.group * v.m, n0, images, 0);
         for (int64_t p0 = 0; p0 < dp.channel; p0 += range) {
@@ -99,9 +102,13 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
             norni_step_buffer(e, s, planes, NORNI_READ);
             norni_step_buffer(e, s, dy, NORNI_READ);
             norni_step_buffer(e, s, w, n0 || p0 ? NORNI_READ_WRITE : NORNI_WRITE);
-            const int64_t sizes[] = {in_place ? n0 * y_image : 0, images, ceil_div(images, parts), v.group, v.c, v.m, m_each};
+            const int64_t sizes[] = {
+                in_place ? n0 * y_image : 0, images, ceil_div(images, parts), v.group, v.c, v.m, m_each};
             const int64_t *const lists[] = {v.w.kernel, v.w.stride, v.w.dilation};
-            const int64_t rest[] = {pl.phases[1], pl.phases[2], pl.q1, pl.q2, pl.plane, pl.channel, dp.channel, p0, p0 + range < dp.channel ? p0 + range : dp.channel};
+            const int64_t rest[] = {
+                pl.phases[1], pl.phases[2], pl.q1,
+                pl.q2,        pl.plane,     pl.channel,
+                dp.channel,   p0,           p0 + range < dp.channel ? p0 + range : dp.channel};
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
                 norni_step_i64(e, s, sizes[i]);
             for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

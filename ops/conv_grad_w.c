@@ -7,17 +7,16 @@
 #include "ops/conv.h"
 #include <string.h>
 
-static const norni_attr table[] = {
-    NORNI_WINDOW_ROWS(norni_conv_attrs),
-    {.name = "kernel_shape",
-     .kind = NORNI_ATTR_INTS,
-     .offset = offsetof(norni_conv_attrs, window.kernel_shape),
-     .flags = NORNI_ATTR_REQUIRED,
-     .lo = 1,
-     .hi = INT32_MAX},
-    NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
-    NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX),
-    NORNI_A_END};
+static const norni_attr table[] = {NORNI_WINDOW_ROWS(norni_conv_attrs),
+                                   {.name = "kernel_shape",
+                                    .kind = NORNI_ATTR_INTS,
+                                    .offset = offsetof(norni_conv_attrs, window.kernel_shape),
+                                    .flags = NORNI_ATTR_REQUIRED,
+                                    .lo = 1,
+                                    .hi = INT32_MAX},
+                                   NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
+                                   NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX),
+                                   NORNI_A_END};
 
 static norn_status infer(norni_infer *c) {
     const norni_conv_attrs *a = c->attrs;
@@ -38,9 +37,10 @@ static norn_status infer(norni_infer *c) {
                               (long long)a->group, (long long)have, i ? "dy" : "X");
     }
     if (x->dims[0] >= 0 && dy->dims[0] >= 0 && x->dims[0] != dy->dims[0])
-        return norni_fail(NORN_SHAPE, "dy has a batch of %lld (wanted %lld, that of X)", (long long)dy->dims[0],
-                          (long long)x->dims[0]);
-    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, a->window.kernel_shape.v, NORNI_WINDOW_WHOLE, out));
+        return norni_fail(NORN_SHAPE, "dy has a batch of %lld (wanted %lld, that of X)",
+                          (long long)dy->dims[0], (long long)x->dims[0]);
+    NORNI_TRY(norni_window_infer(c->g, &a->window, rank, x->dims + 2, a->window.kernel_shape.v,
+                                 NORNI_WINDOW_WHOLE, out));
     w.rank = x->rank;
     w.dims[0] = dy->dims[1];
     w.dims[1] = norni_dim_div(c->g, x->dims[1], a->group);
@@ -103,10 +103,12 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
     NORNI_TRY(norni_conv_known(node, &v));
     int rank = v.w.rank, all = rank + 2;
     norni_window *w = &v.w;
-    int64_t rest[NORNI_WINDOW_DIMS], starts[NORNI_WINDOW_DIMS], ends[NORNI_WINDOW_DIMS], axes[NORNI_WINDOW_DIMS];
+    int64_t rest[NORNI_WINDOW_DIMS], starts[NORNI_WINDOW_DIMS], ends[NORNI_WINDOW_DIMS],
+        axes[NORNI_WINDOW_DIMS];
     int cut = 0;
     norni_conv_rest(&v, rest);
-    for (int k = 0; k < NORNI_WINDOW_DIMS; k++) { /* what no window reads: from the padding, else from the result */
+    for (int k = 0; k < NORNI_WINDOW_DIMS;
+         k++) { /* what no window reads: from the padding, else from the result */
         w->end[k] -= rest[k];
         bool more = -w->end[k] >= w->dilation[k];
         if (w->end[k] < 0)
@@ -134,7 +136,8 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
         x = permuted(g, x, 2, (const int[]){1, 0}, all);
     dy = permuted(g, dy, 2, (const int[]){1, 0}, all);
     norni_arena *arena = g->arena;
-    const char *strides = norni_window_list(arena, w, w->dilation), *dilations = norni_window_list(arena, w, w->stride);
+    const char *strides = norni_window_list(arena, w, w->dilation),
+               *dilations = norni_window_list(arena, w, w->stride);
     const char *begin = norni_window_list(arena, w, w->begin), *end = norni_window_list(arena, w, w->end);
     if (!strides || !dilations || !begin || !end)
         return norni_nomem();
@@ -150,11 +153,17 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
 }
 
 static const norni_impl impls[] = {
-    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_best, .emit = norni_emit_conv_columns_blas, .blas = true},
+    {.name = "im2col_clblast",
+     .fits = norni_conv_columns_blas_best,
+     .emit = norni_emit_conv_columns_blas,
+     .blas = true},
     {.name = "panels", .fits = norni_conv_panels_fits, .emit = norni_emit_conv_panels},
     {.name = "direct", .fits = norni_conv_direct_w_fits, .emit = norni_emit_conv_direct_w},
     {.name = "im2col", .fits = norni_conv_columns_fits, .emit = norni_emit_conv_columns},
-    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_fits, .emit = norni_emit_conv_columns_blas, .blas = true},
+    {.name = "im2col_clblast",
+     .fits = norni_conv_columns_blas_fits,
+     .emit = norni_emit_conv_columns_blas,
+     .blas = true},
     {.name = "reference", .emit = norni_emit_conv_reference},
     {0},
 };
@@ -178,19 +187,23 @@ const norn_op norni_op_ConvGradW = {
         (const char *const[]){
             "norn.ConvGradW<kernel_shape=[3,2], pads=[1,0,2,1]>(float[2,3,7,9], float[2,5,8,9])",
             "norn.ConvGradW<kernel_shape=[1,1]>(float[1,1,5,5], float[1,1,5,5])",
-            "norn.ConvGradW<kernel_shape=[3,3], strides=[2,3], pads=[1,1,1,1]>(float[2,3,9,20], float[2,4,5,7])",
+            "norn.ConvGradW<kernel_shape=[3,3], strides=[2,3], pads=[1,1,1,1]>(float[2,3,9,20], "
+            "float[2,4,5,7])",
             "norn.ConvGradW<kernel_shape=[2,3], dilations=[2,3]>(float[3,2,9,11], float[3,3,7,5])",
             "norn.ConvGradW<kernel_shape=[3,3], group=2, pads=[1,1,1,1]>(float[2,6,5,18], float[2,4,5,18])",
             "norn.ConvGradW<kernel_shape=[3,3], group=3, pads=[1,1,1,1]>(float[2,3,7,17], float[2,3,7,17])",
-            "norn.ConvGradW<kernel_shape=[3,2], group=3, strides=[2,2], pads=[1,1,1,1]>(float[2,3,7,18], float[2,6,4,10])",
-            "norn.ConvGradW<kernel_shape=[4,3], auto_pad=\"SAME_UPPER\", strides=[2,2]>(float[1,2,7,8], float[1,3,4,4])",
+            "norn.ConvGradW<kernel_shape=[3,2], group=3, strides=[2,2], pads=[1,1,1,1]>(float[2,3,7,18], "
+            "float[2,6,4,10])",
+            "norn.ConvGradW<kernel_shape=[4,3], auto_pad=\"SAME_UPPER\", strides=[2,2]>(float[1,2,7,8], "
+            "float[1,3,4,4])",
             "norn.ConvGradW<kernel_shape=[4], pads=[2,1], strides=[2]>(float[2,3,37], float[2,5,19])",
-            "norn.ConvGradW<kernel_shape=[2,3,2], pads=[1,0,1,1,2,0], strides=[1,2,1], dilations=[1,1,2]>(float[2,3,4,5,6], "
+            "norn.ConvGradW<kernel_shape=[2,3,2], pads=[1,0,1,1,2,0], strides=[1,2,1], "
+            "dilations=[1,1,2]>(float[2,3,4,5,6], "
             "float[2,5,5,3,5])",
             "norn.ConvGradW<kernel_shape=[3,3], pads=[1,1,1,1]>(float[3,17,7,7], float[3,33,7,7])",
-            "norn.ConvGradW<kernel_shape=[7,7], strides=[2,2], pads=[3,3,3,3]>(float[1,3,21,37], float[1,20,11,19])",
+            "norn.ConvGradW<kernel_shape=[7,7], strides=[2,2], pads=[3,3,3,3]>(float[1,3,21,37], "
+            "float[1,20,11,19])",
             "norn.ConvGradW<kernel_shape=[1,1]>(float[2,19,3,37], float[2,17,3,37])",
             "norn.ConvGradW<kernel_shape=[5,5]>(float[9,2,14,14], float[9,5,10,10])",
-            "norn.ConvGradW<kernel_shape=[2,2]>(float[0,2,4,4], float[0,3,3,3])",
-            NULL},
+            "norn.ConvGradW<kernel_shape=[2,2]>(float[0,2,4,4], float[0,3,3,3])", NULL},
 };

@@ -24,7 +24,8 @@ norn_status norni_emit_conv_panels(norni_emit *e) {
     norni_gemm_tile(e->device, v.dtype, v.m, pairs, &mr, &nr, &width);
     norn_dtype compute = norni_compute_dtype(v.dtype);
     int64_t bytes = (int64_t)norni_conv_compute_bytes(v.dtype);
-    int64_t x_panels = ceil_div(pairs, nr) * nr, y_panels = ceil_div(v.m, mr) * mr, image = v.group * v.c * pl.channel;
+    int64_t x_panels = ceil_div(pairs, nr) * nr, y_panels = ceil_div(v.m, mr) * mr,
+            image = v.group * v.c * pl.channel;
     int64_t slack = ceil_div(pl.pixels, width) * width - pl.pixels;
     int64_t chunk = norni_conv_room(e->device) / bytes / (v.group * (x_panels + y_panels) * outs + image);
     chunk = chunk < 1 ? 1 : chunk > v.n ? v.n : chunk;
@@ -35,7 +36,8 @@ norn_status norni_emit_conv_panels(norni_emit *e) {
     norni_ref sum = chunk == v.n || compute == v.dtype ? out : norni_emit_scratch(e, (size_t)(elems * bytes));
     for (int64_t n0 = 0; n0 < v.n; n0 += chunk) {
         int64_t images = chunk < v.n - n0 ? chunk : v.n - n0;
-        norni_emit_planes(e, v.dtype, &v.w, &pl, norni_emit_in(e, 0), planes, v.group * v.c, n0, images, slack);
+        norni_emit_planes(e, v.dtype, &v.w, &pl, norni_emit_in(e, 0), planes, v.group * v.c, n0, images,
+                          slack);
         norni_step *s = norni_emit_kernel(e, "conv_panels.cl", "panels_x", v.dtype);
         norni_step_define(e, s, "W", width);
         norni_step_define(e, s, "NR", nr);
@@ -43,8 +45,8 @@ norn_status norni_emit_conv_panels(norni_emit *e) {
         norni_step_buffer(e, s, x, NORNI_WRITE);
         const int64_t sizes[] = {images, v.group, v.c};
         const int64_t *const lists[] = {v.w.kernel, v.w.stride, v.w.dilation};
-        const int64_t rest[] = {pl.phases[1], pl.phases[2], pl.q1, pl.q2, pl.plane, pl.channel, v.w.out[1], v.w.out[2],
-                                outs, pl.pixels};
+        const int64_t rest[] = {pl.phases[1], pl.phases[2], pl.q1,      pl.q2, pl.plane,
+                                pl.channel,   v.w.out[1],   v.w.out[2], outs,  pl.pixels};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

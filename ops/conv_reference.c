@@ -20,9 +20,11 @@ norn_status norni_emit_conv_reference(norni_emit *e) {
     norni_conv_result what = norni_conv_kind(e->node);
     if (!norni_type_elems(&e->node->out[0]->type))
         return e->status;
-    norni_step *s = norni_emit_kernel(
-        e, "conv_reference.cl", what == NORNI_CONV_Y ? "conv_y" : what == NORNI_CONV_X ? "conv_x" : "conv_w",
-        v.dtype);
+    norni_step *s = norni_emit_kernel(e, "conv_reference.cl",
+                                      what == NORNI_CONV_Y   ? "conv_y"
+                                      : what == NORNI_CONV_X ? "conv_x"
+                                                             : "conv_w",
+                                      v.dtype);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);

@@ -7,7 +7,9 @@ enum { D = NORNI_WINDOW_DIMS };
 
 norni_conv_result norni_conv_kind(const norn_node *node) {
     const char *name = node->op->name;
-    return !strcmp(name, "ConvGradW") ? NORNI_CONV_W : !strcmp(name, "ConvTranspose") ? NORNI_CONV_X : NORNI_CONV_Y;
+    return !strcmp(name, "ConvGradW")       ? NORNI_CONV_W
+           : !strcmp(name, "ConvTranspose") ? NORNI_CONV_X
+                                            : NORNI_CONV_Y;
 }
 
 /* Types of x, y and w of the convolution behind a node. */
@@ -37,11 +39,8 @@ static void fill(const norn_node *node, const int64_t *in, const int64_t *out, n
     const norni_conv_attrs *a = node->attrs;
     const norni_type *x, *y, *w;
     parts(node, &x, &y, &w);
-    *v = (norni_conv){.dtype = x->dtype,
-                      .n = x->dims[0],
-                      .group = a->group,
-                      .c = w->dims[1],
-                      .m = w->dims[0] / a->group};
+    *v = (norni_conv){
+        .dtype = x->dtype, .n = x->dims[0], .group = a->group, .c = w->dims[1], .m = w->dims[0] / a->group};
     norni_window_of(&a->window, x->rank - 2, in, out, w->dims + 2, &v->w);
     if (norni_conv_kind(node) == NORNI_CONV_X)
         transposed_pads(a, &v->w);
@@ -101,9 +100,11 @@ norn_status norni_conv_check_weights(const norni_infer *c, int rank, bool transp
         return norni_fail(NORN_SHAPE, "group=%lld does not divide the %lld channels of X", (long long)g,
                           (long long)channels);
     if (w0 >= 0 && w0 % g)
-        return norni_fail(NORN_SHAPE, "group=%lld does not divide the %lld channels that W has in dimension 0",
+        return norni_fail(NORN_SHAPE,
+                          "group=%lld does not divide the %lld channels that W has in dimension 0",
                           (long long)g, (long long)w0);
-    norni_dim in_w = transposed ? w0 : w->dims[1], in_x = transposed || channels < 0 ? channels : channels / g;
+    norni_dim in_w = transposed ? w0 : w->dims[1],
+              in_x = transposed || channels < 0 ? channels : channels / g;
     if (in_w >= 0 && in_x >= 0 && in_w != in_x)
         return norni_fail(NORN_SHAPE, "W has %lld input channels, X has %lld%s", (long long)in_w,
                           (long long)in_x, !transposed && g > 1 ? " in each group" : "");
@@ -131,7 +132,8 @@ const char *norni_conv_text(norni_arena *arena, const norni_conv *v) {
 void norni_conv_rest(const norni_conv *v, int64_t rest[D]) {
     const norni_window *w = &v->w;
     for (int k = 0; k < D; k++)
-        rest[k] = w->in[k] + w->begin[k] + w->end[k] - (w->out[k] - 1) * w->stride[k] - norni_window_extent(w, k);
+        rest[k] =
+            w->in[k] + w->begin[k] + w->end[k] - (w->out[k] - 1) * w->stride[k] - norni_window_extent(w, k);
 }
 
 norn_value *norni_conv_bias_gradient(norn_graph *g, norn_value *dy) {
@@ -194,7 +196,9 @@ norn_status norni_conv_eval(norni_eval *e) {
     const norn_tensor *bias = e->n_in > 2 ? e->in[2] : NULL;
     double *a = to_doubles(e->in[0]), *b = to_doubles(e->in[1]), *r = to_doubles(out); /* r: zeros */
     double *x = what == NORNI_CONV_X ? r : a, *w = what == NORNI_CONV_W ? r : b,
-           *y = what == NORNI_CONV_Y ? r : what == NORNI_CONV_X ? a : b;
+           *y = what == NORNI_CONV_Y   ? r
+                : what == NORNI_CONV_X ? a
+                                       : b;
     int64_t in = norni_window_in(&v.w), taps = norni_window_taps(&v.w), o = norni_window_out(&v.w);
     if (a && b && r)
         for (int64_t n = 0; n < v.n; n++)

@@ -23,7 +23,8 @@ static int64_t at(const norni_ints *v, int i, int64_t absent) {
 
 static norn_status check(const norni_conv_attrs *a, int rank) {
     if (a->output_shape.n >= 0 && a->output_shape.n != rank)
-        return norni_fail(NORN_SHAPE, "attribute 'output_shape' has %d elements (wanted %d, the spatial sizes)",
+        return norni_fail(NORN_SHAPE,
+                          "attribute 'output_shape' has %d elements (wanted %d, the spatial sizes)",
                           a->output_shape.n, rank);
     if (a->output_padding.n >= 0 && a->output_padding.n != rank)
         return norni_fail(NORN_SHAPE, "attribute 'output_padding' has %d elements (wanted %d)",
@@ -32,7 +33,8 @@ static norn_status check(const norni_conv_attrs *a, int rank) {
         int64_t s = at(&a->window.strides, i, 1), d = at(&a->window.dilations, i, 1),
                 p = at(&a->output_padding, i, 0);
         if (p >= (s > d ? s : d))
-            return norni_fail(NORN_SHAPE, "output_padding has %lld at %d (wanted less than stride or dilation, %lld)",
+            return norni_fail(NORN_SHAPE,
+                              "output_padding has %lld at %d (wanted less than stride or dilation, %lld)",
                               (long long)p, i, (long long)(s > d ? s : d));
     }
     return NORN_OK;
@@ -60,7 +62,8 @@ static norn_status infer(norni_infer *c) {
             y.dims[i + 2] = a->output_shape.v[i];
             continue;
         }
-        norni_dim span = norni_dim_mul(g, norni_dim_sub(g, o, 1), s); /* (o - 1) s + (k - 1) d + 1 + padding */
+        norni_dim span =
+            norni_dim_mul(g, norni_dim_sub(g, o, 1), s); /* (o - 1) s + (k - 1) d + 1 + padding */
         span = norni_dim_add(g, span, norni_dim_mul(g, norni_dim_sub(g, k, 1), d));
         span = norni_dim_add(g, span, 1 + at(&a->output_padding, i, 0));
         if (a->window.auto_pad == NORNI_PAD_SAME_UPPER || a->window.auto_pad == NORNI_PAD_SAME_LOWER) {
@@ -119,7 +122,11 @@ static void grad(norni_grad *c) {
 }
 
 static const norni_impl impls[] = {
-    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_best, .emit = norni_emit_conv_columns_blas, .epilogue = true, .blas = true},
+    {.name = "im2col_clblast",
+     .fits = norni_conv_columns_blas_best,
+     .emit = norni_emit_conv_columns_blas,
+     .epilogue = true,
+     .blas = true},
     {.name = "winograd",
      .fits = norni_conv_winograd_fits,
      .emit = norni_emit_conv_winograd,
@@ -136,7 +143,11 @@ static const norni_impl impls[] = {
      .gain = 1.5},
     {.name = "direct", .fits = norni_conv_direct_fits, .emit = norni_emit_conv_direct, .epilogue = true},
     {.name = "im2col", .fits = norni_conv_columns_fits, .emit = norni_emit_conv_columns, .epilogue = true},
-    {.name = "im2col_clblast", .fits = norni_conv_columns_blas_fits, .emit = norni_emit_conv_columns_blas, .epilogue = true, .blas = true},
+    {.name = "im2col_clblast",
+     .fits = norni_conv_columns_blas_fits,
+     .emit = norni_emit_conv_columns_blas,
+     .epilogue = true,
+     .blas = true},
     {.name = "reference", .emit = norni_emit_conv_reference, .epilogue = true},
     {0},
 };
@@ -162,21 +173,25 @@ const norn_op norni_op_ConvTranspose = {
         (const char *const[]){
             "ConvTranspose<pads=[1,0,2,1]>(float[2,3,7,9], float[3,5,3,2], float[5])",
             "ConvTranspose(float[1,1,5,5], float[1,1,1,1])",
-            "ConvTranspose<strides=[2,3], pads=[1,1,1,1], kernel_shape=[3,3]>(float[2,3,5,7], float[3,4,3,3])",
+            "ConvTranspose<strides=[2,3], pads=[1,1,1,1], kernel_shape=[3,3]>(float[2,3,5,7], "
+            "float[3,4,3,3])",
             "ConvTranspose<strides=[2,3], output_padding=[1,2]>(float[2,3,5,7], float[3,4,3,2], float[4])",
-            "ConvTranspose<strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(float[1,20,5,7], float[20,17,3,3])",
+            "ConvTranspose<strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(float[1,20,5,7], "
+            "float[20,17,3,3])",
             "ConvTranspose<dilations=[2,3]>(float[1,2,5,6], float[2,3,2,3], float[3])",
             "ConvTranspose<group=2, pads=[1,1,1,1]>(float[2,6,5,18], float[6,2,3,3])",
             "ConvTranspose<group=4, strides=[2,2], pads=[0,1,1,0]>(float[2,4,5,9], float[4,2,3,2], float[8])",
             "ConvTranspose<group=3, pads=[1,1,1,1]>(float[2,3,7,17], float[3,1,3,3])",
             "ConvTranspose<group=3, strides=[2,2], pads=[1,1,1,1]>(float[2,3,7,17], float[3,1,3,3])",
             "ConvTranspose<strides=[2,3], output_shape=[11,9]>(float[1,2,5,3], float[2,3,3,4])",
-            "ConvTranspose<strides=[2,3], output_shape=[8,8], auto_pad=\"SAME_UPPER\">(float[1,2,5,3], float[2,3,3,4])",
+            "ConvTranspose<strides=[2,3], output_shape=[8,8], auto_pad=\"SAME_UPPER\">(float[1,2,5,3], "
+            "float[2,3,3,4])",
             "ConvTranspose<strides=[2,3], auto_pad=\"SAME_UPPER\">(float[1,2,5,3], float[2,3,4,3])",
             "ConvTranspose<strides=[2,3], auto_pad=\"SAME_LOWER\">(float[1,2,5,3], float[2,3,3,6])",
             "ConvTranspose<auto_pad=\"VALID\">(float[1,2,5,3], float[2,3,3,4])",
             "ConvTranspose<pads=[2,1], strides=[2]>(float[2,3,17], float[3,5,4], float[5])",
-            "ConvTranspose<pads=[1,0,1,1,1,0], strides=[1,2,1], dilations=[1,1,2]>(float[2,3,4,3,5], float[3,4,2,3,2])",
+            "ConvTranspose<pads=[1,0,1,1,1,0], strides=[1,2,1], dilations=[1,1,2]>(float[2,3,4,3,5], "
+            "float[3,4,2,3,2])",
             "ConvTranspose<pads=[3,3,3,3]>(float[1,2,7,8], float[2,3,3,3])",
             "ConvTranspose(float[2,19,3,37], float[19,17,1,1], float[17])",
             "ConvTranspose<pads=[1,1,1,1]>(float[2,33,7,7], float[33,17,3,3])",

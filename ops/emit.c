@@ -245,7 +245,8 @@ void norni_random_key(uint64_t seed, float node_seed, uint32_t key[2]) {
 }
 
 void norni_random_block(const uint32_t key[2], uint64_t i, uint64_t run, uint64_t stream, uint32_t out[4]) {
-    norni_philox(key, (const uint32_t[]){(uint32_t)i, (uint32_t)run, (uint32_t)stream, NORNI_STREAM_NODE}, out);
+    norni_philox(key, (const uint32_t[]){(uint32_t)i, (uint32_t)run, (uint32_t)stream, NORNI_STREAM_NODE},
+                 out);
 }
 
 void norni_step_random(norni_emit *e, norni_step *s, float node_seed) {

@@ -95,7 +95,8 @@ norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_
     return norni_node_eval_draw(node, in, out, (norni_draw){0});
 }
 
-norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out, norni_draw draw) {
+norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out,
+                                 norni_draw draw) {
     const norn_op *op = node->op;
     norni_eval e = {node, node->attrs, node->n_in, node->n_out, in, out, draw};
     norn_status s = NORN_OK;

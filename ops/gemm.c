@@ -82,8 +82,8 @@ static void tuned_tile(const norn_device *d, const norni_product *g, int *mr, in
         rule++;
     if (rule == TILES)
         return;
-    snprintf(key, sizeof key, "gemm %s %lldx%lldx%lld", norni_dtype_name(g->dtype), (long long)g->m, (long long)g->n,
-             (long long)g->k);
+    snprintf(key, sizeof key, "gemm %s %lldx%lldx%lld", norni_dtype_name(g->dtype), (long long)g->m,
+             (long long)g->n, (long long)g->k);
     int i = norni_tuned(d, key, TILES, names, rule);
     *mr = rows[i];
     *nr = vectors[i] * width;

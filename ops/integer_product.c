@@ -446,8 +446,8 @@ static norn_status emit_conv(norni_emit *e) {
     operand w = {W, wz ? W_ZERO : -1, t.mr,    v.m, rows,           rows, 1,
                  0, v.m * rows,       v.group, 0,   each ? v.m : 0, each};
     norni_ref a = pack(e, &w);
-    norni_ref b = norni_emit_scratch(
-        e, (size_t)(images * v.group * rows * ceil_div(range, t.nr) * t.nr) * sizeof(float));
+    norni_ref b = norni_emit_scratch(e, (size_t)(images * v.group * rows * ceil_div(range, t.nr) * t.nr) *
+                                            sizeof(float));
     for (int64_t n0 = 0; n0 < v.n; n0 += images)
         for (int64_t p0 = 0; p0 < outs; p0 += range) {
             int64_t count = v.n - n0 < images ? v.n - n0 : images,

@@ -200,8 +200,9 @@ norn_value *norni_shape_with(norn_graph *g, norn_value *v, int axis, int64_t siz
 }
 
 norn_value *norni_zeros(norn_graph *g, norn_dtype dtype, norn_value *shape) {
-    return dtype == NORN_F32 ? NORNI_OP1(g, shape, "ConstantOfShape")
-                             : NORNI_OP1(g, shape, "ConstantOfShape<value=%s[1]{0}>", norni_dtype_name(dtype));
+    return dtype == NORN_F32
+               ? NORNI_OP1(g, shape, "ConstantOfShape")
+               : NORNI_OP1(g, shape, "ConstantOfShape<value=%s[1]{0}>", norni_dtype_name(dtype));
 }
 
 bool norni_is_const(const norn_value *v) {
@@ -342,9 +343,10 @@ static norn_node *apply_text(norn_graph *g, unsigned wanted, int n_in, norn_valu
     norn_status s = norni_op_parse(text, g->arena, &op, &attrs, &end);
     if (s != NORN_OK)
         return norni_graph_failed(g, s);
-    norn_node *node = *end ? norni_graph_failed(g, norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)",
-                                                              text, end))
-                           : norni_apply(g, op, attrs, n_in, in, wanted);
+    norn_node *node =
+        *end ? norni_graph_failed(
+                   g, norni_fail(NORN_PARSE, "operator text '%s': got '%s' (wanted the end)", text, end))
+             : norni_apply(g, op, attrs, n_in, in, wanted);
     norni_attrs_release(op, attrs); /* the node has its own */
     return node;
 }
@@ -398,7 +400,8 @@ norn_value *norni_elems_per(norn_graph *g, norn_value *x, norn_value *y, norn_dt
     if (!x || !y)
         return NULL;
     if (norni_type_static(&x->type) && norni_type_static(&y->type) && norni_type_elems(&y->type) > 0)
-        return norni_scalar_const(g, t, (double)norni_type_elems(&x->type) / (double)norni_type_elems(&y->type));
+        return norni_scalar_const(g, t,
+                                  (double)norni_type_elems(&x->type) / (double)norni_type_elems(&y->type));
     return norni_cast(g, NORNI_OP2(g, NORNI_OP1(g, x, "Size"), NORNI_OP1(g, y, "Size"), "Div"), t);
 }
 

@@ -142,9 +142,10 @@ norn_value *norni_value_state(norn_graph *g, const char *name, const norni_type 
 norn_value *norni_scalar_const(norn_graph *g, norn_dtype dtype, double v);
 norn_value *norni_i64_const(norn_graph *g, int n, const int64_t *v);           /* int64[n] */
 norn_value *norni_fill_const(norn_graph *g, const norni_type *type, double v); /* static types */
-norn_value *norni_shape_value(norn_graph *g, norn_value *v);           /* int64[rank]: the sizes of v */
-norn_value *norni_size_value(norn_graph *g, norn_value *v, int axis);  /* int64[1]: one of them */
-norn_value *norni_shape_with(norn_graph *g, norn_value *v, int axis, int64_t size); /* the sizes, but for one */
+norn_value *norni_shape_value(norn_graph *g, norn_value *v);          /* int64[rank]: the sizes of v */
+norn_value *norni_size_value(norn_graph *g, norn_value *v, int axis); /* int64[1]: one of them */
+norn_value *norni_shape_with(norn_graph *g, norn_value *v, int axis,
+                             int64_t size); /* the sizes, but for one */
 norn_value *norni_zeros(norn_graph *g, norn_dtype dtype, norn_value *shape);
 
 /* Adds a node: attrs is copied (NULL: defaults), types are inferred. `wanted`: a bit for each output. The

@@ -116,10 +116,12 @@ typedef struct {
     norn_status (*emit)(norni_emit *e);
     bool epilogue; /* emit honours e->epilogue */
     bool blas;     /* uses CLBlast */
-    norni_form form; /* of the values that it works on; the blocked ones are inputs 0 .. n_blocked - 1 and output 0 */
-    int n_blocked;   /* 0: all inputs */
-    double gain;     /* blocked forms: how many times as fast as the plain one, without copies from form to form */
-    int alias;     /* 1 + index of the input whose memory the output shares; no step is made then */
+    norni_form
+        form; /* of the values that it works on; the blocked ones are inputs 0 .. n_blocked - 1 and output 0 */
+    int n_blocked; /* 0: all inputs */
+    double
+        gain;  /* blocked forms: how many times as fast as the plain one, without copies from form to form */
+    int alias; /* 1 + index of the input whose memory the output shares; no step is made then */
 } norni_impl;
 
 /* ---- Old opsets. A graph has operators in their newest form only; files have them as their opset says.
@@ -186,8 +188,9 @@ struct norn_op {
     /* The shapes of the outputs depend on the elements of all inputs: infer says fresh sizes, and eval makes each output
      * (norni_eval_output). Such a node runs on the host, where the run is cut (graph/exec.c), or as its expansion. */
     bool data_shapes;
-    bool on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
-    bool control;               /* has subgraphs (ops/control.h); a file gets the node as it had it */
+    bool
+        on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
+    bool control;          /* has subgraphs (ops/control.h); a file gets the node as it had it */
     bool epilogue_retypes; /* its kernels with an epilogue store a result of any type (NORNI_EPI_ST) */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
@@ -214,7 +217,8 @@ norn_status norni_infer_node(norn_node *node);
 /* Host evaluation; allocates out[k] for each wanted output. Output types must be static. */
 norn_status norni_node_eval(const norn_node *node, norn_tensor *const *in, norn_tensor **out);
 /* The same, with the numbers that a random operator draws from. */
-norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out, norni_draw draw);
+norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, norn_tensor **out,
+                                 norni_draw draw);
 /* An `eval` for operators that are functions of others: the expansion, node by node. */
 norn_status norni_eval_expansion(norni_eval *e);
 void norni_node_cost(const norn_node *node, norni_cost *c);

@@ -7,9 +7,9 @@
 typedef struct {
     int64_t start, end;
 } shape_attrs;
-static const norni_attr shape_table[] = {NORNI_A_INT(shape_attrs, start, 0, .since = 15),
-                                         NORNI_A(shape_attrs, end, INT, .flags = NORNI_ATTR_OPTIONAL, .since = 15),
-                                         NORNI_A_END};
+static const norni_attr shape_table[] = {
+    NORNI_A_INT(shape_attrs, start, 0, .since = 15),
+    NORNI_A(shape_attrs, end, INT, .flags = NORNI_ATTR_OPTIONAL, .since = 15), NORNI_A_END};
 
 /* The sizes i with start <= i < end, both clamped to the rank. */
 static void range(const shape_attrs *a, int rank, int *from, int *to) {

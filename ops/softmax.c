@@ -315,8 +315,8 @@ static void cost(const norn_node *node, norni_cost *c) {
     (const char *const[]) {                                                                                  \
 #id "(float[3,17])", #id "<axis=1>(float[2,5,7])", #id "<axis=0>(float[4,33])", #id "(float[5,1])",  \
             #id "(float[2,2500])", #id "(float[7])", #id "<axis=-2>(float[2,70,3])",                         \
-            #id "<axis=1>(float[2,0,3])", #id "(float[300,10])", #id "<axis=1>(float[2,3,40])",          \
-            #id "<axis=1>(float[2,5,300])", NULL         \
+            #id "<axis=1>(float[2,0,3])", #id "(float[300,10])", #id "<axis=1>(float[2,3,40])",              \
+            #id "<axis=1>(float[2,5,300])", NULL                                                             \
     }
 SOFTMAX(Softmax, "e^x divided by the sum of e^x over an axis", .eval = eval, .impls = impls, .grad = grad,
         .cases = CASES(Softmax));

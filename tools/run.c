@@ -307,8 +307,8 @@ static int run_model(const run_options *o, const char *path, norn_session *s, co
     if (st == NORN_OK && o->profile)
         st = run_profiled(s, e, f);
     progress_clear();
-    int code = st == NORN_OK ? report(o, path, s, f, n, got, seconds)
-                             : fail_text(st, "%s: %s", path, norn_error());
+    int code =
+        st == NORN_OK ? report(o, path, s, f, n, got, seconds) : fail_text(st, "%s: %s", path, norn_error());
     for (size_t i = 0; i < n; i++)
         norn_tensor_free(got[i].tensor);
     free(got);

@@ -26,8 +26,8 @@ bool sizes_learn(sizes *s, const norn_value *input, const norn_tensor *t);
 /* The graph with all sizes bound: by `s`, and others by 1, which a note says unless `quiet`. */
 norn_status sizes_bind(const sizes *s, const norn_graph *g, bool quiet, norn_graph **out);
 /* The graph with all sizes bound to those of tensors, one an input. keep: see norn_graph_bind_keep. */
-norn_status sizes_bind_fed(const norn_graph *g, norn_tensor *const *fed, size_t n_keep, const char *const *keep,
-                           norn_graph **out);
+norn_status sizes_bind_fed(const norn_graph *g, norn_tensor *const *fed, size_t n_keep,
+                           const char *const *keep, norn_graph **out);
 /* "N=8, T=1": what sizes_bind binds; "" for a graph without named sizes. Newly allocated; NULL: out of memory. */
 char *sizes_text(const sizes *s, const norn_graph *g);
 

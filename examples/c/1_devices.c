@@ -33,7 +33,8 @@ int main(int argc, char **argv) {
     CHECK(norn_buffer_write(a, 0, there, sizeof there)); /* host to device */
     CHECK(norn_buffer_copy(a, 0, b, 0, sizeof there));   /* device to device */
     CHECK(norn_buffer_read(b, 0, back, sizeof back));    /* device to host */
-    printf("%zu bytes there and back: %s\n", sizeof there, memcmp(there, back, sizeof back) ? "different" : "equal");
+    printf("%zu bytes there and back: %s\n", sizeof there,
+           memcmp(there, back, sizeof back) ? "different" : "equal");
 
     norn_memory_stats memory;
     norn_context_memory(ctx, &memory);

@@ -29,7 +29,8 @@ int main(int argc, char **argv) {
 
     CHECK(norn_session_apply(s, "Softmax<axis=1>", 1, &a, 1, &y));
     CHECK(norn_tensor_read(y, v));
-    printf("softmax(a)     = %.4f %.4f / %.4f %.4f\n", (double)v[0], (double)v[1], (double)v[2], (double)v[3]);
+    printf("softmax(a)     = %.4f %.4f / %.4f %.4f\n", (double)v[0], (double)v[1], (double)v[2],
+           (double)v[3]);
     norn_tensor_free(y);
 
     /* What does not fit is said in one line. */

@@ -45,7 +45,8 @@ int main(int argc, char **argv) {
         norn_tensor_free(out[i].tensor);
     }
     double a = (double)at;
-    printf("by hand: f' = %g, f'' = %g\n", 2 * a * sin(a) + a * a * cos(a), (2 - a * a) * sin(a) + 4 * a * cos(a));
+    printf("by hand: f' = %g, f'' = %g\n", 2 * a * sin(a) + a * a * cos(a),
+           (2 - a * a) * sin(a) + 4 * a * cos(a));
     norn_tensor_free(tx);
     norn_executable_free(e);
     norn_session_close(s);

@@ -28,12 +28,15 @@ static norn_value *weight(norn_graph *g, const char *layer, const char *what, in
 }
 
 static norn_value *conv_block(norn_graph *g, norn_value *x, const char *name, int64_t in, int64_t out) {
-    norn_value *w = weight(g, name, "weight", 4, (int64_t[]){out, in, 3, 3}), *b = weight(g, name, "bias", 1, &out);
-    return norn_max_pool(g, norn_relu(g, norn_conv(g, x, w, b, "pads=[1,1,1,1]")), "kernel_shape=[2,2], strides=[2,2]");
+    norn_value *w = weight(g, name, "weight", 4, (int64_t[]){out, in, 3, 3}),
+               *b = weight(g, name, "bias", 1, &out);
+    return norn_max_pool(g, norn_relu(g, norn_conv(g, x, w, b, "pads=[1,1,1,1]")),
+                         "kernel_shape=[2,2], strides=[2,2]");
 }
 
 static norn_value *dense(norn_graph *g, norn_value *x, const char *name, int64_t in, int64_t out) {
-    return norn_linear(g, x, weight(g, name, "weight", 2, (int64_t[]){out, in}), weight(g, name, "bias", 1, &out));
+    return norn_linear(g, x, weight(g, name, "weight", 2, (int64_t[]){out, in}),
+                       weight(g, name, "bias", 1, &out));
 }
 
 int main(int argc, char **argv) {

@@ -25,7 +25,8 @@ int main(int argc, char **argv) {
     norn_graph *g;
     norn_optimizer adam;
     CHECK(norn_graph_new("sine", &g));
-    norn_value *x = norn_graph_input(g, "x", "float[64,1]"), *want = norn_graph_input(g, "want", "float[64,1]");
+    norn_value *x = norn_graph_input(g, "x", "float[64,1]"),
+               *want = norn_graph_input(g, "want", "float[64,1]");
     norn_value *w1 = parameter(g, "w1", 1, HIDDEN, 3), *b1 = parameter(g, "b1", 1, HIDDEN, 4);
     norn_value *w2 = parameter(g, "w2", HIDDEN, 1, 0.3), *b2 = parameter(g, "b2", 1, 1, 0);
     norn_value *h = norn_tanh(g, norn_add(g, norn_matmul(g, x, w1), b1));
@@ -55,5 +56,6 @@ int main(int argc, char **argv) {
         if (step % 100 == 0)
             printf("step %d: mean squared error %.6f\n", step, norn_tensor_get(out.tensor, 0));
     }
-    return norn_tensor_get(out.tensor, 0) > 0.01; /* it has learned something; the system takes the memory back */
+    return norn_tensor_get(out.tensor, 0) >
+           0.01; /* it has learned something; the system takes the memory back */
 }

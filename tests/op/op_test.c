@@ -479,7 +479,8 @@ static void run_case(const norn_op *op, const char *line, bool first, bool full)
     } types[] = {{NORN_F64, "double"}, {NORN_F16, "float16"}, {NORN_BF16, "bfloat16"}};
     bool mixed = strstr(line, "float16[") || strstr(line, "double["); /* says its types itself */
     run_line(op, line, true);
-    for (size_t i = 0; i < sizeof types / sizeof *types && (first || full) && strstr(line, "float[") && !mixed; i++)
+    for (size_t i = 0;
+         i < sizeof types / sizeof *types && (first || full) && strstr(line, "float[") && !mixed; i++)
         if (takes(op, types[i].t)) {
             char *other = with_float(line, types[i].name);
             if (strcmp(other, line))

@@ -320,7 +320,8 @@ static void chooses_the_format(void **state) {
     FAILS(norn_tensor_load(temporary_path("odd:name.npy"), &t), NORN_PARSE,
           "odd:name.npy: 0 bytes: too short");
     put_file(temporary_path("text.txt"), "hello", 5);
-    FAILS(norn_tensor_load(temporary_path("text.txt"), &t), NORN_UNSUPPORTED, "(wanted .npy, .npz, .png, .pb)");
+    FAILS(norn_tensor_load(temporary_path("text.txt"), &t), NORN_UNSUPPORTED,
+          "(wanted .npy, .npz, .png, .pb)");
     put_file(temporary_path("nothing"), "", 0);
     FAILS(norn_tensor_load(temporary_path("nothing"), &t), NORN_UNSUPPORTED, "no tensor format");
     FAILS(norn_tensor_load("no.npy", &t), NORN_IO, "no.npy: cannot open: No such file");

@@ -1,1 +1,3 @@
-void f(void) { clFinish(0); }
+void f(void) {
+    clFinish(0);
+}
