@@ -330,6 +330,8 @@ static int run(const void *options, int n, char *const *args) {
     (void)n;
     int code = pick_devices(o->device, false, &p);
     norn_status st = code ? NORN_OK : norn_model_load(args[0], NULL, &m);
+    for (size_t i = 0; m && i < norn_model_warning_count(m); i++)
+        note("%s", norn_model_warning_at(m, i));
     if (st == NORN_OK && !code)
         code = feeds_make(&fo, norn_model_graph(m), &f);
     if (st == NORN_OK && !code)

@@ -343,6 +343,21 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
     return bind_outputs(sc, n, wanted_outputs(n), made->out, where);
 }
 
+/* A ZipMap makes a sequence of maps, which norn has not. As an output of the model its tensor stands for it; for any
+ * other reader it stays an operator that norn lacks. */
+static const norn_op *take_zip_map(norni_scope *sc, const norni_pb_node *n, const norn_op *op,
+                                   const char *where) {
+    norni_importer *imp = sc->imp;
+    if (!op || strcmp(op->name, "ZipMap") != 0)
+        return op;
+    if (imp->g != imp->model->graph || n->n_output != 1 || norni_table_find(sc->read, n->output[0]))
+        return NULL;
+    norni_model_warn(imp->model,
+                     "%s ZipMap: '%s' is a sequence of maps; norn gives the tensor, a column for each class",
+                     where, n->output[0]);
+    return op;
+}
+
 static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index,
                                const norni_captures *captures) {
     const char *where = norni_node_label(sc->imp->scratch, n, index), *domain = norni_pb_domain(n->domain);
@@ -377,7 +392,7 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
         NORNI_TRY(import_unknown(sc, n, captures, where));
         return norni_scope_add_list(sc, n->output[0], list);
     }
-    const norn_op *op = norni_scope_op(sc, n, &version);
+    const norn_op *op = take_zip_map(sc, n, norni_scope_op(sc, n, &version), where);
     if (op)
         return import_known(sc, n, op, version, where);
     norni_function *f = norni_function_find(sc->imp, n);
