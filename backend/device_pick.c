@@ -8,9 +8,11 @@
 #include <strings.h>
 
 /* Packages of Debian and its children. */
-static const char install_cpu[] = "install pocl-opencl-icd for the CPU";
-static const char install_gpu[] = "for a GPU install intel-opencl-icd (Intel), mesa-opencl-icd (AMD) or "
-                                  "nvidia-opencl-icd (NVIDIA, non-free)";
+#define INSTALL_GPU                                                                                          \
+    "for a GPU install intel-opencl-icd (Intel), mesa-opencl-icd (AMD) or nvidia-opencl-icd (NVIDIA, "       \
+    "non-free)"
+static const char install_gpu[] = INSTALL_GPU;
+static const char install_any[] = "install pocl-opencl-icd for the CPU; " INSTALL_GPU;
 
 /* Vendors under their trade names. */
 static const struct {
@@ -51,10 +53,35 @@ static bool has_opencl(const norn_devices *list) {
     return list->n && list->v[0].device.type != NORN_DEVICE_HOST; /* the host ranks last */
 }
 
+/* A driver is there and finds no device. PoCL does so when it cannot write its cache. */
+static norn_status platforms_only(const norn_devices *list) {
+    norni_str s = {0};
+    bool pocl = false;
+    for (size_t i = 0; i < list->n_platforms; i++) {
+        norni_str_addf(&s, "%s'%s'", i ? ", " : "", list->platforms[i].name);
+        pocl |= norni_text_has(list->platforms[i].name, "Portable Computing Language");
+    }
+    char *names = norni_str_take(&s);
+    norn_status status =
+        names ? norni_fail(
+                    NORN_DEVICE,
+                    "device: no OpenCL device found: the driver%s %s %s installed and offer%s none%s; %s; "
+                    "'host' is the slow reference",
+                    list->n_platforms > 1 ? "s" : "", names, list->n_platforms > 1 ? "are" : "is",
+                    list->n_platforms > 1 ? "" : "s",
+                    pocl ? "; PoCL needs a folder that it can write: set HOME or POCL_CACHE_DIR to one" : "",
+                    pocl ? install_gpu : install_any)
+              : norni_nomem();
+    norni_free(names);
+    return status;
+}
+
 static norn_status nothing_there(const norn_devices *list) {
+    if (list->n_platforms)
+        return platforms_only(list);
     return norni_fail(NORN_DEVICE,
-                      "device: no OpenCL device found (%zu platforms); %s; %s; 'host' is the slow reference",
-                      list->n_platforms, install_cpu, install_gpu);
+                      "device: no OpenCL device found (0 platforms); %s; 'host' is the slow reference",
+                      install_any);
 }
 
 static norn_status no_such(const norn_devices *list, const char *word, const char *why) {

@@ -160,27 +160,37 @@ static norn_status op_feeds(subject *b, const norn_graph *g) {
     return NORN_OK;
 }
 
-/* The implementation of the operator, and what keeps the others from it. */
-static void note_choice(const norn_session *s, const norn_graph *g, const norn_bench_options *o,
-                        norn_bench_result *out) {
-    const norn_node *n = g->nodes.v[0];
-    const norn_device *d = norn_context_device(s->contexts[0]);
-    const norni_fit f = {.node = n, .device = d, .numerics = o->plan.numerics};
-    const norni_impl *chosen = NULL;
-    norni_str others = {0};
-    if (!n->op->impls || norni_context_is_host(s->contexts[0]) ||
-        norni_plan_choose(d, &o->plan, n, &chosen, NULL) != NORN_OK)
-        return;
-    for (const norni_impl *i = n->op->impls; i->name; i++) {
-        const char *why = i == chosen ? NULL : i->fits ? i->fits(&f) : NULL;
-        if (i != chosen)
-            norni_str_addf(&others, "%s%s: %s", others.n ? "; " : "", i->name,
-                           why          ? why
-                           : i->form    ? "for values in blocked layout"
-                           : i < chosen ? "not the one wanted"
-                                        : "fits, but is tried later");
+/* The implementation of the operator that ran; NULL: it became others. */
+static const char *ran(const norn_plan *p, const norn_op *op) {
+    for (size_t i = 0; i < p->builder.steps.n; i++) {
+        const norni_step *s = p->builder.steps.v[i];
+        if (s->impl && s->node && s->node->op == op)
+            return s->impl;
     }
-    snprintf(out->chosen, sizeof out->chosen, "%s", chosen->name);
+    return NULL;
+}
+
+/* The implementation of the operator, and what keeps the others from it. */
+static void note_choice(const norn_plan *p, const norn_node *n, norn_bench_result *out) {
+    const norni_fit f = {.node = n, .device = &p->device, .numerics = p->options.numerics};
+    const char *chosen = n->op->impls ? ran(p, n->op) : NULL;
+    norni_str others = {0};
+    if (!chosen)
+        return;
+    bool before = true;
+    for (const norni_impl *i = n->op->impls; i->name; i++) {
+        if (!strcmp(i->name, chosen)) {
+            before = false;
+            continue;
+        }
+        const char *why = i->fits ? i->fits(&f) : NULL;
+        norni_str_addf(&others, "%s%s: %s", others.n ? "; " : "", i->name,
+                       why       ? why
+                       : i->form ? "for values in blocked layout"
+                       : before  ? "passed over: not the one wanted, or slower by the estimate"
+                                 : "fits, but is tried later");
+    }
+    snprintf(out->chosen, sizeof out->chosen, "%s", chosen);
     snprintf(out->others, sizeof out->others, "%s", others.s ? others.s : "");
     norni_str_free(&others);
 }
@@ -200,11 +210,12 @@ norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_op
         norni_node_print(&text, g->nodes.v[0]);
         snprintf(out->name, sizeof out->name, "%s", text.s ? text.s : line);
         norni_str_free(&text);
-        note_choice(s, g, options ? options : &none, out);
         st = op_feeds(b, g);
     }
     if (st == NORN_OK)
         st = bench(b, g, options ? options : &none, out);
+    if (st == NORN_OK && !norni_context_is_host(s->contexts[0]))
+        note_choice(norn_executable_plan(b->exe), g->nodes.v[0], out);
     clear(b);
     norni_free(b);
     bool parsed = g != NULL;

@@ -190,7 +190,10 @@ static norn_status plan_anchor(norn_plan *p, norni_emit *e, const norni_cluster 
     }
     if (c->n_nodes && impl->epilogue)
         NORNI_TRY(norni_epilogue_new(e, c, uses, &e->epilogue));
+    size_t from = p->builder.steps.n;
     norn_status s = impl->emit(e);
+    for (size_t i = from; i < p->builder.steps.n; i++)
+        p->builder.steps.v[i]->impl = impl->name;
     return s == NORN_OK ? e->status : s;
 }
 

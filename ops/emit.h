@@ -56,6 +56,7 @@ typedef struct {
     bool load;       /* runs when the plan is loaded (weights prepacked), not at each run */
     norni_gemm gemm; /* STEP_GEMM: buffers are args[0..2] = a, b, c */
     const norn_node *node;
+    const char *impl; /* the implementation of the node that it is a part of; NULL for none */
     const char *what; /* one-line text of the node */
     double flops, bytes;
 } norni_step;

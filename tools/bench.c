@@ -53,6 +53,12 @@ static int measure_file(const job *b, norn_session *s, norn_bench_result *r) {
     norn_model *m;
     feeds f = {0};
     norn_status st = norn_model_load(b->what, NULL, &m);
+    for (size_t i = 0; st == NORN_IO && i < norn_builtin_count(); i++)
+        if (!strcmp(b->what, norn_builtin_name(i)))
+            return fail_text(
+                st,
+                "%s; a built-in network is saved as one by norn train %s --steps 1 --data DATA --out FILE",
+                norn_error(), b->what);
     if (st != NORN_OK)
         return fail(st);
     int code = 0;
@@ -212,7 +218,7 @@ static int run(const void *options, int n, char *const *args) {
 }
 
 static const option options[] = {
-    OPT_DEVICE(bench_options),
+    OPT_DEVICES(bench_options),
     {"repeat", "K", OPT_INT, offsetof(bench_options, repeat), "timed runs", NULL, 1},
     {"seconds", "S", OPT_REAL, offsetof(bench_options, seconds),
      "instead: as many runs as fit, at least 3; else 1 s", NULL, 0},

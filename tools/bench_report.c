@@ -120,8 +120,7 @@ void bench_print(const norn_bench_result *r, const char *shape, const norn_peaks
                100 * r->gflops / peaks->fp32_gflops, 100 * share_of_roofline(r, peaks));
     printf("  kernels: %s\n", r->implementation);
     if (*r->chosen)
-        printf("  implementation: %s%s%s%s\n", r->chosen, *r->others ? " (" : "", r->others,
-               *r->others ? ")" : "");
+        printf("  implementation: %s\n", r->chosen);
     if (r->checked)
         printf("  %s: largest difference from the host reference %.2g of the largest element\n",
                r->correct ? "correct" : "WRONG", r->max_error);

@@ -2,6 +2,7 @@
 /* Certificates for norn verify. */
 #include "case.h"
 #include "output.h"
+#include <string.h>
 
 void certificate_run(norn_session *s, const char *path, case_result *out) {
     norn_certificate c;
@@ -12,7 +13,9 @@ void certificate_run(norn_session *s, const char *path, case_result *out) {
         return;
     }
     out->status = st == NORN_OK || st == NORN_UNSUPPORTED ? CASE_UNSUPPORTED : CASE_FAIL;
-    out->reason = text_copy(st == NORN_OK ? c.note : norn_error());
+    const char *why = st == NORN_OK ? c.note : norn_error();
+    size_t n = strlen(path); /* the result stands behind the file's name already */
+    out->reason = text_copy(!strncmp(why, path, n) && !strncmp(why + n, ": ", 2) ? why + n + 2 : why);
     if (out->reason)
         clean(out->reason);
 }

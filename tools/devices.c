@@ -42,29 +42,35 @@ static const char *advice(const norn_devices *list) {
     return text ? text : norn_error();
 }
 
+static void json_device(cJSON *o, const norn_device *d, size_t index) {
+    /* what norn_device_has calls it, and its key */
+    static const char *const features[][2] = {{"fp16", "fp16"},
+                                              {"fp64", "fp64"},
+                                              {"subgroups", "subgroups"},
+                                              {"unified-memory", "unified_memory"},
+                                              {"images", "images"}};
+    json_number(o, "index", (double)index);
+    json_text(o, "type", kind(d));
+    json_text(o, "name", norn_device_name(d));
+    json_text(o, "vendor", norn_device_vendor(d));
+    json_text(o, "platform", norn_device_platform(d));
+    json_text(o, "driver", norn_device_driver(d));
+    json_text(o, "version", norn_device_version(d));
+    json_number(o, "units", norn_device_compute_units(d));
+    json_number(o, "clock_mhz", norn_device_clock_mhz(d));
+    json_number(o, "memory", (double)norn_device_memory_bytes(d));
+    json_number(o, "max_alloc", (double)norn_device_max_alloc_bytes(d));
+    json_number(o, "local_memory", (double)norn_device_local_bytes(d));
+    json_number(o, "max_work_group", (double)norn_device_max_work_group(d));
+    for (size_t k = 0; k < sizeof features / sizeof *features; k++)
+        json_bool(o, features[k][1], norn_device_has(d, features[k][0]));
+}
+
 static int print_json(const norn_devices *list) {
-    static const char *const features[] = {"fp16", "fp64", "subgroups", "unified-memory", "images"};
     cJSON *j = cJSON_CreateObject(), *devices = json_array(j, "devices"),
           *platforms = json_array(j, "platforms");
-    for (size_t i = 0; i < norn_devices_count(list); i++) {
-        const norn_device *d = norn_devices_at(list, i);
-        cJSON *o = json_object(devices, NULL);
-        json_number(o, "index", (double)i);
-        json_text(o, "type", kind(d));
-        json_text(o, "name", norn_device_name(d));
-        json_text(o, "vendor", norn_device_vendor(d));
-        json_text(o, "platform", norn_device_platform(d));
-        json_text(o, "driver", norn_device_driver(d));
-        json_text(o, "version", norn_device_version(d));
-        json_number(o, "units", norn_device_compute_units(d));
-        json_number(o, "clock_mhz", norn_device_clock_mhz(d));
-        json_number(o, "memory", (double)norn_device_memory_bytes(d));
-        json_number(o, "max_alloc", (double)norn_device_max_alloc_bytes(d));
-        json_number(o, "local_memory", (double)norn_device_local_bytes(d));
-        json_number(o, "max_work_group", (double)norn_device_max_work_group(d));
-        for (size_t k = 0; k < sizeof features / sizeof *features; k++)
-            json_bool(o, features[k], norn_device_has(d, features[k]));
-    }
+    for (size_t i = 0; i < norn_devices_count(list); i++)
+        json_device(json_object(devices, NULL), norn_devices_at(list, i), i);
     for (size_t i = 0; i < norn_devices_platform_count(list); i++) {
         cJSON *o = json_object(platforms, NULL);
         json_text(o, "name", norn_devices_platform_name(list, i));
@@ -107,8 +113,8 @@ static int print_list(const norn_devices *list) {
     return 0;
 }
 
-/* `norn devices D`: everything about it, as norn_device_parse reads it. */
-static int print_one(const norn_devices *list, const char *spec) {
+/* `norn devices D`: everything about it, as norn_device_parse reads it; with --json as in the list, with that text. */
+static int print_one(const norn_devices *list, const char *spec, bool json) {
     picked p;
     char *text;
     int code = pick_devices(spec, false, &p);
@@ -117,9 +123,15 @@ static int print_one(const norn_devices *list, const char *spec) {
     norn_status s = norn_device_print(norn_devices_at(list, p.index[0]), &text);
     if (s != NORN_OK)
         return fail(s);
-    fputs(text, stdout);
+    if (json) {
+        cJSON *j = cJSON_CreateObject();
+        json_device(j, norn_devices_at(list, p.index[0]), p.index[0]);
+        json_text(j, "text", text);
+        code = json_print(j, 0);
+    } else
+        fputs(text, stdout);
     norn_text_free(text);
-    return 0;
+    return code;
 }
 
 static int run(const void *options, int n, char *const *args) {
@@ -128,7 +140,7 @@ static int run(const void *options, int n, char *const *args) {
     norn_status s = norn_devices_list(&list);
     if (s != NORN_OK)
         return fail(s);
-    int code = n ? print_one(list, args[0]) : o->json ? print_json(list) : print_list(list);
+    int code = n ? print_one(list, args[0], o->json) : o->json ? print_json(list) : print_list(list);
     norn_devices_free(list);
     return code;
 }

@@ -86,35 +86,60 @@ static norn_status convert(const norn_value *input, norn_tensor **t) {
 }
 
 /* ---- All inputs. */
-static int from_files(const feed_options *o, const norn_graph *g, sizes *s, feeds *out) {
-    for (size_t i = 0; i < o->inputs->n; i++) {
-        const char *file;
-        const norn_value *input = input_of(g, o->inputs->v[i], &file);
-        norn_tensor *t = NULL;
-        int code = 0;
-        if (!input)
-            return no_such_input(g, o->inputs->v[i]);
-        for (size_t k = 0; k < out->n; k++)
-            if (!strcmp(out->v[k].name, norn_value_name(input)))
-                return usage_error("--input %s: '%s' is given twice", o->inputs->v[i], out->v[k].name);
-        if (is_picture(file))
-            code = picture_feed(file, input, s, o->resize, &t);
-        else {
-            norn_status st = norn_tensor_load(file, &t);
-            if (st == NORN_OK)
-                st = convert(input, &t);
-            code = st == NORN_OK ? 0 : fail(st);
-        }
-        if (code) {
-            norn_tensor_free(t);
-            return code;
-        }
-        out->sources[out->n] = file;
-        out->v[out->n++] = (norn_feed){norn_value_name(input), t};
-        if (!sizes_learn(s, input, t))
-            return out_of_memory();
+
+/* A --dim says how large a named size is: a file that has another is refused. */
+static int check_sizes(const sizes *s, const norn_value *input, const norn_tensor *t, const char *file) {
+    char name[256];
+    for (int k = 0; k < norn_value_rank(input) && k < norn_tensor_rank(t); k++) {
+        if (norn_value_dim(input, k) >= 0)
+            continue;
+        value_size_text(input, k, name, sizeof name);
+        int64_t want = sizes_find(s, name), got = norn_tensor_dims(t)[k];
+        if (want >= 0 && want != got)
+            return usage_error("--input %s: size %d of '%s' is %lld (wanted %s=%lld, as --dim says)", file, k,
+                               norn_value_name(input), (long long)got, name, (long long)want);
     }
     return 0;
+}
+
+/* given: what --dim says; s: that, and what the inputs so far have shown. */
+static int from_file(const char *spec, const feed_options *o, const norn_graph *g, const sizes *given,
+                     sizes *s, feeds *out) {
+    const char *file;
+    const norn_value *input = input_of(g, spec, &file);
+    norn_tensor *t = NULL;
+    int code = 0;
+    if (!input)
+        return no_such_input(g, spec);
+    for (size_t k = 0; k < out->n; k++)
+        if (!strcmp(out->v[k].name, norn_value_name(input)))
+            return usage_error("--input %s: '%s' is given twice", spec, out->v[k].name);
+    if (is_picture(file))
+        code = picture_feed(file, input, s, o->resize, &t);
+    else {
+        norn_status st = norn_tensor_load(file, &t);
+        if (st == NORN_OK)
+            st = convert(input, &t);
+        code = st == NORN_OK ? 0 : fail(st);
+    }
+    if (!code)
+        code = check_sizes(given, input, t, spec);
+    if (code) {
+        norn_tensor_free(t);
+        return code;
+    }
+    out->sources[out->n] = file;
+    out->v[out->n++] = (norn_feed){norn_value_name(input), t};
+    return sizes_learn(s, input, t) ? 0 : out_of_memory();
+}
+
+static int from_files(const feed_options *o, const norn_graph *g, sizes *s, feeds *out) {
+    sizes given = {0};
+    int code = sizes_parse(o->dims, &given);
+    for (size_t i = 0; i < o->inputs->n && !code; i++)
+        code = from_file(o->inputs->v[i], o, g, &given, s, out);
+    sizes_free(&given);
+    return code;
 }
 
 static int from_chance(const feed_options *o, const norn_graph *g, sizes *s, feeds *out) {

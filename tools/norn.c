@@ -26,7 +26,18 @@ static void overview(FILE *f) {
     fprintf(f, "Usage: norn VERB [OPTION]... [ARGUMENT]...\n\nVerbs:\n");
     for (size_t i = 0; i < VERBS; i++)
         fprintf(f, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
-    fprintf(f, "\nnorn VERB --help says more about a verb.\n");
+    fprintf(f, "\nnorn VERB --help says more about a verb.\n\nExit codes:\n  0   done\n"
+               "  1   a result is wrong or missing (verify, bench)\n");
+    for (int s = NORN_NOMEM; s <= NORN_INTERNAL; s++) {
+        int code = norn_status_exit_code((norn_status)s);
+        fprintf(f, "  %-2d  %s%s\n", code, code == EXIT_USAGE ? "a wrong command line; " : "",
+                norn_status_name((norn_status)s));
+    }
+    fprintf(f, "\nEnvironment:\n"
+               "  NORN_DEVICE     the device where --device does not say\n"
+               "  NORN_CACHE=0    compiled kernels are not kept\n"
+               "  NORN_CACHE_DIR  where they are kept; else norn in XDG_CACHE_HOME or ~/.cache\n"
+               "  NORN_CACHE_MB   at most so many MiB of them; else 512\n");
 }
 
 static int unknown(const char *name) {

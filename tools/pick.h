@@ -21,8 +21,15 @@ const char *session_device(const norn_session *s); /* its name */
     {                                                                                                        \
         "device", "D", OPT_TEXT, offsetof(type, device),                                                     \
             "where to run: an index of 'norn devices', cpu, gpu, host, a vendor or part of a name; else "    \
-            "the "                                                                                           \
-            "environment's NORN_DEVICE, else the first device",                                              \
+            "the environment's NORN_DEVICE, else the first device",                                          \
+            NULL, 0                                                                                          \
+    }
+/* For verbs that take several. */
+#define OPT_DEVICES(type)                                                                                    \
+    {                                                                                                        \
+        "device", "D[,D]...", OPT_TEXT, offsetof(type, device),                                              \
+            "where to run, one after the other: each an index of 'norn devices', cpu, gpu, host, a vendor "  \
+            "or part of a name, or all; else the environment's NORN_DEVICE, else the first device",          \
             NULL, 0                                                                                          \
     }
 #define OPT_JSON(type)                                                                                       \

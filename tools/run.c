@@ -108,11 +108,26 @@ static int read_labels(const char *path, char **text, name_list *out) {
     return 0;
 }
 
-static const char *label_of(const name_list *labels, int64_t i) {
-    return (uint64_t)i < labels->n ? labels->v[i] : "";
+/* Labels are for the outputs that have as many classes: one at least. */
+static int check_labels(const char *path, const name_list *labels, size_t n, const norn_fetch *got) {
+    const norn_fetch *other = NULL;
+    scores s, seen = {0};
+    for (size_t i = 0; i < n && path; i++)
+        if (find_scores(got[i].tensor, &s)) {
+            if ((uint64_t)s.classes == labels->n)
+                return 0;
+            other = &got[i];
+            seen = s;
+        }
+    if (!path)
+        return 0;
+    if (!other)
+        return usage_error("--labels %s: no output looks like scores of classes", path);
+    return usage_error("--labels %s: got %zu labels (wanted %lld: output '%s' has so many classes)", path,
+                       labels->n, (long long)seen.classes, other->name);
 }
 
-/* ---- What is said of an output. */
+/* ---- What is said of an output: of its elements that are numbers. */
 typedef struct {
     double least, most, mean;
     int64_t nan;
@@ -121,6 +136,7 @@ typedef struct {
 static statistics measure(const norn_tensor *t) {
     statistics s = {.least = INFINITY, .most = -INFINITY};
     int64_t n = norn_tensor_elems(t);
+    double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         double v = norn_tensor_get(t, i);
         if (isnan(v)) {
@@ -129,8 +145,9 @@ static statistics measure(const norn_tensor *t) {
         }
         s.least = fmin(s.least, v);
         s.most = fmax(s.most, v);
-        s.mean += v / (double)n;
+        sum += v;
     }
+    s.mean = sum / (double)(n - s.nan); /* NaN of none */
     return s;
 }
 
@@ -147,6 +164,7 @@ static void print_top(const norn_tensor *t, const name_list *labels, const char 
     scores s;
     if (!find_scores(t, &s))
         return;
+    bool named = (uint64_t)s.classes == labels->n;
     printf("  '%s' looks like scores of %lld classes%s:\n", name, (long long)s.classes,
            s.softmax ? " (probabilities by softmax)" : "");
     for (int64_t r = 0; r < s.rows && r < SHOWN_ROWS; r++) {
@@ -156,7 +174,7 @@ static void print_top(const norn_tensor *t, const name_list *labels, const char 
             printf("  row %lld\n", (long long)r);
         for (int k = 0; k < n; k++)
             printf("  %8.3f %%  %lld%s%s\n", top[k].probability * 100, (long long)top[k].index,
-                   *label_of(labels, top[k].index) ? "  " : "", label_of(labels, top[k].index));
+                   named ? "  " : "", named ? labels->v[top[k].index] : "");
     }
     if (s.rows > SHOWN_ROWS)
         printf("  and %lld more rows\n", (long long)(s.rows - SHOWN_ROWS));
@@ -192,6 +210,7 @@ static void json_output(cJSON *list, const norn_fetch *f, const char *file, cons
     free(type);
     if (!find_scores(f->tensor, &sc))
         return;
+    bool named = (uint64_t)sc.classes == labels->n;
     json_bool(o, "softmax", sc.softmax);
     cJSON *rows = json_array(o, "top");
     for (int64_t r = 0; r < sc.rows && r < JSON_ROWS; r++) {
@@ -203,7 +222,7 @@ static void json_output(cJSON *list, const norn_fetch *f, const char *file, cons
             cJSON *c = json_object(row, NULL);
             json_number(c, "class", (double)top[k].index);
             json_number(c, "probability", top[k].probability);
-            json_text(c, "label", labels->n ? label_of(labels, top[k].index) : NULL);
+            json_text(c, "label", named ? labels->v[top[k].index] : NULL);
         }
     }
 }
@@ -241,6 +260,8 @@ static int report(const run_options *o, const char *model, const norn_session *s
     char *label_text = NULL, time[32];
     cJSON *j = o->json ? cJSON_CreateObject() : NULL, *outputs = NULL;
     int code = read_labels(o->labels, &label_text, &labels);
+    if (!code)
+        code = check_labels(o->labels, &labels, n, got);
     if (!code && o->output_dir && !folder_make(o->output_dir))
         code = fail_text(NORN_IO, "%s: cannot make this folder: %s", o->output_dir, strerror(errno));
     if (j) {

@@ -195,7 +195,7 @@ static int run(const void *options, int n, char *const *args) {
 }
 
 static const option options[] = {
-    OPT_DEVICE(verify_options),
+    OPT_DEVICES(verify_options),
     {"rtol", "R", OPT_REAL, offsetof(verify_options, rtol),
      "relative tolerance; else that of meta.json, else 1e-3 (2^-9 for float16, 2^-6 for bfloat16: the last "
      "two bits)",

@@ -24,6 +24,7 @@ code() { # CODE COMMAND...: it exits with CODE
 # JSON: one value on standard output, whatever is on standard error.
 "$norn" version --json | "$has" version
 "$norn" devices --json | "$has" devices.0.name devices.0.index devices.0.fp64 platforms.0.name platforms.0.devices
+"$norn" devices 0 --json | "$has" name index unified_memory text
 "$norn" show "$net" --json | "$has" inputs.0.name nodes.0.op nodes.0.supported parameters flops
 "$norn" run "$net" --dim batch=2 --json 2>/dev/null | "$has" outputs.0.name outputs.0.type inputs.0.source
 "$norn" verify "$source/tests/data/verify/simple" --json | "$has" cases.0.name cases.0.status cases.0.host_nodes passed failed unsupported
@@ -56,6 +57,34 @@ code 7 "$norn" show "$digits"
 code 0 "$norn" verify "$source/tests/data/verify/simple"
 code 1 "$norn" verify --rtol 0 --atol 0 "$source/tests/data/verify/net/torch_digits_mlp_trained_legacy13"
 code 3 "$norn" verify "$work"
+# A size that a file contradicts, labels that do not fit, several devices where one is wanted: each is an error.
+"$norn" convert "$net" plain.onnx --no-certificate >/dev/null
+data=$source/tests/data/verify/net/torch_digits_mlp_trained_legacy13/test_data_set_0/input_0.pb
+code 2 "$norn" run "$net" --input "input=$data" --dim batch=99999
+grep -q 'wanted batch=99999' err.txt || fail "--dim against a file: $(cat err.txt)"
+printf 'a\nb\n' >two.txt
+code 2 "$norn" run "$net" --labels two.txt
+grep -q 'got 2 labels (wanted 10' err.txt || fail "two labels: $(cat err.txt)"
+seq -f class%g 0 9 >ten.txt
+"$norn" run "$net" --labels ten.txt 2>/dev/null | grep -q ' %  [0-9]  class[0-9]$' || fail "no labels in the output"
+code 2 "$norn" run --device all "$net"
+code 1 "$norn" verify plain.onnx
+[ "$(grep -o plain.onnx out.txt | wc -l)" = 1 ] || fail "verify names the file twice: $(cat out.txt)"
+"$norn" --help | grep -q NORN_CACHE_DIR || fail "--help names no NORN_CACHE_DIR"
+# An output of NaN alone has neither a least nor a mean.
+{
+    printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 64), }"
+    i=0
+    while [ $i -lt 64 ]; do
+        printf '\000\000\300\177'
+        i=$((i + 1))
+    done
+} >nan.npy
+"$norn" run "$net" --input "input=nan.npy" --json >out.txt 2>/dev/null
+grep -q '"mean":.*null' out.txt || fail "the mean of NaN: $(cat out.txt)"
+# A cache folder that is none is said once.
+NORN_CACHE= NORN_CACHE_DIR=$PWD/two.txt "$norn" run "$net" --input "input=nan.npy" >/dev/null 2>err.txt
+[ "$(grep -c NORN_CACHE_DIR err.txt)" = 1 ] || fail "no word of the cache folder: $(cat err.txt)"
 for verb in devices train run verify bench convert show version; do
     code 0 "$norn" $verb --help
     [ -s err.txt ] && fail "$verb --help: wrote to standard error"

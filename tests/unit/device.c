@@ -135,6 +135,16 @@ static void test_pick(void **state) {
     FAILS(norn_devices_pick(list, NULL, 2, v, &n), NORN_DEVICE, "pocl-opencl-icd", "nvidia-opencl-icd");
     FAILS(norn_devices_pick(list, "all", 2, v, &n), NORN_DEVICE, "pocl-opencl-icd");
     assert_string_equal(picked(list, "host"), "0");
+    /* Drivers that find nothing are named; to install one of them again is no advice. */
+    list->platforms = norni_alloc_array(2, sizeof *list->platforms);
+    snprintf(list->platforms[0].name, sizeof list->platforms[0].name, "rusticl");
+    list->n_platforms = 1;
+    FAILS(norn_devices_pick(list, NULL, 2, v, &n), NORN_DEVICE, "'rusticl'", "install pocl-opencl-icd");
+    snprintf(list->platforms[1].name, sizeof list->platforms[1].name, "Portable Computing Language");
+    list->n_platforms = 2;
+    FAILS(norn_devices_pick(list, NULL, 2, v, &n), NORN_DEVICE, "'rusticl', 'Portable Computing Language'",
+          "POCL_CACHE_DIR", "nvidia-opencl-icd");
+    assert_null(strstr(norn_error(), "install pocl"));
     norn_devices_free(list);
 }
 
