@@ -10,6 +10,9 @@ cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
 cmake -S "$source/examples/c" -B "$work/examples" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" >"$work/cmake.log"
 cmake --build "$work/examples" >"$work/build.log"
 cd "$work"
+mv prefix moved
+moved/bin/norn version >version.txt # finds its library, wherever it is
+mv moved prefix
 
 says() { # FILE TEXT
     grep -qF -- "$2" "$1" || {
