@@ -81,7 +81,7 @@ static norn_status run_model(norn_session *s, const norn_graph *g, const inputs 
 
 static const char *random_node(const norn_graph *g) {
     for (size_t i = 0; i < g->nodes.n; i++)
-        if (g->nodes.v[i]->op->random)
+        if (norni_node_random(g->nodes.v[i]))
             return g->nodes.v[i]->op->name;
     return NULL;
 }

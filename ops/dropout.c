@@ -237,9 +237,11 @@ static void grad(norni_grad *c) {
             may_drop(c->node) ? dropped(c->g, c->node, c->dy[0], norni_want_output(c->node, 1)) : c->dy[0];
 }
 
-/* Opsets 7 to 9: the mask has the type of the data. */
+/* Opsets 7 to 9: the mask has the type of the data. Many files name one that nobody reads: it goes. */
 static norn_status raise(norni_adapt *a) {
     const norn_node *node = a->node;
+    if (a->version < 10)
+        a->wanted &= ~(a->unread & 2);
     if (a->version >= 10 || !(a->wanted & 2))
         return NORN_OK;
     norn_node *made = norni_apply(a->g, node->op, node->attrs, node->n_in, node->in, 3);
@@ -259,9 +261,21 @@ static norn_status lower(norni_adapt *a) {
         return norni_fail(NORN_UNSUPPORTED, "training_mode is new in opset 12");
     if (node->n_in > 2)
         node->in[2] = NULL;
-    if (a->version < 10 && (a->wanted & 2))
-        return norni_fail(NORN_UNSUPPORTED, "a mask of type bool is new in opset 10");
-    return NORN_OK;
+    if (a->version >= 10 || !(a->wanted & 2))
+        return NORN_OK;
+    /* A mask of type bool is new in opset 10. Here it is true everywhere: b or not b, which opset 7 has. */
+    norn_graph *g = a->g;
+    norn_value *ratio = input(node, 1);
+    norn_node *made =
+        norni_apply(g, node->op, node->attrs, ratio ? 2 : 1, (norn_value *[]){node->in[0], ratio}, 1);
+    if (!made)
+        return norn_graph_status(g);
+    made->name = node->name;
+    a->replaced = true;
+    a->out[0] = made->out[0];
+    norn_value *b = norni_cast(g, node->in[0], NORN_BOOL);
+    a->out[1] = NORNI_OP2(g, b, NORNI_OP1(g, b, "Not"), "Or");
+    return norn_graph_status(g);
 }
 
 const norn_op norni_op_Dropout = {

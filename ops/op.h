@@ -145,7 +145,8 @@ typedef struct {
     norn_node *node;
     norn_value **out; /* by output; NULL at first */
     bool replaced;
-    unsigned wanted; /* a bit for each output that somebody reads */
+    unsigned wanted; /* a bit for each output that somebody reads (raise: that has a name) */
+    unsigned unread; /* raise: those that have a name and no reader; the hook may take them out of `wanted` */
 } norni_adapt;
 
 /* lower: opsets before 11 count axes from the front only. */

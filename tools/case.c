@@ -566,7 +566,7 @@ static bool check_sets(test *t) {
 }
 
 void case_run(norn_session *s, const char *folder, const case_options *o, case_result *out) {
-    test t = {.session = s, .folder = folder, .r = out, .plan = {.numerics = o->numerics}};
+    test t = {.session = s, .folder = folder, .r = out, .plan = o->plan};
     *out = (case_result){.status = CASE_OK};
     set_tolerances(&t, o);
     t.model_path = path_join(folder, "model.onnx");

@@ -7,7 +7,7 @@
 
 typedef struct {
     double rtol, atol; /* negative: what meta.json says, else the defaults */
-    norn_numerics numerics;
+    norn_plan_options plan;
 } case_options;
 
 typedef enum { CASE_OK, CASE_FAIL, CASE_UNSUPPORTED } case_status;

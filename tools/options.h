@@ -49,6 +49,11 @@ const char *nearest(const char *word, size_t n, const char *(*name)(size_t i));
 
 extern const char *const numerics_choices[]; /* by norn_numerics */
 
+#define OPT_MAX_ITERATIONS(type)                                                                             \
+    {                                                                                                        \
+        "max-iterations", "N", OPT_INT, offsetof(type, max_iterations),                                      \
+            "iterations of a Loop or Scan that is not unrolled; more are an error; else 100000", NULL, 1     \
+    }
 #define OPT_END                                                                                              \
     { NULL, NULL, OPT_FLAG, 0, NULL, NULL, 0 }
 

@@ -20,6 +20,7 @@ typedef struct {
     bool profile;
     const char *trace;
     int numerics;
+    int64_t max_iterations;
 } run_options;
 
 enum { TOP = 5, SHOWN_ROWS = 4, JSON_ROWS = 64, MAX_LABELS_BYTES = 1 << 24 };
@@ -293,7 +294,8 @@ static int run_model(const run_options *o, const char *path, norn_session *s, co
     size_t n = norn_graph_output_count(g);
     norn_fetch *got = calloc(n + 1, sizeof *got);
     norn_executable *e = NULL;
-    const norn_plan_options options = {.numerics = (norn_numerics)o->numerics};
+    const norn_plan_options options = {.numerics = (norn_numerics)o->numerics,
+                                       .max_iterations = (uint64_t)o->max_iterations};
     if (!got)
         return out_of_memory();
     for (size_t i = 0; i < n; i++)
@@ -328,6 +330,8 @@ static int run(const void *options, int n, char *const *args) {
     (void)n;
     int code = pick_devices(o->device, false, &p);
     norn_status st = code ? NORN_OK : norn_model_load(args[0], NULL, &m);
+    for (size_t i = 0; m && i < norn_model_warning_count(m); i++)
+        note("%s", norn_model_warning_at(m, i));
     if (st == NORN_OK && !code)
         code = feeds_make(&fo, norn_model_graph(m), &f);
     if (st == NORN_OK && !code)
@@ -354,6 +358,7 @@ static const option options[] = {
     {"labels", "FILE", OPT_TEXT, offsetof(run_options, labels), "names of the classes, a line each", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(run_options, numerics), "which algorithms may be used",
      numerics_choices, 0},
+    OPT_MAX_ITERATIONS(run_options),
     OPT_PROFILE(run_options),
     OPT_JSON(run_options),
     OPT_END,

@@ -18,6 +18,7 @@ typedef struct {
     const char *device;
     double rtol, atol;
     int numerics;
+    int64_t max_iterations;
 } verify_options;
 
 /* ---- Finding cases. */
@@ -120,7 +121,10 @@ static void json_case(cJSON *cases, const char *name, const char *path, const ch
 
 static int run_cases(const verify_options *o, norn_session *s, const name_list *paths, cJSON *cases,
                      counts *sum) {
-    const case_options co = {o->rtol, o->atol, (norn_numerics)o->numerics};
+    const case_options co = {
+        o->rtol,
+        o->atol,
+        {.numerics = (norn_numerics)o->numerics, .max_iterations = (uint64_t)o->max_iterations}};
     for (size_t i = 0; i < paths->n; i++) {
         case_result r;
         char *name = case_name(paths->v[i]);
@@ -200,6 +204,7 @@ static const option options[] = {
      "absolute tolerance; else that of meta.json, else 1e-5", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(verify_options, numerics), "which algorithms may be used",
      numerics_choices, 0},
+    OPT_MAX_ITERATIONS(verify_options),
     OPT_JSON(verify_options),
     OPT_END,
 };

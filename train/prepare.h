@@ -39,7 +39,7 @@ norn_status norni_inference_form(norn_model *m, norni_training *t);
 norn_status norni_find_parameters(const norn_graph *g, const norn_train_options *o, norni_training *t);
 
 /* The graph of one training step for batches of this shape: outputs "loss" (mean) and, with class labels, "correct"
- * (int64). `update`: with the optimizer's update (input "norn.lr") and that of the statistics; else the outputs
+ * (int64). `update`: with the optimizer's update (input "lr") and that of the statistics; else the outputs
  * "grad:NAME" are the gradients of the trained parameters. The names of its inputs: t->input and "norn.labels". */
 norn_status norni_training_graph(const norn_graph *g, const norn_train_options *o, norni_training *t,
                                  const norn_tensor *x, bool update, norn_graph **out);

@@ -145,7 +145,8 @@ norn_status norni_export_value_info(norni_exporter *x, norni_str *out, uint32_t 
         NORNI_TRY(norni_pb_unpack(&norni_onnx__value_info_proto__descriptor, x->arena, kept->data,
                                   kept->bytes, &old));
     norni_wire_put_string(&v, 1, name);
-    if (type->dtype != NORN_UNDEFINED) {
+    bool maps = old && old->type && old->type->value_case == NORNI_ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE;
+    if (type->dtype != NORN_UNDEFINED && !maps) { /* that of a ZipMap stays */
         put_type(x, &v, type, old ? old->type : NULL);
         if (old)
             old->type = NULL;

@@ -53,6 +53,7 @@ typedef struct norni_scope {
     norni_table lists;  /* norni_list by name */
     NORNI_VEC(norn_node *) list_nodes; /* what made them, kept for other readers */
     norni_table declared, outputs;     /* ValueInfoProto of value_info and of the graph's outputs, by name */
+    const norni_table *read;           /* names that its nodes read, while they are imported */
     size_t n_opsets;
     norni_pb_opset **opsets;
     const char *prefix;                /* of names made by a function; "" in the graph */

@@ -77,10 +77,10 @@ norn_status norni_scope_bind(norni_scope *sc, const char *name, norn_value *v, c
     return output ? norni_refine(imp, v, output->p, where) : NORN_OK;
 }
 
-static norn_status bind_outputs(norni_scope *sc, const norni_pb_node *n, norn_value *const *out,
-                                const char *where) {
+static norn_status bind_outputs(norni_scope *sc, const norni_pb_node *n, unsigned wanted,
+                                norn_value *const *out, const char *where) {
     for (size_t k = 0; k < n->n_output; k++)
-        if (*n->output[k]) {
+        if (wanted & 1u << k) {
             if (!out[k])
                 return norni_fail(NORN_UNSUPPORTED, "%s %s: output %zu '%s' is not made by its newest form",
                                   where, norni_pb_text(n->op_type), k, n->output[k]);
@@ -94,6 +94,34 @@ static unsigned wanted_outputs(const norni_pb_node *n) {
     for (size_t k = 0; k < n->n_output; k++)
         wanted |= *n->output[k] ? 1u << k : 0;
     return wanted;
+}
+
+/* Of those, the outputs that neither a node nor the scope's own outputs read. */
+static unsigned unread_outputs(const norni_scope *sc, const norni_pb_node *n) {
+    unsigned unread = 0;
+    for (size_t k = 0; k < n->n_output; k++)
+        unread |= *n->output[k] && !norni_table_find(sc->read, n->output[k]) &&
+                          !norni_table_find(&sc->outputs, n->output[k])
+                      ? 1u << k
+                      : 0;
+    return unread;
+}
+
+/* Every name that the nodes and the scope's outputs read. */
+static norn_status find_read(const norni_scope *sc, size_t n, norni_pb_node *const *nodes,
+                             const norni_captures *captures, norni_table *read) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < nodes[i]->n_input; k++)
+            if (!norni_table_add(read, nodes[i]->input[k], NULL))
+                return norni_nomem();
+        for (size_t k = 0; k < captures[i].n; k++)
+            if (!norni_table_add(read, captures[i].v[k], NULL))
+                return norni_nomem();
+    }
+    for (size_t k = 0; sc->function && k < sc->function->n_output; k++)
+        if (!norni_table_add(read, sc->function->output[k], NULL))
+            return norni_nomem();
+    return NORN_OK;
 }
 
 /* Name and what norn does not model of the node. */
@@ -156,7 +184,8 @@ static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_nod
                      .version = (int)norni_scope_opset(sc, norni_pb_domain(n->domain)),
                      .node = node,
                      .out = out,
-                     .wanted = wanted_outputs(n)};
+                     .wanted = wanted_outputs(n),
+                     .unread = unread_outputs(sc, n)};
     norn_status s = norni_raise(&a, version);
     if (s == NORN_OK)
         s = norn_graph_status(g);
@@ -175,7 +204,7 @@ static norn_status apply_known(norni_scope *sc, const norni_pb_node *n, norn_nod
     norn_node *made = out[0] ? out[0]->producer : NULL;
     if (made && made->id >= (int)nodes_before && !made->name)
         NORNI_TRY(describe(sc, made, n));
-    return bind_outputs(sc, n, out, where);
+    return bind_outputs(sc, n, a.wanted, out, where);
 }
 
 /* Some exporters fold constants in float where the operator's other inputs are of a smaller type (torch, for
@@ -274,7 +303,7 @@ static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const
         return NORN_OK;
     if (made)
         NORNI_TRY(keep_proto(sc, n, captures, made, where));
-    return bind_outputs(sc, n, out, where);
+    return bind_outputs(sc, n, wanted_outputs(n), out, where);
 }
 
 /* ---- Operators that norn lacks. */
@@ -311,7 +340,22 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
     if (first && !*norni_pb_domain(n->domain) && !strcmp(n->op_type, "Constant") && made->out[0])
         constant_type(first, &made->out[0]->type);
     NORNI_TRY(keep_proto(sc, n, captures, made, where));
-    return bind_outputs(sc, n, made->out, where);
+    return bind_outputs(sc, n, wanted_outputs(n), made->out, where);
+}
+
+/* A ZipMap makes a sequence of maps, which norn has not. As an output of the model its tensor stands for it; for any
+ * other reader it stays an operator that norn lacks. */
+static const norn_op *take_zip_map(norni_scope *sc, const norni_pb_node *n, const norn_op *op,
+                                   const char *where) {
+    norni_importer *imp = sc->imp;
+    if (!op || strcmp(op->name, "ZipMap") != 0)
+        return op;
+    if (imp->g != imp->model->graph || n->n_output != 1 || norni_table_find(sc->read, n->output[0]))
+        return NULL;
+    norni_model_warn(imp->model,
+                     "%s ZipMap: '%s' is a sequence of maps; norn gives the tensor, a column for each class",
+                     where, n->output[0]);
+    return op;
 }
 
 static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index,
@@ -343,12 +387,12 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     norni_list *list;
     NORNI_TRY(norni_import_sequence(sc, n, where, &element, &list));
     if (element)
-        return bind_outputs(sc, n, &element, where);
+        return bind_outputs(sc, n, wanted_outputs(n), &element, where);
     if (list) {
         NORNI_TRY(import_unknown(sc, n, captures, where));
         return norni_scope_add_list(sc, n->output[0], list);
     }
-    const norn_op *op = norni_scope_op(sc, n, &version);
+    const norn_op *op = take_zip_map(sc, n, norni_scope_op(sc, n, &version), where);
     if (op)
         return import_known(sc, n, op, version, where);
     norni_function *f = norni_function_find(sc->imp, n);
@@ -369,7 +413,12 @@ norn_status norni_scope_nodes(norni_scope *sc, size_t n, norni_pb_node **nodes) 
     for (size_t i = 0; i < n; i++)
         NORNI_TRY(norni_captures_find(nodes[i], scratch, &captures[i], NULL));
     NORNI_TRY(norni_import_order(sc, n, nodes, captures, order));
-    for (size_t i = 0; i < n; i++)
-        NORNI_TRY(import_node(sc, nodes[order[i]], order[i], &captures[order[i]]));
-    return NORN_OK;
+    norni_table read = {0};
+    norn_status s = find_read(sc, n, nodes, captures, &read);
+    sc->read = &read;
+    for (size_t i = 0; i < n && s == NORN_OK; i++)
+        s = import_node(sc, nodes[order[i]], order[i], &captures[order[i]]);
+    sc->read = NULL;
+    norni_table_free(&read);
+    return s;
 }

@@ -166,6 +166,33 @@ static void test_expressions(void **state) {
     norn_model_free(m);
 }
 
+/* Before opset 10 the mask of a Dropout had the type of the data; that of d nobody reads. */
+static void test_masks(void **state) {
+    static const int opsets[] = {7, 9};
+    for (int i = 0; i < 2; i++) {
+        builder b = build(opsets[i]);
+        norn_model *m;
+        INPUT(&b, "x", 2, 3);
+        add_named_node(&b, "d", "Dropout", "x", "h,unread", NULL);
+        add_named_node(&b, "e", "Dropout", "h", "y,mask", NULL);
+        DECLARE(&b, "unread", 2, 3);
+        OUTPUT(&b, "y", 2, 3);
+        OUTPUT(&b, "mask", 2, 3);
+        WORKS(import(&b, &m));
+        written out = export_of(m, NULL);
+        assert_nodes(&out,
+                     "Dropout(x)->h Dropout(h)->y Cast(h)->Cast_6 Not(Cast_6)->Not_7 Or(Cast_6,Not_7)->Or_8 "
+                     "Cast(Or_8)->mask");
+        assert_string_equal(out.graph->node[0]->name, "d");
+        assert_string_equal(out.graph->node[1]->name, "e");
+        close_written(&out);
+        out = export_opset(m, 13);
+        assert_nodes(&out, "Dropout(x)->h Dropout(h)->y,Dropout_3 Cast(Dropout_3)->mask");
+        close_written(&out);
+        norn_model_free(m);
+    }
+}
+
 /* ---- Parameters and their updates. */
 static void test_parameters(void **state) {
     norn_graph *g;
@@ -589,15 +616,16 @@ static void test_starved(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_built),          cmocka_unit_test(test_names),
-        cmocka_unit_test(test_expressions),    cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_lower),          cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_expand),         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_gradient),       cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_captured_names), cmocka_unit_test(test_fixed_point),
-        cmocka_unit_test(test_save_in_place),  cmocka_unit_test(test_external),
-        cmocka_unit_test(test_set_graph),      cmocka_unit_test(test_failed_graph),
-        cmocka_unit_test(test_kept_functions), cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_built),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_expressions),  cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_lower),        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_expand),       cmocka_unit_test(test_types),
+        cmocka_unit_test(test_masks),        cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_captured_names),
+        cmocka_unit_test(test_fixed_point),  cmocka_unit_test(test_save_in_place),
+        cmocka_unit_test(test_external),     cmocka_unit_test(test_set_graph),
+        cmocka_unit_test(test_failed_graph), cmocka_unit_test(test_kept_functions),
+        cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }

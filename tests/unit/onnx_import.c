@@ -272,6 +272,24 @@ static void test_mixed(void **state) {
     FAILS(import(&b, &m), NORN_DTYPE, "input 'B' has type float (wanted double, as the other inputs)");
 }
 
+/* A ZipMap at the end is its tensor, and the file keeps what it says; for another reader norn does not have it. */
+static void test_maps(void **state) {
+    norn_model *m = load("maps"), *back;
+    assert_ops(m, "LinearClassifier ZipMap");
+    assert_type(m, "probabilities", "float[N,2]");
+    assert_int_equal(norn_model_warning_count(m), 1);
+    assert_string_equal(norn_model_warning_at(m, 0), "node 'zip' ZipMap: 'probabilities' is a sequence of "
+                                                     "maps; norn gives the tensor, a column for each class");
+    WORKS(again(m, NULL, &back));
+    assert_int_equal(norn_model_warning_count(back), 1);
+    norn_model_free(back);
+    norn_model_free(m);
+    m = load("maps_read");
+    assert_true(m->graph->nodes.v[0]->op == &norni_op_unknown);
+    assert_int_equal(norn_model_warning_count(m), 0);
+    norn_model_free(m);
+}
+
 /* ---- Types. */
 static void test_types(void **state) {
     norn_model *m = load("sizes");
@@ -347,13 +365,14 @@ static void test_order(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensors),       cmocka_unit_test(test_head),
-        cmocka_unit_test(test_sparse),        cmocka_unit_test(test_external),
-        cmocka_unit_test(test_raise),         cmocka_unit_test(test_old_broadcast),
-        cmocka_unit_test(test_functions),     cmocka_unit_test(test_captures),
-        cmocka_unit_test(test_strings),       cmocka_unit_test(test_unranked),
-        cmocka_unit_test(test_mixed),         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_many_warnings), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_tensors),   cmocka_unit_test(test_head),
+        cmocka_unit_test(test_sparse),    cmocka_unit_test(test_external),
+        cmocka_unit_test(test_raise),     cmocka_unit_test(test_old_broadcast),
+        cmocka_unit_test(test_functions), cmocka_unit_test(test_captures),
+        cmocka_unit_test(test_strings),   cmocka_unit_test(test_unranked),
+        cmocka_unit_test(test_mixed),     cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_types),     cmocka_unit_test(test_many_warnings),
+        cmocka_unit_test(test_order),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }

@@ -17,10 +17,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIST = []
 
 
-def write(name, data, expect='reject', what=''):
+def write(name, data, expect='reject', what='', **more):
     with open(os.path.join(HERE, name), 'wb') as f:
         f.write(data)
-    LIST.append({'file': name, 'what': what, 'expect': expect})
+    LIST.append({'file': name, 'what': what, 'expect': expect, **more})
 
 
 def value(name, dtype=T.FLOAT, shape=(4,)):
@@ -46,8 +46,8 @@ def floats(name, *v):
     return numpy_helper.from_array(np.array(v, np.float32), name)
 
 
-def save(name, m, expect='reject', what=''):
-    write(name + '.onnx', m.SerializeToString(deterministic=True), expect, what)
+def save(name, m, expect='reject', what='', **more):
+    write(name + '.onnx', m.SerializeToString(deterministic=True), expect, what, **more)
 
 
 fine = model([node('Relu', ['x'], ['y'])])
@@ -161,6 +161,11 @@ pair = [h.make_function('local', a, ['a'], ['b'], [node(b, ['a'], ['b'], domain=
                         [h.make_opsetid('', 17), h.make_opsetid('local', 1)]) for a, b in (('f', 'g'), ('g', 'f'))]
 save('recursion', model([node('f', ['x'], ['y'], domain='local')], functions=pair, domains=['local']), 'reject',
      'two functions that call each other')
+# The condition is computed, and always true: the number of the iteration is greater than -1.
+body = h.make_graph([node('Greater', ['i', 'below'], ['more']), node('Identity', ['v'], ['w'])], 'body',
+                    [value('i', T.INT64, ()), value('go', T.BOOL, ()), value('v')], [value('more', T.BOOL, ()), value('w')])
+save('endless', model([node('Loop', ['', '', 'x'], ['y'], body=body)], init=[numpy_helper.from_array(np.int64(-1), 'below')]),
+     'reject', 'a loop without an end', args=['--max-iterations', '20000'])
 
 # ---- Arrays.
 

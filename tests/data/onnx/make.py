@@ -258,6 +258,19 @@ def sequences():
          opset=18, ir=8)
 
 
+def maps():
+    """A classifier as scikit-learn's are written: a sequence of maps at the end; and one that another node reads."""
+    tail = [h.make_value_info(n, h.make_sequence_type_proto(h.make_map_type_proto(T.INT64, h.make_tensor_type_proto(T.FLOAT, []))))
+            for n in ('probabilities', 'read')]
+    save('maps', [node('LinearClassifier', ['x'], ['label', 'p'], name='classify', domain='ai.onnx.ml', classlabels_ints=[0, 1],
+                       coefficients=[1.0, 2.0, -1.0, 0.5, 0.25, -2.0], intercepts=[0.0, 1.0], post_transform='SOFTMAX'),
+                  node('ZipMap', ['p'], ['probabilities'], name='zip', domain='ai.onnx.ml', classlabels_int64s=[0, 1])],
+         [value('x', shape=('N', 3))], [value('label', T.INT64, ('N',)), tail[0]], opsets=[('ai.onnx.ml', 1)])
+    save('maps_read', [node('ZipMap', ['x'], ['read'], domain='ai.onnx.ml', classlabels_strings=['no', 'yes', 'perhaps']),
+                       node('SequenceLength', ['read'], ['n'])],
+         [value('x', shape=('N', 3))], [tail[1], value('n', T.INT64, ())], opsets=[('ai.onnx.ml', 1)])
+
+
 # ---- Order, names, sizes.
 def order():
     save('unsorted', [node('Mul', ['b', 'c'], ['y']), node('Neg', ['x'], ['b'], name='first'),
@@ -295,6 +308,6 @@ def pb():
 
 
 if __name__ == '__main__':
-    for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, order, optional,
+    for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, maps, order, optional,
                  new_ops, pb):
         make()
