@@ -226,26 +226,6 @@ static norn_status axes_set(norni_infer *c, int rank, bool set[NORN_MAX_RANK], i
     return NORN_OK;
 }
 
-/* Opsets before 11 count axes from the front only: of the data in Squeeze, of the output in Unsqueeze. */
-static norn_status lower_axes(norni_adapt *a) {
-    norn_node *node = a->node;
-    norn_value *axes = node->n_in > 1 ? node->in[1] : NULL;
-    int64_t v[NORN_MAX_RANK];
-    int n, rank = node->in[0]->type.rank;
-    if (a->version >= 11 || !axes || !norni_is_const(axes) || !norni_value_ints(axes, v, NORN_MAX_RANK, &n))
-        return NORN_OK;
-    if (rank >= 0 && *node->op->name == 'U')
-        rank += n;
-    for (int i = 0; i < n; i++) {
-        if (v[i] < 0 && rank < 0)
-            return norni_fail(NORN_UNSUPPORTED, "axis %lld of data whose rank is not known (wanted opset 11)",
-                              (long long)v[i]);
-        norni_lower_axis(a, &v[i], rank);
-    }
-    node->in[1] = norni_i64_const(a->g, n, v);
-    return norn_graph_status(a->g);
-}
-
 static norn_status infer_squeeze(norni_infer *c) {
     const norni_type *x = norni_in_type(c, 0);
     bool set[NORN_MAX_RANK] = {0};
@@ -276,8 +256,8 @@ VIEW(Squeeze,
      .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'},
                       {"axes", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(1, 11, 13, 21, 23, 24, 25), .doc = "sizes 1 removed: the given axes, or all",
-     .attrs_bytes = sizeof(axes_attrs), .attrs = axes_table, .moved = axes_moved, .lower = lower_axes,
-     .infer = infer_squeeze, .grad = grad_view,
+     .attrs_bytes = sizeof(axes_attrs), .attrs = axes_table, .moved = axes_moved, .infer = infer_squeeze,
+     .grad = grad_view,
      CASES("Squeeze(float[1,3,1])", "Squeeze(float[1,3,1], int64[1]{-1})",
            "Squeeze(float[1,1], int64[2]{0,1})"));
 
@@ -301,7 +281,7 @@ static norn_status infer_unsqueeze(norni_infer *c) {
 VIEW(Unsqueeze,
      .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'}, {"axes", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(1, 11, 13, 21, 23, 24, 25), .doc = "sizes 1 inserted at the given axes of the output",
-     .attrs_bytes = sizeof(axes_attrs), .attrs = axes_table, .moved = axes_moved, .lower = lower_axes,
-     .infer = infer_unsqueeze, .grad = grad_view,
+     .attrs_bytes = sizeof(axes_attrs), .attrs = axes_table, .moved = axes_moved, .infer = infer_unsqueeze,
+     .grad = grad_view,
      CASES("Unsqueeze(float[3,4], int64[2]{0,3})", "Unsqueeze(float[3], int64[1]{-1})",
            "Unsqueeze(float[], int64[1]{0})"));

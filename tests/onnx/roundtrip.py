@@ -363,7 +363,7 @@ def compare_runs(a, path, exact_engine, tolerance):
                     continue  # newer than this runtime
                 if exact_engine or not ort:
                     raise Difference(f'{engine}: {e}') from e
-                try:  # the evaluator takes BatchNormalization of opset 7 for that of opset 6
+                try:  # the evaluator cannot run some old operators: BatchNormalization before opset 9
                     got = run(path, feed, 'onnxruntime')
                 except Unsupported:
                     raise Difference(f'{engine}: {e}') from e
