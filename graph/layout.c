@@ -131,8 +131,17 @@ static void estimate(const norn_plan *p, choice *c) {
                          : 0;
     (void)p;
     double base = cost.flops * flop_ns + (cost.bytes + bytes) * copy_ns_per_byte;
-    for (int f = 0; f < NORNI_FORMS; f++)
-        c->time[f] = base / (c->impl[f] && c->impl[f]->gain > 0 ? c->impl[f]->gain : 1);
+    /* What is computed in whole blocks of channels is computed for the padding lanes too. */
+    const norni_type *out = k->anchor ? &k->anchor->out[0]->type : NULL;
+    double padded = 1;
+    if (out && norni_blockable(out) && out->dims[1] > 0) {
+        int64_t block = norni_block_of(out->dtype), blocks = (out->dims[1] + block - 1) / block;
+        padded = (double)(blocks * block) / (double)out->dims[1];
+    }
+    for (int f = 0; f < NORNI_FORMS; f++) {
+        double gain = c->impl[f] && c->impl[f]->gain > 0 ? c->impl[f]->gain : 1;
+        c->time[f] = base / gain * (norni_makes_blocked(f) ? padded : 1);
+    }
 }
 
 static bool is_output(const norn_graph *g, const norn_value *v) {

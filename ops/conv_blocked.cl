@@ -180,7 +180,14 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
 #define XP __global const T *
 #endif
         for (long a0 = 0; a0 < k0; a0++)
-            for (long a1 = 0; a1 < k1; a1++)
+            for (long a1 = 0; a1 < k1; a1++) {
+#if PATCH
+                const long d = i0 + a0 * d0, h = i1 + a1 * d1;
+                if (d < 0 || d >= in0 || h >= in1 || h + (TH - 1) * s1 < 0) { /* padding in all rows of the tile */
+                    w += k2 * B * B * NV;
+                    continue;
+                }
+#endif
                 for (long a2 = 0; a2 < k2; a2++) {
 #if PATCH
                     const C *xt = xb + a0 * step_a0 + a1 * (row_step == 1 ? d1 : 1) * step_row + a2 * d2 * XB;
@@ -206,6 +213,7 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
                     }
                     w += (B - lanes) * B * NV;
                 }
+            }
     }
     const size_t outs = (size_t)out0 * out1 * out2, blocks_y = (size_t)(group == 1 ? (m + B - 1) / B : group * (m / B));
 #pragma unroll

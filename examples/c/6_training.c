@@ -56,6 +56,5 @@ int main(int argc, char **argv) {
         if (step % 100 == 0)
             printf("step %d: mean squared error %.6f\n", step, norn_tensor_get(out.tensor, 0));
     }
-    return norn_tensor_get(out.tensor, 0) >
-           0.01; /* it has learned something; the system takes the memory back */
+    return norn_tensor_get(out.tensor, 0) > 0.01; /* it has learned; the system takes the memory back */
 }

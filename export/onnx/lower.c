@@ -49,6 +49,22 @@ static norn_status constant_attr(norni_exporter *x, const norni_attr *a, const n
     return NORN_OK;
 }
 
+/* Opsets before 11 count axes from the front only: in the larger rank, which is that of Unsqueeze's output, and of the
+ * input elsewhere. */
+static norn_status axes_from_front(const norn_node *low, int64_t *axes, int n) {
+    int in = low->in[0] ? low->in[0]->type.rank : -1, out = low->out[0] ? low->out[0]->type.rank : -1;
+    int rank = in > out ? in : out;
+    for (int i = 0; i < n; i++)
+        if (axes[i] < 0) {
+            if (in < 0 || out < 0)
+                return norni_fail(NORN_UNSUPPORTED,
+                                  "axes count from the back, and the rank is not known (before opset 11 "
+                                  "they count from the front)");
+            axes[i] += rank;
+        }
+    return NORN_OK;
+}
+
 static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_moved *m) {
     const norn_op *op = low->op;
     const norni_attr *a = norni_attr_find(op, m->attr);
@@ -62,6 +78,8 @@ static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_m
                           "input '%s' is computed (in opset %d it is the attribute '%s', a constant)", name,
                           x->opset, m->attr);
     NORNI_TRY(norni_prefix(constant_attr(x, a, v->data, &value), "input '%s'", name));
+    if (!strcmp(m->attr, "axes") && a->kind == NORNI_ATTR_INTS && x->opset < 11)
+        NORNI_TRY(axes_from_front(low, (int64_t *)value.ints.v, value.ints.n));
     NORNI_TRY(norni_attrs_set(op, low->attrs, x->arena, m->attr, &value));
     low->in[m->input] = NULL;
     return NORN_OK;

@@ -166,6 +166,31 @@ static void test_expressions(void **state) {
     norn_model_free(m);
 }
 
+/* Axes from the end, of the data and of the output: before opset 11 they count from the front. */
+static void test_axes(void **state) {
+    norn_graph *g;
+    WORKS(norn_graph_new("g", &g));
+    norn_value *x = norn_graph_input(g, "x", "float[4,1,3]"),
+               *axes = norni_i64_const(g, 2, (int64_t[]){-1, 1});
+    norn_value *u = NORNI_OP2(g, x, axes, "Unsqueeze");
+    WORKS(norn_graph_output(g, "y", NORNI_OP2(g, u, norni_i64_const(g, 1, (int64_t[]){-3}), "Squeeze")));
+    norn_model *m = built(g);
+    written out = export_opset(m, 9);
+    const norni_pb_attr *of_u = attr_of(out.graph->node[0], "axes"),
+                        *of_y = attr_of(out.graph->node[1], "axes");
+    assert_int_equal(of_u->n_ints, 2);
+    assert_int_equal(of_u->ints[0], 4);
+    assert_int_equal(of_u->ints[1], 1);
+    assert_int_equal(of_y->n_ints, 1);
+    assert_int_equal(of_y->ints[0], 2);
+    assert_int_equal(out.graph->n_initializer, 0);
+    close_written(&out);
+    out = export_opset(m, 11);
+    assert_int_equal(attr_of(out.graph->node[0], "axes")->ints[0], -1);
+    close_written(&out);
+    norn_model_free(m);
+}
+
 /* Before opset 10 the mask of a Dropout had the type of the data; that of d nobody reads. */
 static void test_masks(void **state) {
     static const int opsets[] = {7, 9};
@@ -616,16 +641,16 @@ static void test_starved(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_built),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_expressions),  cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_lower),        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_expand),       cmocka_unit_test(test_types),
-        cmocka_unit_test(test_masks),        cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_captured_names),
-        cmocka_unit_test(test_fixed_point),  cmocka_unit_test(test_save_in_place),
-        cmocka_unit_test(test_external),     cmocka_unit_test(test_set_graph),
-        cmocka_unit_test(test_failed_graph), cmocka_unit_test(test_kept_functions),
-        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_built),          cmocka_unit_test(test_names),
+        cmocka_unit_test(test_expressions),    cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_lower),          cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_expand),         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_masks),          cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_gradient),       cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_captured_names), cmocka_unit_test(test_fixed_point),
+        cmocka_unit_test(test_save_in_place),  cmocka_unit_test(test_external),
+        cmocka_unit_test(test_set_graph),      cmocka_unit_test(test_failed_graph),
+        cmocka_unit_test(test_kept_functions), cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }
