@@ -30,7 +30,7 @@ void norn_optimizer_init(norn_optimizer *o, norn_optimizer_kind kind) {
     }
 }
 
-static norn_status check(const norn_optimizer *o) {
+norn_status norn_optimizer_check(const norn_optimizer *o) {
     const struct {
         const char *name;
         double v, lo, below;
@@ -233,7 +233,7 @@ static norn_status prepare(update *u, norn_value *lr, norn_value **step) {
 norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o, bool lr_input,
                                 size_t n, norn_value *const *parameters) {
     NORNI_TRY(norn_graph_status(g));
-    NORNI_TRY(check(o));
+    NORNI_TRY(norn_optimizer_check(o));
     if (!loss || loss->type.rank != 0)
         return norni_fail(NORN_SHAPE, "minimize: the loss has rank %d (wanted a scalar)",
                           loss ? loss->type.rank : -1);

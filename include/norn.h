@@ -445,6 +445,8 @@ typedef struct norn_optimizer {
 } norn_optimizer;
 /* The defaults of a kind. */
 NORN_API void norn_optimizer_init(norn_optimizer *o, norn_optimizer_kind kind);
+/* NORN_ARG when a number is outside its range, or Nesterov has no momentum. */
+NORN_API norn_status norn_optimizer_check(const norn_optimizer *o);
 /* Adds to the graph one step that lowers the scalar `loss`: gradients and updates for the n parameters (n 0:
  * all). The learning rate becomes an input "lr" (float scalar) when lr_input is set, else it is o->lr. */
 NORN_API norn_status norn_graph_minimize(norn_graph *g, norn_value *loss, const norn_optimizer *o,
@@ -714,8 +716,8 @@ typedef struct norn_trainer norn_trainer;
 /* The model is brought into inference form first (a loss at its end removed, BatchNormalization and Dropout in inference
  * mode, initialisers that exporters merged because they were equal separated again) and stays the caller's; it must live
  * as long as the trainer. options NULL: defaults. Errors: NORN_UNSUPPORTED, with all operators that norn lacks or that
- * have no gradient; NORN_SHAPE when the output does not suit the loss; NORN_ARG when nothing would be trained or a
- * pattern matches nothing. */
+ * have no gradient, and for parameters in float16 or bfloat16, which only NORN_SGD trains; NORN_SHAPE when the output does
+ * not suit the loss; NORN_ARG when nothing would be trained, a pattern matches nothing, or norn_optimizer_check says so. */
 NORN_API norn_status norn_trainer_new(norn_session *s, norn_model *m, const norn_train_options *options,
                                       norn_trainer **out);
 NORN_API void norn_trainer_free(norn_trainer *t);
@@ -739,7 +741,7 @@ typedef struct norn_train_result {
     int64_t correct; /* labels that had the highest score; -1 without class labels */
     int64_t count;   /* labels */
 } norn_train_result;
-/* One step on a batch x [n,...], y [n,...]. */
+/* One step on a batch x [n,...], y [n,...]. Host tensors are converted to the types that the network has. */
 NORN_API norn_status norn_trainer_step(norn_trainer *t, const norn_tensor *x, const norn_tensor *y,
                                        norn_train_result *out);
 /* The loss over a data set in inference mode; nothing changes. */
@@ -750,7 +752,8 @@ NORN_API norn_status norn_trainer_set_lr(norn_trainer *t, double lr);
  * Both arrays have norn_trainer_parameter_count places; entries of what is not trained are NULL. */
 NORN_API norn_status norn_trainer_gradients(norn_trainer *t, const norn_tensor *x, const norn_tensor *y,
                                             norn_tensor **out);
-/* Copies the present parameters and statistics into the model, which can then be saved or run. */
+/* Copies the present parameters and statistics into the model, which can then be saved or run. NORN_ARG, and the model is as
+ * before, when numbers in them became NaN or infinite. */
 NORN_API norn_status norn_trainer_store(norn_trainer *t);
 /* The parameters on the device, by name; with those of the optimizer ("w/exp_avg"). */
 NORN_API norn_state *norn_trainer_state(const norn_trainer *t);
@@ -767,6 +770,7 @@ typedef struct norn_progress {
     double epoch_loss;     /* mean over the epoch so far */
     double accuracy;       /* over the epoch so far; NaN without class labels */
     double seconds;        /* since the start */
+    double step_seconds;   /* of the last step; the first of a size also makes its kernels */
     bool epoch_end;
     bool validated; /* at an epoch's end, when there is validation data: */
     double val_loss, val_accuracy;
@@ -783,7 +787,12 @@ typedef struct norn_fit_options {
     bool (*progress)(void *user, const norn_progress *p);
     void *user;
 } norn_fit_options;
+/* Begins with norn_trainer_check. Ends with NORN_ARG at a loss that is NaN or infinite, after `progress` has seen it. */
 NORN_API norn_status norn_trainer_fit(norn_trainer *t, norn_dataset *ds, const norn_fit_options *options);
+/* What can be known before the first step: shapes and types of samples and labels suit the network and the loss, labels are
+ * classes that it has, all numbers are finite. Errors: NORN_SHAPE, NORN_DTYPE, NORN_ARG, which name the sample. */
+NORN_API norn_status norn_trainer_check(norn_trainer *t, const norn_dataset *ds,
+                                        const norn_fit_options *options);
 
 /* A network of a known kind with fresh weights (PyTorch's initialisation, drawn from the seed): "mlp", "lenet",
  * "resnet18". dims: of one sample, [C,H,W] for the latter two ([H,W] counts as [1,H,W]); classes: outputs. The input is

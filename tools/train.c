@@ -42,6 +42,7 @@ static void watch_interrupt(void) {
 }
 
 /* ---- The run. */
+enum { RECENT = 64 };
 typedef struct {
     const train_options *o;
     const char *net;
@@ -50,13 +51,38 @@ typedef struct {
     norn_dataset *data, *val;
     norn_trainer *trainer;
     FILE *log;
-    bool log_failed, nan_noted;
+    bool log_failed;
     cJSON *json, *epochs;
     /* of the progress so far */
     norn_progress last;
-    int64_t epoch, epoch_samples, samples;
+    int64_t epoch, epoch_samples;
     double shown; /* when the live line was last written */
+    /* Of the last steps, without the first, which makes the kernels: the rate is theirs. */
+    struct {
+        int64_t samples;
+        double seconds;
+    } recent[RECENT];
+    int64_t timed;
+    norn_train_options training;
 } job;
+
+/* Samples and seconds of a step, over the recent ones. */
+static void rate(const job *j, double *per_second, double *step_seconds) {
+    int64_t n = j->timed < RECENT ? j->timed : RECENT;
+    double seconds = 0, samples = 0;
+    for (int64_t i = 0; i < n; i++) {
+        samples += (double)j->recent[i].samples;
+        seconds += j->recent[i].seconds;
+    }
+    *per_second = seconds > 0 ? samples / seconds : 0;
+    *step_seconds = n ? seconds / (double)n : 0;
+}
+
+static double samples_per_second(const job *j) {
+    double r, s;
+    rate(j, &r, &s);
+    return r;
+}
 
 static bool is_builtin(const char *name) {
     for (size_t i = 0; i < norn_builtin_count(); i++)
@@ -86,7 +112,8 @@ static int wanted_channels(const norn_model *m) {
 }
 
 static norn_status open_data(job *j) {
-    const norn_dataset_options o = {.scale = j->o->scale, .channels = wanted_channels(j->model)};
+    const norn_dataset_options o = {.scale = isnan(j->o->scale) ? 0 : j->o->scale,
+                                    .channels = wanted_channels(j->model)};
     norn_status s = norn_dataset_open(j->o->data, &o, &j->data);
     if (s == NORN_OK && j->o->val)
         s = norn_dataset_open(j->o->val, &o, &j->val);
@@ -141,12 +168,13 @@ static int check_out(const char *out) {
     return code;
 }
 
+static norn_fit_options fit_options(job *j);
+
 static int prepare(job *j) {
     bool file = is_file(j->net);
-    norn_train_options options;
     picked p;
-    int code = training_set(&j->o->training, &options);
-    options.seed = (uint64_t)j->o->seed;
+    int code = training_set(&j->o->training, &j->training);
+    j->training.seed = (uint64_t)j->o->seed;
     if (!code && !file && !is_builtin(j->net))
         code = no_such_net(j->net);
     if (!code)
@@ -164,8 +192,11 @@ static int prepare(job *j) {
         s = shape_data(j);
     if (s == NORN_OK)
         s = open_picked(&p, 0, &j->session);
-    if (s == NORN_OK && (s = norn_trainer_new(j->session, j->model, &options, &j->trainer)) != NORN_OK)
+    if (s == NORN_OK && (s = norn_trainer_new(j->session, j->model, &j->training, &j->trainer)) != NORN_OK)
         return fail_text(s, "%s: %s", j->net, norn_error());
+    const norn_fit_options fit = fit_options(j);
+    if (s == NORN_OK)
+        s = norn_trainer_check(j->trainer, j->data, &fit);
     return s == NORN_OK ? 0 : fail(s);
 }
 
@@ -196,6 +227,12 @@ static void print_start(const job *j) {
     if (norn_dataset_print(j->data, &text) == NORN_OK)
         printf("%s\n", clean(text));
     norn_text_free(text);
+    if (norn_dataset_class_name(j->data, 0)) {
+        printf("classes:");
+        for (int64_t c = 0; c < norn_dataset_classes(j->data); c++)
+            printf("%s %lld %s", c ? "," : "", (long long)c, norn_dataset_class_name(j->data, c));
+        printf("\n");
+    }
     printf("%s on %s: %lld parameters in %zu tensors are trained\n", j->net, session_device(j->session),
            (long long)trained, arrays);
     table_print(&t);
@@ -225,6 +262,21 @@ static void json_start(job *j) {
         json_bool(x, "trained", p.trained);
         json_bool(x, "frozen", p.frozen);
     }
+    const train_options *given = j->o;
+    const norn_optimizer *p = &j->training.optimizer;
+    cJSON *how = json_object(o, "training");
+    json_text(how, "loss", loss_choices[given->training.loss]);
+    json_text(how, "optimizer", optimizer_choices[given->training.optimizer]);
+    json_number(how, "lr", p->lr);
+    json_number(how, "weight_decay", p->weight_decay);
+    json_number(how, "batch", (double)(given->batch ? given->batch : 32));
+    json_number(how, "seed", (double)given->seed);
+    json_bool(how, "shuffle", !given->no_shuffle);
+    if (norn_dataset_class_name(j->data, 0)) {
+        cJSON *names = json_array(o, "classes");
+        for (int64_t c = 0; c < norn_dataset_classes(j->data); c++)
+            json_append(names, norn_dataset_class_name(j->data, c));
+    }
     cJSON *notes = json_array(o, "notes");
     for (size_t i = 0; i < norn_trainer_note_count(j->trainer); i++)
         json_append(notes, norn_trainer_note_at(j->trainer, i));
@@ -240,15 +292,20 @@ static void write_log(job *j, const norn_progress *p) {
 
 static void live_line(job *j, const norn_progress *p) {
     char left[32], accuracy[32] = "";
+    double per_second, step_seconds;
     if (p->seconds - j->shown < 0.1 && !p->epoch_end)
         return;
     j->shown = p->seconds;
     if (!isnan(p->accuracy))
         snprintf(accuracy, sizeof accuracy, "  accuracy %.2f %%", p->accuracy * 100);
-    progress("epoch %lld/%lld  step %lld/%lld  loss %.4f%s  %.0f samples/s  %s left", (long long)p->epoch,
-             (long long)p->epochs, (long long)p->step, (long long)p->steps, p->epoch_loss, accuracy,
-             p->seconds > 0 ? (double)j->samples / p->seconds : 0,
-             time_text(p->seconds / (double)p->step * (double)(p->steps - p->step), left));
+    rate(j, &per_second, &step_seconds);
+    if (per_second <= 0) /* the first step */
+        progress("epoch %lld/%lld  step %lld/%lld  loss %.4f%s", (long long)p->epoch, (long long)p->epochs,
+                 (long long)p->step, (long long)p->steps, p->epoch_loss, accuracy);
+    else
+        progress("epoch %lld/%lld  step %lld/%lld  loss %.4f%s  %.0f samples/s  %s left", (long long)p->epoch,
+                 (long long)p->epochs, (long long)p->step, (long long)p->steps, p->epoch_loss, accuracy,
+                 per_second, time_text(step_seconds * (double)(p->steps - p->step), left));
 }
 
 static void epoch_line(const job *j, const norn_progress *p) {
@@ -260,7 +317,9 @@ static void epoch_line(const job *j, const norn_progress *p) {
         if (!isnan(p->val_accuracy))
             printf("  val accuracy %.2f %%", p->val_accuracy * 100);
     }
-    printf("  %.0f samples/s\n", p->seconds > 0 ? (double)j->samples / p->seconds : 0);
+    if (j->timed)
+        printf("  %.0f samples/s", samples_per_second(j));
+    printf("\n");
     fflush(stdout);
 }
 
@@ -291,17 +350,19 @@ static void profile_steps(const job *j, const norn_progress *p) {
 
 static bool on_progress(void *user, const norn_progress *p) {
     job *j = user;
-    j->samples += p->epoch == j->epoch ? p->samples - j->epoch_samples : p->samples;
+    if (p->step > 1) {
+        int64_t at = j->timed++ % RECENT;
+        j->recent[at].samples = p->epoch == j->epoch ? p->samples - j->epoch_samples : p->samples;
+        j->recent[at].seconds = p->step_seconds;
+    }
     j->epoch = p->epoch;
     j->epoch_samples = p->samples;
     j->last = *p;
     write_log(j, p);
     if (j->o->profile)
         profile_steps(j, p);
-    if (!isfinite(p->loss) && !j->nan_noted) {
-        j->nan_noted = true;
-        note("step %lld: the loss is %g; a smaller --lr may help", (long long)p->step, p->loss);
-    }
+    if (!isfinite(p->loss))
+        return true; /* norn_trainer_fit ends with an error */
     if (p->epoch_end) {
         progress_clear();
         if (j->json)
@@ -316,10 +377,31 @@ static bool on_progress(void *user, const norn_progress *p) {
 }
 
 /* ---- The end. */
+
+/* Names of the classes, where the data have them, a line each in the file's metadata. */
+static norn_status store_classes(job *j) {
+    int64_t n = norn_dataset_class_name(j->data, 0) ? norn_dataset_classes(j->data) : 0;
+    size_t bytes = 1;
+    for (int64_t c = 0; c < n; c++)
+        bytes += strlen(norn_dataset_class_name(j->data, c)) + 1;
+    char *text = n ? malloc(bytes) : NULL, *at = text;
+    if (!n)
+        return NORN_OK;
+    if (!text)
+        return NORN_NOMEM;
+    for (int64_t c = 0; c < n; c++)
+        at += sprintf(at, "%s%s", c ? "\n" : "", norn_dataset_class_name(j->data, c));
+    norn_status s = norn_model_set_metadata(j->model, "norn.classes", text);
+    free(text);
+    return s;
+}
+
 static int finish(job *j) {
     const norn_progress *p = &j->last;
     char seconds[32];
     norn_status s = norn_trainer_store(j->trainer);
+    if (s == NORN_OK)
+        s = store_classes(j);
     if (s == NORN_OK)
         s = norn_model_save(j->model, j->o->out, NULL);
     if (s != NORN_OK)
@@ -344,7 +426,7 @@ static int finish(job *j) {
         json_number(j->json, "val_accuracy", p->val_accuracy);
     }
     json_number(j->json, "seconds", p->seconds);
-    json_number(j->json, "samples_per_second", p->seconds > 0 ? (double)j->samples / p->seconds : 0);
+    json_number(j->json, "samples_per_second", samples_per_second(j));
     json_bool(j->json, "interrupted", interrupted);
     json_text(j->json, "out", j->o->out);
     int code = j->o->profile ? profile_report(norn_session_context(j->session, 0), j->o->trace, j->json) : 0;
@@ -353,16 +435,21 @@ static int finish(job *j) {
     return json_print(o, code);
 }
 
+static norn_fit_options fit_options(job *j) {
+    const train_options *o = j->o;
+    return (norn_fit_options){.batch = o->batch ? o->batch : 32,
+                              .epochs = o->epochs,
+                              .steps = o->steps,
+                              .seed = (uint64_t)o->seed,
+                              .no_shuffle = o->no_shuffle,
+                              .validation = j->val,
+                              .progress = on_progress,
+                              .user = j};
+}
+
 static int train(job *j) {
     const train_options *o = j->o;
-    const norn_fit_options fit = {.batch = o->batch,
-                                  .epochs = o->epochs,
-                                  .steps = o->steps,
-                                  .seed = (uint64_t)o->seed,
-                                  .no_shuffle = o->no_shuffle,
-                                  .validation = j->val,
-                                  .progress = on_progress,
-                                  .user = j};
+    const norn_fit_options fit = fit_options(j);
     if (o->log && !(j->log = fopen(o->log, "w")))
         return fail_text(NORN_IO, "--log %s: cannot write: %s", o->log, strerror(errno));
     if (j->log && fprintf(j->log, "step,loss\n") < 0)
@@ -391,6 +478,8 @@ static int run(const void *options, int n, char *const *args) {
     (void)n;
     if (!o->data || !o->out)
         return usage_error("got no --%s (wanted --data DATA and --out OUT.onnx)", o->data ? "out" : "data");
+    if (o->scale == 0)
+        return usage_error("--scale 0: every sample would be 0 (wanted another number)");
     if (o->trace && !o->profile)
         return usage_error("--trace: only with --profile");
     int code = prepare(&j);
@@ -430,7 +519,7 @@ static const option options[] = {
     OPT_END,
 };
 
-static const train_options defaults = {.training = TRAINING_DEFAULTS};
+static const train_options defaults = {.scale = NAN, .training = TRAINING_DEFAULTS};
 
 const verb verb_train = {
     .name = "train",
@@ -440,7 +529,9 @@ const verb verb_train = {
         "NET is an ONNX file, which is trained further, or a built-in network with fresh weights: mlp, "
         "lenet, "
         "resnet18. DATA is an .npz file with x and y (FILE.npz:SPLIT for x_SPLIT and y_SPLIT), IDX files as "
-        "those of MNIST, or a folder with a folder of PNG pictures for each class. Samples are given the "
+        "those of MNIST (the images' file, whose labels lie beside it: train-images-idx3-ubyte and "
+        "train-labels-idx1-ubyte, .gz or not; or what the two names have before \"-images\"), or a folder "
+        "with a folder of PNG pictures for each class. Samples are given the "
         "shape "
         "of the network's input.\n\n"
         "Ctrl-C ends training after the step and saves; a second one stops at once.",

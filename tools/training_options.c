@@ -59,5 +59,5 @@ int training_set(const training_options *o, norn_train_options *out) {
         return usage_error("--centered: %s has none", optimizer_choices[o->optimizer]);
     p->amsgrad = o->amsgrad;
     p->centered = o->centered;
-    return 0;
+    return norn_optimizer_check(p) == NORN_OK ? 0 : usage_error("%s", norn_error());
 }

@@ -296,6 +296,44 @@ norn_status norn_dataset_print(const norn_dataset *ds, char **out) {
     return *out ? NORN_OK : norni_nomem();
 }
 
+static bool finite(const norn_tensor *t, int64_t from, int64_t n) {
+    bool all = true;
+    if (!norni_dtype_is_float(t->dtype))
+        return true;
+    if (t->dtype == NORN_F32) { /* a loop that vectorises */
+        const float *v = (const float *)norni_tensor_data(t) + from;
+        int bad = 0;
+        for (int64_t i = 0; i < n; i++)
+            bad |= !(v[i] - v[i] == 0);
+        return !bad;
+    }
+    for (int64_t i = 0; i < n && all; i++)
+        all = isfinite(norni_get_double(t->dtype, norni_tensor_data(t), from + i));
+    return all;
+}
+
+norn_status norni_dataset_check(const norn_dataset *ds, int64_t classes) {
+    int64_t bad = 0, first = -1, elems = ds->label_elems;
+    for (int64_t i = 0; i < ds->count; i++) {
+        int64_t row = ds->rows ? ds->rows[i] : i;
+        bool good =
+            finite(ds->x, row * ds->sample_elems, ds->sample_elems) && finite(ds->y, row * elems, elems);
+        for (int64_t k = 0; k < elems && classes > 0 && is_whole(ds->y->dtype); k++) {
+            int64_t c = norni_get_int(ds->y->dtype, norni_tensor_data(ds->y), row * elems + k);
+            if (c < 0 || c >= classes)
+                return norni_fail(NORN_ARG, "%s: label %lld at sample %lld: the network has %lld classes",
+                                  ds->where, (long long)c, (long long)i, (long long)classes);
+        }
+        if (!good && bad++ == 0)
+            first = i;
+    }
+    if (bad)
+        return norni_fail(
+            NORN_ARG, "%s: sample %lld%s: NaN or infinity (%lld of %lld samples; wanted finite numbers)",
+            ds->where, (long long)first, bad > 1 ? " and others" : "", (long long)bad, (long long)ds->count);
+    return NORN_OK;
+}
+
 /* Sizes other than 1, in order, and sorted. */
 static int significant(int rank, const int64_t *dims, int64_t *plain, int64_t *sorted) {
     int n = 0;

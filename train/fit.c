@@ -25,6 +25,7 @@ typedef struct {
 static norn_status step(loop *l, const int64_t *indices, int64_t n) {
     norn_tensor *x = NULL, *y = NULL;
     norn_train_result r = {0};
+    double start = now();
     norn_status s = norn_dataset_batch(l->ds, indices, n, &x, &y);
     if (s == NORN_OK)
         s = norn_trainer_step(l->t, x, y, &r);
@@ -41,6 +42,21 @@ static norn_status step(loop *l, const int64_t *indices, int64_t n) {
     l->p.epoch_loss = l->loss_sum / (double)(l->labels ? l->labels : 1);
     l->p.accuracy = r.correct >= 0 && l->labels ? (double)l->correct / (double)l->labels : (double)NAN;
     l->p.seconds = now() - l->start;
+    l->p.step_seconds = now() - start;
+    return NORN_OK;
+}
+
+/* Going on would only spread it: every parameter is NaN after such a step. */
+static norn_status check_loss(const loop *l) {
+    if (!isfinite(l->p.loss))
+        return norni_fail(NORN_ARG, "step %lld: the loss is %g, so training ends here (%s)",
+                          (long long)l->p.step, l->p.loss,
+                          l->p.step == 1
+                              ? "before any update: the numbers of the network or of the data are too large"
+                              : "a smaller learning rate may help");
+    if (l->p.validated && !isfinite(l->p.val_loss))
+        return norni_fail(NORN_ARG, "epoch %lld: the loss of the validation data is %g",
+                          (long long)l->p.epoch, l->p.val_loss);
     return NORN_OK;
 }
 
@@ -60,7 +76,7 @@ static norn_status epoch(loop *l, int64_t *order, int64_t count) {
         NORNI_TRY(step(l, order + i, n));
         l->p.epoch_end = i + n >= count || l->p.step == l->p.steps;
         l->p.validated = false;
-        if (l->p.epoch_end && l->o.validation) {
+        if (l->p.epoch_end && l->o.validation && isfinite(l->p.loss)) {
             norn_train_result v;
             NORNI_TRY(norn_trainer_evaluate(l->t, l->o.validation, l->o.batch, &v));
             l->p.validated = true;
@@ -69,6 +85,8 @@ static norn_status epoch(loop *l, int64_t *order, int64_t count) {
             l->p.seconds = now() - l->start;
         }
         report(l);
+        if (!l->stopped)
+            NORNI_TRY(check_loss(l));
     }
     return NORN_OK;
 }
@@ -92,6 +110,7 @@ norn_status norn_trainer_fit(norn_trainer *t, norn_dataset *ds, const norn_fit_o
     l.p.steps = l.o.epochs * per_epoch;
     if (l.o.steps && l.o.steps < l.p.steps)
         l.p.steps = l.o.steps;
+    NORNI_TRY(norn_trainer_check(t, ds, &l.o));
     int64_t *order = norni_alloc_array((size_t)count + 1, sizeof *order);
     if (!order)
         return norni_nomem();

@@ -119,12 +119,15 @@ static norn_status find_ends(const norn_graph *g, const norn_train_options *o, n
         norni_str_free(&names);
         return s;
     }
+    norn_value *scores = NULL;
     t->input = g->inputs.v[0]->name;
     for (size_t i = 0; i < g->outputs.n && !t->output; i++) {
         const norni_type *y = &g->outputs.v[i].value->type;
         if ((norni_dtype_is_float(y->dtype) || y->dtype == NORN_UNDEFINED) &&
-            (o->loss != NORN_CROSS_ENTROPY || y->rank != 1))
+            (o->loss != NORN_CROSS_ENTROPY || y->rank != 1)) {
             t->output = g->outputs.v[i].name;
+            scores = g->outputs.v[i].value;
+        }
     }
     if (!t->output)
         return norni_fail(NORN_SHAPE, "no output of the model suits the loss (wanted a floating-point one%s)",
@@ -132,6 +135,8 @@ static norn_status find_ends(const norn_graph *g, const norn_train_options *o, n
     if (g->outputs.n > 1)
         NORNI_TRY(
             norni_training_note(t, "the loss is taken of output '%s', the first that suits it", t->output));
+    if (o->loss == NORN_CROSS_ENTROPY)
+        norni_logits(t, scores); /* said before training starts */
     return NORN_OK;
 }
 

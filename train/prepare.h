@@ -35,6 +35,9 @@ norn_status norni_training_note(norni_training *t, const char *fmt, ...) NORNI_P
  * inference, and equal initialisers that an exporter merged (Identity of an initialiser) are parameters of their own. */
 norn_status norni_inference_form(norn_model *m, norni_training *t);
 
+/* Scores without a final softmax over the classes, which is noted: the cross entropy has one of its own. */
+norn_value *norni_logits(norni_training *t, norn_value *scores);
+
 /* Finds the parameters, the input and the output of a graph in inference form. */
 norn_status norni_find_parameters(const norn_graph *g, const norn_train_options *o, norni_training *t);
 

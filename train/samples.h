@@ -21,6 +21,10 @@ norn_status norni_samples_npz(const char *path, const char *split, norni_samples
 norn_status norni_samples_idx(const char *path, const char *split, norni_samples *out);
 norn_status norni_samples_png(const char *dir, const char *split, int channels, norni_samples *out);
 
+/* Every element of x is finite, and every label is a class below `classes`, or finite when that is 0. NORN_ARG names the
+ * first sample that is not so. */
+norn_status norni_dataset_check(const norn_dataset *ds, int64_t classes);
+
 /* Whether there are IDX files under the path: a folder of them for this split, or a prefix. */
 bool norni_idx_present(const char *path, const char *split);
 /* One IDX file, gzipped or not, of any of its element types, as a packed host tensor. Sources: the format's

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The trainer: executables for training, gradients and evaluation over one state, made for each shape of batches. */
+#include "export/npy.h"
 #include "graph/session.h"
 #include "train/prepare.h"
+#include "train/samples.h"
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +14,8 @@ typedef struct {
     purpose what;
     int rank;
     int64_t dims[NORN_MAX_RANK];
+    norni_type labels; /* that the loss wants */
+    int64_t classes;   /* 0: the labels are numbers */
     norn_executable *exe;
     uint64_t used;
 } prepared;
@@ -60,6 +64,21 @@ static norn_status check_supported(const norn_graph *g) {
     return s;
 }
 
+/* Squares of gradients are below what half precision holds. */
+static norn_status check_precision(const norn_trainer *t) {
+    for (size_t i = 0; i < t->info.parameters.n; i++) {
+        const norni_parameter *p = &t->info.parameters.v[i];
+        norn_dtype d = norni_graph_find(t->model->graph, p->name)->type.dtype;
+        if (p->trained && (d == NORN_F16 || d == NORN_BF16) && t->options.optimizer.kind != NORN_SGD)
+            return norni_fail(
+                NORN_UNSUPPORTED,
+                "parameter '%s' is %s, in which this optimizer's averages cannot be kept (wanted "
+                "sgd, momentum or nesterov, or a network in float)",
+                p->name, norni_dtype_name(d));
+    }
+    return NORN_OK;
+}
+
 norn_status norn_trainer_new(norn_session *s, norn_model *m, const norn_train_options *options,
                              norn_trainer **out) {
     *out = NULL;
@@ -71,7 +90,9 @@ norn_status norn_trainer_new(norn_session *s, norn_model *m, const norn_train_op
     norn_train_options_init(&t->options);
     if (options)
         t->options = *options;
-    norn_status st = check_supported(m->graph);
+    norn_status st = norn_optimizer_check(&t->options.optimizer);
+    if (st == NORN_OK)
+        st = check_supported(m->graph);
     if (st == NORN_OK && t->options.freeze) {
         t->options.freeze = t->freeze = norni_strdup(t->options.freeze);
         st = t->freeze ? NORN_OK : norni_nomem();
@@ -84,6 +105,8 @@ norn_status norn_trainer_new(norn_session *s, norn_model *m, const norn_train_op
         st = norni_inference_form(m, &t->info);
     if (st == NORN_OK)
         st = norni_find_parameters(m->graph, &t->options, &t->info);
+    if (st == NORN_OK)
+        st = check_precision(t);
     if (st == NORN_OK)
         st = norn_state_new(s, &t->state);
     if (st == NORN_OK)
@@ -139,6 +162,16 @@ static norn_status make_graph(norn_trainer *t, purpose what, const norn_tensor *
                               : norni_training_graph(g, &t->options, &t->info, x, what == STEP, out);
 }
 
+static int64_t class_count(const norn_trainer *t, const norn_graph *g) {
+    if (t->options.loss != NORN_CROSS_ENTROPY)
+        return 0;
+    for (size_t i = 0; i < g->nodes.n; i++)
+        if (!strcmp(g->nodes.v[i]->op->name, "SoftmaxCrossEntropyLoss") && g->nodes.v[i]->in[1]->name &&
+            !strcmp(g->nodes.v[i]->in[1]->name, "norn.labels") && g->nodes.v[i]->in[0]->type.dims[1] > 0)
+            return g->nodes.v[i]->in[0]->type.dims[1];
+    return 0;
+}
+
 static norn_status prepare(norn_trainer *t, purpose what, const norn_tensor *x, prepared **out) {
     prepared *slot = NULL;
     for (int i = 0; i < KEEP; i++) {
@@ -154,6 +187,8 @@ static norn_status prepare(norn_trainer *t, purpose what, const norn_tensor *x, 
     norn_graph *g;
     NORNI_TRY(make_graph(t, what, x, &g));
     norn_executable *exe = NULL;
+    norni_type labels = norni_graph_find(g, "norn.labels")->type;
+    int64_t classes = class_count(t, g);
     norn_status s = norn_executable_new(t->session, g, &t->options.plan, t->state, &exe);
     norn_graph_free(g);
     if (s != NORN_OK)
@@ -161,61 +196,129 @@ static norn_status prepare(norn_trainer *t, purpose what, const norn_tensor *x, 
     if (t->last == slot)
         t->last = NULL;
     norn_executable_free(slot->exe);
-    *slot = (prepared){.what = what, .rank = x->rank, .exe = exe, .used = ++t->clock};
+    *slot = (prepared){
+        .what = what, .rank = x->rank, .labels = labels, .classes = classes, .exe = exe, .used = ++t->clock};
     memcpy(slot->dims, x->dims, sizeof slot->dims);
     *out = slot;
     return NORN_OK;
 }
 
+/* A host tensor in another type; *made: NULL when it has it already. Floats do not become integers. */
+static norn_status in_type(const char *what, const norn_tensor *x, norn_dtype want, int rank,
+                           const int64_t *dims, norn_tensor **made) {
+    *made = NULL;
+    if (x->dtype == want && x->rank == rank)
+        return NORN_OK;
+    if (!norni_tensor_is_host(x) || (norni_dtype_is_float(x->dtype) && !norni_dtype_is_float(want)))
+        return norni_fail(NORN_DTYPE, "%s have type %s (wanted %s)", what, norni_dtype_name(x->dtype),
+                          norni_dtype_name(want));
+    norn_tensor *from;
+    NORNI_TRY(norni_tensor_packed(x, &from));
+    norn_status s = norni_tensor_host(want, rank, dims, made);
+    for (int64_t i = 0, n = norni_tensor_elems(x); i < n && s == NORN_OK; i++)
+        if (norni_dtype_is_float(want))
+            norni_set_double(want, norni_tensor_data(*made), i,
+                             norni_get_double(x->dtype, norni_tensor_data(from), i));
+        else
+            norni_set_int(want, norni_tensor_data(*made), i,
+                          norni_get_int(x->dtype, norni_tensor_data(from), i));
+    norn_tensor_free(from);
+    return s;
+}
+
 /* Labels as the loss wants them: int64 classes, or numbers of the output's type, where one number a sample may lack the
  * last axis of the output [N,1]. *made: NULL when they are that already. */
-static norn_status fit_labels(const norn_trainer *t, const norn_tensor *y, norn_tensor **made) {
-    norni_type want = {.dtype = NORN_I64, .rank = y->rank};
-    memcpy(want.dims, y->dims, sizeof want.dims);
-    *made = NULL;
-    if (t->options.loss == NORN_CROSS_ENTROPY) {
-        if (!norni_dtype_is_int(y->dtype))
-            return norni_fail(NORN_DTYPE, "labels have type %s (cross entropy wants classes, int64)",
-                              norni_dtype_name(y->dtype));
-    } else {
-        const norn_graph *g = t->model->graph;
-        size_t k = 0;
-        while (k + 1 < g->outputs.n && strcmp(g->outputs.v[k].name, t->info.output) != 0)
-            k++;
-        const norni_type *out = &g->outputs.v[k].value->type;
-        want.dtype = out->dtype;
-        if (out->rank == y->rank + 1 && out->dims[y->rank] == 1 && out->rank <= NORN_MAX_RANK)
-            want.dims[want.rank++] = 1;
+static norn_status fit_labels(const norn_trainer *t, const prepared *p, const norn_tensor *y,
+                              norn_tensor **made) {
+    bool classes = t->options.loss == NORN_CROSS_ENTROPY;
+    const norni_type *want = &p->labels;
+    int64_t dims[NORN_MAX_RANK];
+    int rank = y->rank;
+    char got_text[128], want_text[128];
+    memcpy(dims, y->dims, sizeof dims);
+    if (!classes && want->rank == rank + 1 && want->dims[rank] == 1)
+        dims[rank++] = 1;
+    bool same = want->rank < 0 || want->rank == rank;
+    for (int i = 0; i < want->rank && same; i++)
+        same = want->dims[i] < 0 || want->dims[i] == dims[i];
+    if (!same)
+        return norni_fail(NORN_SHAPE, "labels of shape %s (wanted %s for %s of output '%s')",
+                          norni_shape_text(y->rank, y->dims, got_text),
+                          norni_shape_text(want->rank, want->dims, want_text),
+                          classes ? "the classes" : "the mean squared error", t->info.output);
+    NORNI_TRY(in_type(classes ? "labels for the cross entropy" : "labels", y, want->dtype, rank, dims, made));
+    const norn_tensor *z = *made ? *made : y;
+    for (int64_t i = 0, n = norni_tensor_elems(z); p->classes && norni_tensor_is_host(z) && i < n; i++) {
+        int64_t c = norni_get_int(z->dtype, norni_tensor_data(z), i);
+        if (c >= 0 && c < p->classes)
+            continue;
+        norn_tensor_free(*made);
+        *made = NULL;
+        return norni_fail(NORN_ARG, "label %lld at place %lld of the batch: the network has %lld classes",
+                          (long long)c, (long long)i, (long long)p->classes);
     }
-    if (want.dtype == y->dtype && want.rank == y->rank)
-        return NORN_OK;
-    if (!norni_tensor_is_host(y))
-        return norni_fail(NORN_DTYPE, "labels on the device have type %s (wanted %s, of the output's rank)",
-                          norni_dtype_name(y->dtype), norni_dtype_name(want.dtype));
-    NORNI_TRY(norni_tensor_host(want.dtype, want.rank, want.dims, made));
-    for (int64_t i = 0, n = norni_tensor_elems(y); i < n; i++)
-        if (want.dtype == NORN_I64)
-            norni_set_int(NORN_I64, norni_tensor_data(*made), i,
-                          norni_get_int(y->dtype, norni_tensor_data(y), i));
-        else
-            norni_set_double(want.dtype, norni_tensor_data(*made), i,
-                             norni_get_double(y->dtype, norni_tensor_data(y), i));
     return NORN_OK;
+}
+
+/* Samples in the type of the model's input. */
+static norn_status fit_samples(const norn_trainer *t, const norn_tensor *x, norn_tensor **made) {
+    norn_dtype want = norni_graph_find(t->model->graph, t->info.input)->type.dtype;
+    return in_type("samples", x, want, x->rank, x->dims, made);
 }
 
 static norn_status run(norn_trainer *t, purpose what, const norn_tensor *x, const norn_tensor *y,
                        size_t n_fetches, norn_fetch *fetches) {
     prepared *p;
-    norn_tensor *made;
-    NORNI_TRY(fit_labels(t, y, &made));
+    norn_tensor *made_x, *made_y = NULL;
+    NORNI_TRY(fit_samples(t, x, &made_x));
+    if (made_x)
+        x = made_x;
     norn_status s = prepare(t, what, x, &p);
-    norn_feed feeds[3] = {{t->info.input, x}, {"norn.labels", made ? made : y}, {"lr", t->lr}};
+    if (s == NORN_OK)
+        s = fit_labels(t, p, y, &made_y);
+    norn_feed feeds[3] = {{t->info.input, x}, {"norn.labels", made_y ? made_y : y}, {"lr", t->lr}};
     if (s == NORN_OK)
         s = norn_executable_run(p->exe, what == STEP ? 3 : 2, feeds, n_fetches, fetches);
     if (s == NORN_OK)
         t->last = p;
-    norn_tensor_free(made);
+    norn_tensor_free(made_x);
+    norn_tensor_free(made_y);
     return s;
+}
+
+/* The first batch, up to the point where it would run, and the numbers of all of them. */
+static norn_status check_data(norn_trainer *t, purpose what, const norn_dataset *ds, int64_t batch) {
+    int64_t n = norn_dataset_count(ds) < batch ? norn_dataset_count(ds) : batch;
+    int64_t *indices = norni_alloc_array((size_t)n + 1, sizeof *indices);
+    norn_tensor *x = NULL, *y = NULL, *made_x = NULL, *made_y = NULL;
+    prepared *p = NULL;
+    norn_status s = indices ? NORN_OK : norni_nomem();
+    for (int64_t i = 0; i < n && s == NORN_OK; i++)
+        indices[i] = i;
+    if (s == NORN_OK)
+        s = norn_dataset_batch(ds, indices, n, &x, &y);
+    if (s == NORN_OK)
+        s = fit_samples(t, x, &made_x);
+    if (s == NORN_OK)
+        s = prepare(t, what, made_x ? made_x : x, &p);
+    if (s == NORN_OK)
+        s = norni_dataset_check(ds, p->classes);
+    if (s == NORN_OK)
+        s = fit_labels(t, p, y, &made_y);
+    norn_tensor_free(x);
+    norn_tensor_free(y);
+    norn_tensor_free(made_x);
+    norn_tensor_free(made_y);
+    norni_free(indices);
+    return s;
+}
+
+norn_status norn_trainer_check(norn_trainer *t, const norn_dataset *ds, const norn_fit_options *options) {
+    int64_t batch = options && options->batch > 0 ? options->batch : 32;
+    NORNI_TRY(check_data(t, STEP, ds, batch));
+    if (options && options->validation)
+        return norni_prefix(check_data(t, EVALUATION, options->validation, batch), "validation data");
+    return NORN_OK;
 }
 
 static norn_status run_loss(norn_trainer *t, purpose what, const norn_tensor *x, const norn_tensor *y,
@@ -296,21 +399,48 @@ norn_status norn_trainer_gradients(norn_trainer *t, const norn_tensor *x, const 
     return s;
 }
 
+/* Numbers that were finite must be so still. */
+static norn_status check_trained(const char *name, const norn_tensor *before, const norn_tensor *now) {
+    for (int64_t i = 0, n = norni_tensor_elems(now); norni_dtype_is_float(now->dtype) && i < n; i++) {
+        double v = norni_get_double(now->dtype, norni_tensor_data(now), i);
+        if (!isfinite(v) && isfinite(norni_get_double(before->dtype, norni_tensor_data(before), i)))
+            return norni_fail(
+                NORN_ARG, "parameter '%s' became %g in training (a smaller learning rate may help)", name, v);
+    }
+    return NORN_OK;
+}
+
 norn_status norn_trainer_store(norn_trainer *t) {
-    for (size_t i = 0; i < t->info.parameters.n; i++) {
+    size_t n = t->info.parameters.n;
+    norn_tensor **now = norni_alloc_array(n + 1, sizeof *now);
+    norn_status s = now ? NORN_OK : norni_nomem();
+    for (size_t i = 0; i < n && s == NORN_OK; i++) {
         const char *name = t->info.parameters.v[i].name;
         norn_value *v = norni_graph_find(t->model->graph, name);
-        norn_tensor *now;
         bool there = false;
+        now[i] = NULL;
         for (size_t k = 0; k < t->state->entries.n; k++)
             there |= !strcmp(t->state->entries.v[k].name, name);
         if (!there || !v)
             continue; /* frozen, or no step yet */
-        NORNI_TRY(norn_state_get(t->state, name, &now));
-        norn_tensor_free(v->data);
-        v->data = now;
+        s = norn_state_get(t->state, name, &now[i]);
+        norn_tensor *before = NULL;
+        if (s == NORN_OK)
+            s = norni_tensor_packed(v->data, &before);
+        if (s == NORN_OK)
+            s = check_trained(name, before, now[i]);
+        norn_tensor_free(before);
     }
-    return NORN_OK;
+    for (size_t i = 0; i < n && now; i++) {
+        if (s == NORN_OK && now[i]) {
+            norn_value *v = norni_graph_find(t->model->graph, t->info.parameters.v[i].name);
+            norn_tensor_free(v->data);
+            v->data = now[i];
+        } else
+            norn_tensor_free(now[i]);
+    }
+    norni_free(now);
+    return s;
 }
 
 norn_status norn_trainer_print(norn_trainer *t, int64_t batch, char **out) {

@@ -120,8 +120,7 @@ static norn_status in_training(norni_rebuild *r, const norn_node *node, norn_val
 
 /* ---- The loss. */
 
-/* Scores without a final softmax over the classes: the cross entropy has one of its own. */
-static norn_value *logits(const making *m, norn_value *scores) {
+norn_value *norni_logits(norni_training *t, norn_value *scores) {
     norn_value *v = scores;
     while (v->producer && is_op(v->producer, "Identity"))
         v = v->producer->in[0];
@@ -130,17 +129,24 @@ static norn_value *logits(const making *m, norn_value *scores) {
         return scores;
     const norni_attr *axis = norni_attr_find(n->op, "axis");
     int64_t a = axis ? *(const int64_t *)((const char *)n->attrs + axis->offset) : -1;
+    if (a == NORNI_NO_INT) /* absent */
+        a = -1;
     if (a != 1 && a != 1 - v->type.rank)
         return scores;
-    norni_training_note(m->t, "the final %s is part of the cross entropy, which takes its input",
-                        n->op->name);
+    norni_training_note(t, "the final %s is part of the cross entropy, which takes its input", n->op->name);
     return n->in[0];
+}
+
+/* Half precision is too coarse for a sum over a batch. */
+static norn_value *in_float(norn_graph *g, norn_value *x) {
+    return x->type.dtype == NORN_F16 || x->type.dtype == NORN_BF16 ? NORNI_OP1(g, x, "Cast<to=1>") : x;
 }
 
 static norn_status cross_entropy(const making *m, norn_graph *g, norn_value *scores, norn_value **loss,
                                  norn_value **correct) {
-    norn_value *x = logits(m, scores);
+    norn_value *x = in_float(g, norni_logits(m->t, scores));
     norni_type labels = x->type;
+    NORNI_TRY(norn_graph_status(g));
     if (x->type.rank < 2) {
         norni_str text = {0};
         norni_type_print(&text, g, &x->type);
@@ -163,6 +169,8 @@ static norn_status cross_entropy(const making *m, norn_graph *g, norn_value *sco
 }
 
 static norn_status squared_error(norn_graph *g, norn_value *out, norn_value **loss) {
+    out = in_float(g, out);
+    NORNI_TRY(norn_graph_status(g));
     norn_value *y = norni_value_input(g, "norn.labels", &out->type);
     norn_value *d = NORNI_OP2(g, out, y, "Sub");
     *loss = NORNI_OP1(g, NORNI_OP2(g, d, d, "Mul"), "ReduceMean<keepdims=0>");

@@ -32,7 +32,7 @@ code() { # CODE COMMAND...: it exits with CODE
     "$has" results.0.name results.0.device results.0.median_ms results.0.best_ms results.0.correct results.0.max_error
 "$norn" bench model "$net" --repeat 3 --json 2>/dev/null | "$has" results.0.median_ms results.0.correct
 "$norn" bench train "$net" --batch 4 --loss cross-entropy --optimizer sgd --repeat 3 --json | "$has" results.0.median_ms results.0.correct
-"$norn" train mlp --data "$digits:train" --out b.onnx --steps 3 --log log.csv --json | "$has" parameters.0.name parameters.0.trained steps loss out
+"$norn" train mlp --data "$digits:train" --out b.onnx --steps 3 --log log.csv --json | "$has" parameters.0.name parameters.0.trained training.optimizer training.lr training.batch training.loss training.seed steps loss out
 
 # The log: a header, a line a step, numbers that read back as the same float.
 [ "$(head -n 1 log.csv)" = step,loss ] || fail "log.csv: header"
@@ -62,6 +62,15 @@ for verb in devices train run verify bench convert show version; do
 done
 code 9 env OCL_ICD_VENDORS="$work/none" NORN_DEVICE= "$norn" run "$net"
 grep -q 'install pocl-opencl-icd' err.txt || fail "no device: names no package: $(cat err.txt)"
+
+# Training: what cannot be right is said before it, and what went wrong is not saved.
+cp b.onnx keep.onnx
+code 2 "$norn" train mlp --data "$digits:train" --out keep.onnx --scale 0
+code 2 "$norn" train mlp --data "$digits:train" --out keep.onnx --beta1 1.5
+code 2 "$norn" train mlp --data "$digits:train" --out keep.onnx --optimizer nesterov --momentum 0
+code 3 "$norn" train keep.onnx --data "$digits:train" --out keep.onnx --optimizer sgd --lr 1e38 --steps 20
+grep -q 'the loss is ' err.txt || fail "no word of the loss: $(cat err.txt)"
+cmp b.onnx keep.onnx || fail "a network without numbers replaced another"
 
 # Output that cannot be written whole leaves what was there, and nothing else.
 echo before >d.onnx
