@@ -132,7 +132,7 @@ static void estimate(const norn_plan *p, choice *c) {
     (void)p;
     double base = cost.flops * flop_ns + (cost.bytes + bytes) * copy_ns_per_byte;
     /* What is computed in whole blocks of channels is computed for the padding lanes too. */
-    const norni_type *out = k->anchor ? &k->anchor->out[0]->type : NULL;
+    const norni_type *out = k->anchor && k->anchor->out[0] ? &k->anchor->out[0]->type : NULL;
     double padded = 1;
     if (out && norni_blockable(out) && out->dims[1] > 0) {
         int64_t block = norni_block_of(out->dtype), blocks = (out->dims[1] + block - 1) / block;

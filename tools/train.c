@@ -137,6 +137,22 @@ static int make_builtin(job *j) {
     return s == NORN_OK ? 0 : fail(s);
 }
 
+/* Folders are numbered in the order of their names: one that only one of the two has would shift the others. */
+static int same_classes(const job *j) {
+    int64_t n = norn_dataset_classes(j->data);
+    if (!j->val || !norn_dataset_class_name(j->data, 0) || !norn_dataset_class_name(j->val, 0))
+        return 0;
+    if (norn_dataset_classes(j->val) > n)
+        n = norn_dataset_classes(j->val);
+    for (int64_t c = 0; c < n; c++) {
+        const char *a = norn_dataset_class_name(j->data, c), *b = norn_dataset_class_name(j->val, c);
+        if (!a || !b || strcmp(a, b) != 0)
+            return fail_text(NORN_ARG, "class %lld is '%s' in %s and '%s' in %s (wanted the same folders)",
+                             (long long)c, a ? a : "missing", j->o->data, b ? b : "missing", j->o->val);
+    }
+    return 0;
+}
+
 /* Samples get the shape of the model's input, as far as that is fixed. */
 static norn_status shape_data(job *j) {
     const norn_graph *g = norn_model_graph(j->model);
@@ -186,6 +202,8 @@ static int prepare(job *j) {
     norn_status s = file ? norn_model_load(j->net, NULL, &j->model) : NORN_OK;
     if (s == NORN_OK)
         s = open_data(j);
+    if (s == NORN_OK && (code = same_classes(j)))
+        return code;
     if (s == NORN_OK && !file && (code = make_builtin(j)))
         return code;
     if (s == NORN_OK)

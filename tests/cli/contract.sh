@@ -101,6 +101,18 @@ code 3 "$norn" train keep.onnx --data "$digits:train" --out keep.onnx --optimize
 grep -q 'the loss is ' err.txt || fail "no word of the loss: $(cat err.txt)"
 cmp b.onnx keep.onnx || fail "a network without numbers replaced another"
 
+# Names of classes: printed, kept in the file, the same in both data sets.
+mkdir -p pictures/cat pictures/dog val/dog
+for file in pictures/cat/1.png pictures/dog/2.png val/dog/3.png; do
+    cp "$source/tests/data/png/grey8.png" $file
+done
+code 0 "$norn" train mlp --data pictures --out pictures.onnx --steps 1
+grep -q '^classes: 0 cat, 1 dog$' out.txt || fail "no names of classes: $(cat out.txt)"
+"$norn" show pictures.onnx --json >out.txt
+grep -q '"norn.classes":.*"cat\\ndog"' out.txt || fail "no names of classes in the file: $(cat out.txt)"
+code 3 "$norn" train mlp --data pictures --val val --out pictures.onnx --steps 1
+grep -q "class 0 is 'cat' in pictures and 'dog' in val" err.txt || fail "other classes: $(cat err.txt)"
+
 # Output that cannot be written whole leaves what was there, and nothing else.
 echo before >d.onnx
 mkdir files
