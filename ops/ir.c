@@ -305,17 +305,21 @@ norn_node *norni_apply(norn_graph *g, const norn_op *op, const void *attrs, int 
         s = norni_attrs_copy(op, node->attrs, attrs, g->arena);
     else
         norni_attrs_default(op, node->attrs);
-    for (int i = 0; i < n_out && s == NORN_OK; i++)
-        if (wanted >> i & 1 && !add_output(node, i))
-            return NULL;
-    if (s == NORN_OK)
-        s = norni_infer_node(node);
     if (s != NORN_OK)
         return norni_graph_failed(g, describe(s, node));
+    for (int i = 0; i < n_out && s == NORN_OK; i++)
+        if (wanted >> i & 1 && !add_output(node, i))
+            s = g->status; /* and the graph has the message */
+    bool described = s != NORN_OK;
+    if (s == NORN_OK)
+        s = norni_infer_node(node);
     node->id = (int)g->nodes.n;
-    if (!NORNI_PUSH(&g->nodes, node))
-        return norni_graph_failed(g, norni_nomem());
-    return node;
+    if (s == NORN_OK && NORNI_PUSH(&g->nodes, node))
+        return node;
+    if (!described)
+        norni_graph_failed(g, s == NORN_OK ? norni_nomem() : describe(s, node));
+    norni_attrs_release(op, node->attrs); /* no node of the graph holds them */
+    return NULL;
 }
 
 norn_value *norni_want_output(norn_node *node, int i) {
