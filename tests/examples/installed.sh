@@ -7,7 +7,7 @@ source=$1 build=$2 work=$3
 rm -rf "$work"
 mkdir -p "$work"
 cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
-cmake -S "$source/examples/c" -B "$work/examples" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" >"$work/cmake.log"
+cmake -S "$source/examples/c" -B "$work/examples" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" >"$work/cmake.log"
 cmake --build "$work/examples" >"$work/build.log"
 cd "$work"
 mv prefix moved
