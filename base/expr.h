@@ -23,8 +23,9 @@
     OP(NEG, "neg", 1)                                                                                        \
     OP(NOT, "not", 1)                                                                                        \
     OP(ADD, "+", 2)                                                                                          \
-    OP(SUB, "-", 2) OP(MUL, "*", 2) OP(DIV, "/", 2) OP(POW, "pow", 2) OP(LT, "<", 2) OP(LE, "<=", 2)         \
-        OP(GT, ">", 2) OP(GE, ">=", 2) OP(EQ, "==", 2) OP(NE, "!=", 2) OP(AND, "and", 2) OP(OR, "or", 2)     \
+    OP(SUB, "-", 2)                                                                                          \
+    OP(MUL, "*", 2) OP(DIV, "/", 2) OP(POW, "pow", 2) OP(LT, "<", 2) OP(LE, "<=", 2) OP(GT, ">", 2)          \
+        OP(GE, ">=", 2) OP(EQ, "==", 2) OP(NE, "!=", 2) OP(AND, "and", 2) OP(OR, "or", 2)                    \
             OP(WHERE, "where", 3) OP(MAX, "max", 2) OP(MIN, "min", 2) OP(MOD, "mod", 2) OP(FMOD, "fmod", 2)  \
                 OP(ATAN2, "atan2", 2) OP(ABS, "abs", 1) OP(SIGN, "sign", 1) OP(FLOOR, "floor", 1)            \
                     OP(CEIL, "ceil", 1) OP(ROUND, "round", 1) OP(TRUNC, "trunc", 1) OP(SQRT, "sqrt", 1)      \
