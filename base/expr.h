@@ -18,27 +18,23 @@
 #include "base/dtype.h"
 #include "base/str.h"
 
-/* OP(identifier, name in formulas, arity). The order is that of the table in expr.c. */
-#define NORNI_EXPR_OPS(OP)                                                                                   \
-    OP(NEG, "neg", 1)                                                                                        \
-    OP(NOT, "not", 1)                                                                                        \
-    OP(ADD, "+", 2)                                                                                          \
-    OP(SUB, "-", 2)                                                                                          \
-    OP(MUL, "*", 2) OP(DIV, "/", 2) OP(POW, "pow", 2) OP(LT, "<", 2) OP(LE, "<=", 2) OP(GT, ">", 2)          \
-        OP(GE, ">=", 2) OP(EQ, "==", 2) OP(NE, "!=", 2) OP(AND, "and", 2) OP(OR, "or", 2)                    \
-            OP(WHERE, "where", 3) OP(MAX, "max", 2) OP(MIN, "min", 2) OP(MOD, "mod", 2) OP(FMOD, "fmod", 2)  \
-                OP(ATAN2, "atan2", 2) OP(ABS, "abs", 1) OP(SIGN, "sign", 1) OP(FLOOR, "floor", 1)            \
-                    OP(CEIL, "ceil", 1) OP(ROUND, "round", 1) OP(TRUNC, "trunc", 1) OP(SQRT, "sqrt", 1)      \
-                        OP(RSQRT, "rsqrt", 1) OP(EXP, "exp", 1) OP(EXPM1, "expm1", 1) OP(LOG, "log", 1)      \
-                            OP(LOG1P, "log1p", 1) OP(SIN, "sin", 1) OP(COS, "cos", 1) OP(TAN, "tan", 1)      \
-                                OP(ASIN, "asin", 1) OP(ACOS, "acos", 1) OP(ATAN, "atan", 1)                  \
-                                    OP(SINH, "sinh", 1) OP(COSH, "cosh", 1) OP(TANH, "tanh", 1)              \
-                                        OP(ASINH, "asinh", 1) OP(ACOSH, "acosh", 1) OP(ATANH, "atanh", 1)    \
-                                            OP(ERF, "erf", 1) OP(SIGMOID, "sigmoid", 1)                      \
-                                                OP(ISNAN, "isnan", 1) OP(ISINF, "isinf", 1)                  \
-                                                    OP(BITAND, "bitand", 2) OP(BITOR, "bitor", 2)            \
-                                                        OP(BITXOR, "bitxor", 2) OP(BITNOT, "bitnot", 1)      \
-                                                            OP(SHL, "shl", 2) OP(SHR, "shr", 2)
+/* OP(identifier, name in formulas, arity). The order is that of the table in expr.c. (clang-format would step the
+ * list to the right.) */
+/* clang-format off */
+#define NORNI_EXPR_OPS(OP) \
+    OP(NEG, "neg", 1) OP(NOT, "not", 1) OP(ADD, "+", 2) OP(SUB, "-", 2) OP(MUL, "*", 2) OP(DIV, "/", 2) \
+    OP(POW, "pow", 2) OP(LT, "<", 2) OP(LE, "<=", 2) OP(GT, ">", 2) OP(GE, ">=", 2) OP(EQ, "==", 2) \
+    OP(NE, "!=", 2) OP(AND, "and", 2) OP(OR, "or", 2) OP(WHERE, "where", 3) OP(MAX, "max", 2) \
+    OP(MIN, "min", 2) OP(MOD, "mod", 2) OP(FMOD, "fmod", 2) OP(ATAN2, "atan2", 2) OP(ABS, "abs", 1) \
+    OP(SIGN, "sign", 1) OP(FLOOR, "floor", 1) OP(CEIL, "ceil", 1) OP(ROUND, "round", 1) \
+    OP(TRUNC, "trunc", 1) OP(SQRT, "sqrt", 1) OP(RSQRT, "rsqrt", 1) OP(EXP, "exp", 1) \
+    OP(EXPM1, "expm1", 1) OP(LOG, "log", 1) OP(LOG1P, "log1p", 1) OP(SIN, "sin", 1) OP(COS, "cos", 1) \
+    OP(TAN, "tan", 1) OP(ASIN, "asin", 1) OP(ACOS, "acos", 1) OP(ATAN, "atan", 1) OP(SINH, "sinh", 1) \
+    OP(COSH, "cosh", 1) OP(TANH, "tanh", 1) OP(ASINH, "asinh", 1) OP(ACOSH, "acosh", 1) \
+    OP(ATANH, "atanh", 1) OP(ERF, "erf", 1) OP(SIGMOID, "sigmoid", 1) OP(ISNAN, "isnan", 1) \
+    OP(ISINF, "isinf", 1) OP(BITAND, "bitand", 2) OP(BITOR, "bitor", 2) OP(BITXOR, "bitxor", 2) \
+    OP(BITNOT, "bitnot", 1) OP(SHL, "shl", 2) OP(SHR, "shr", 2)
+/* clang-format on */
 
 typedef enum {
     NORNI_E_CONST,
