@@ -142,6 +142,29 @@ static bool is_kept(const norni_rebuild *r, const norn_value *v) {
     return false;
 }
 
+/* An integer whose elements follow from sizes alone (Shape, and what is taken from it) becomes a constant though the
+ * node's inputs are none. */
+static norn_status fold_sizes(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
+    norn_value *v = made->n_out == 1 ? made->out[0] : NULL;
+    int64_t known[NORNI_MAX_KNOWN];
+    int n;
+    if (!r->fold || !v || !norni_dtype_is_int(v->type.dtype) || !norni_type_static(&v->type) ||
+        !norni_value_ints(v, known, NORNI_MAX_KNOWN, &n) || n != norni_type_elems(&v->type))
+        return NORN_OK;
+    norn_tensor *t;
+    NORNI_TRY(norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &t));
+    for (int i = 0; i < n; i++)
+        norni_set_int(t->dtype, norni_tensor_data(t), i, known[i]);
+    norn_status s = r->log ? log_folded(r->log, made, &t) : NORN_OK;
+    if (s != NORN_OK) {
+        norn_tensor_free(t);
+        return s;
+    }
+    *done = true;
+    norn_value *c = r->map[node->out[0]->id] = norni_value_const(r->to, v->name, t);
+    return c ? NORN_OK : norn_graph_status(r->to);
+}
+
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
@@ -227,6 +250,8 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     }
     bool folded = false;
     NORNI_TRY(fold(r, node, made, &folded));
+    if (!folded)
+        NORNI_TRY(fold_sizes(r, node, made, &folded));
     if (folded) { /* the node was only made to know its types */
         r->to->nodes.n--;
         norni_attrs_release(made->op, made->attrs);
@@ -240,12 +265,27 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     return NORN_OK;
 }
 
-/* The input that a node only passes on: Identity, and products and quotients with 1. NULL: none. */
+static bool same_type(const norni_type *a, const norni_type *b) {
+    return a->dtype == b->dtype && a->rank >= 0 && a->rank == b->rank &&
+           !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims);
+}
+
+/* The input that a node only passes on: Identity, Cast to the same type, Where with a condition that is the same
+ * everywhere, products and quotients with 1. NULL: none. */
 static norn_value *passed_on(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
     if (!r->merge || *node->op->domain || node->n_in < 1)
         return NULL;
     if (!strcmp(node->op->name, "Identity"))
         return in[0];
+    if (!strcmp(node->op->name, "Cast"))
+        return in[0]->type.dtype == node->out[0]->type.dtype ? in[0] : NULL;
+    if (!strcmp(node->op->name, "Where")) {
+        for (int i = 1; i <= 2; i++)
+            if (norni_is_const_value(in[0], 2 - i) && same_type(&in[i]->type, &node->out[0]->type) &&
+                norni_type_static(&in[i]->type))
+                return in[i];
+        return NULL;
+    }
     bool product = !strcmp(node->op->name, "Mul");
     if (node->n_in != 2 || (!product && strcmp(node->op->name, "Div")))
         return NULL;
