@@ -142,27 +142,29 @@ static bool is_kept(const norni_rebuild *r, const norn_value *v) {
     return false;
 }
 
-/* An integer whose elements follow from sizes alone (Shape, and what is taken from it) becomes a constant though the
- * node's inputs are none. */
+/* Shape and Size of an input whose sizes are numbers become constants. */
 static norn_status fold_sizes(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
-    norn_value *v = made->n_out == 1 ? made->out[0] : NULL;
-    int64_t known[NORNI_MAX_KNOWN];
+    int64_t known[NORN_MAX_RANK];
     int n;
-    if (!r->fold || !v || !norni_dtype_is_int(v->type.dtype) || !norni_type_static(&v->type) ||
-        !norni_value_ints(v, known, NORNI_MAX_KNOWN, &n) || n != norni_type_elems(&v->type))
+    if (!r->fold || !norni_op_reads_sizes(made->op) ||
+        !norni_value_ints(made->out[0], known, NORN_MAX_RANK, &n))
         return NORN_OK;
+    norn_value *v = made->out[0];
     norn_tensor *t;
     NORNI_TRY(norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &t));
     for (int i = 0; i < n; i++)
         norni_set_int(t->dtype, norni_tensor_data(t), i, known[i]);
-    norn_status s = r->log ? log_folded(r->log, made, &t) : NORN_OK;
-    if (s != NORN_OK) {
-        norn_tensor_free(t);
-        return s;
-    }
     *done = true;
     norn_value *c = r->map[node->out[0]->id] = norni_value_const(r->to, v->name, t);
     return c ? NORN_OK : norn_graph_status(r->to);
+}
+
+/* What depends on elements that are fed may stay on the device when its own elements are known as sizes. */
+static bool may_stay(const norni_rebuild *r, const norn_node *made) {
+    int64_t known[NORNI_MAX_KNOWN];
+    int n;
+    return r->log && made->n_out == 1 && norni_value_ints(made->out[0], known, NORNI_MAX_KNOWN, &n) &&
+           depends_on_known(r->log, made);
 }
 
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
@@ -187,6 +189,8 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
             (!norni_type_static(&made->out[k]->type) ||
              (made->n_in && norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems)))
             return NORN_OK;
+    if (!data && may_stay(r, made))
+        return NORN_OK;
     norn_status s = norni_node_eval(made, in, out);
     if (s == NORN_UNSUPPORTED)
         return NORN_OK;
@@ -503,12 +507,11 @@ bool *norni_graph_host_inputs(const norn_graph *g) {
         bool any = false; /* an output whose elements must be known needs all its inputs' elements */
         for (int k = 0; k < n->n_out; k++)
             any |= n->out[k] && host[n->out[k]->id];
-        /* ... but for what only looks at shapes */
-        bool shape_only = !strcmp(n->op->name, "Shape") || !strcmp(n->op->name, "Size");
+        /* ... but for what only looks at sizes */
         for (int k = 0; k < n->n_in; k++) {
             const norni_param *p = norni_op_input(n->op, k);
-            if (n->in[k] &&
-                ((any && !shape_only && !is_data(&n->in[k]->type)) || (p && p->flags & NORNI_HOST)))
+            if (n->in[k] && ((any && !norni_op_reads_sizes(n->op) && !is_data(&n->in[k]->type)) ||
+                             (p && p->flags & NORNI_HOST)))
                 host[n->in[k]->id] = true;
         }
     }
