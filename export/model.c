@@ -76,6 +76,11 @@ void norn_content_free(norn_content *c) {
     *c = (norn_content){0};
 }
 
+norn_status norn_model_save_preview(const norn_model *m, const norn_save_options *options, char **refused,
+                                    char **changed) {
+    return norni_onnx_preview(m, options, refused, changed);
+}
+
 norn_graph *norn_model_graph(const norn_model *m) {
     return m->graph;
 }

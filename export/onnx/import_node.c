@@ -301,8 +301,10 @@ static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const
     NORNI_TRY(norni_import_control(sc, n, captures, wanted_outputs(n), where, out, &made, done));
     if (!*done)
         return NORN_OK;
+    /* What a function has in another opset than the file's is not written as it is. */
+    bool same = norni_scope_opset(sc, "") == norni_model_opset_of(sc->imp->model, "");
     if (made)
-        NORNI_TRY(keep_proto(sc, n, captures, made, where));
+        NORNI_TRY(same ? keep_proto(sc, n, captures, made, where) : describe(sc, made, n));
     return bind_outputs(sc, n, wanted_outputs(n), out, where);
 }
 
