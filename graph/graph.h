@@ -35,6 +35,8 @@ typedef struct norni_rebuild {
     struct norni_cse *cse;
 } norni_rebuild;
 norn_status norni_rebuild_run(norni_rebuild *r);
+/* A constant in g of the elements that are known of a value, when all of them are numbers; else NULL. */
+norn_value *norni_known_const(norn_graph *g, norn_value *known);
 
 /* Shapes worked out anew with sizes bound by `lookup`, and with the elements of inputs that are known:
  * tensors[i] for input i, or NULL. Folds shape arithmetic. */

@@ -142,6 +142,32 @@ static bool is_kept(const norni_rebuild *r, const norn_value *v) {
     return false;
 }
 
+norn_value *norni_known_const(norn_graph *g, norn_value *known) {
+    int64_t v[NORNI_MAX_KNOWN];
+    int count;
+    norn_tensor *t;
+    if (!norni_dtype_is_int(known->type.dtype) || !norni_type_static(&known->type) ||
+        !norni_value_ints(known, v, NORNI_MAX_KNOWN, &count) || count != norni_type_elems(&known->type))
+        return NULL;
+    norn_status s = norni_tensor_host(known->type.dtype, known->type.rank, known->type.dims, &t);
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    for (int i = 0; i < count; i++)
+        norni_set_int(t->dtype, norni_tensor_data(t), i, v[i]);
+    return norni_value_const(g, NULL, t);
+}
+
+/* Small integers that shapes decide, like Shape itself: what is computed from them can be folded, floats too. */
+static norn_status fold_known(norni_rebuild *r, const norn_node *node, const norn_node *made, bool *done) {
+    norn_value *v = made->n_out == 1 && made->out[0] ? norni_known_const(r->to, made->out[0]) : NULL;
+    *done = v != NULL;
+    if (v) {
+        v->name = made->out[0]->name;
+        r->map[node->out[0]->id] = v;
+    }
+    return norn_graph_status(r->to);
+}
+
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
@@ -150,12 +176,16 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
         return NORN_OK;
     norn_tensor *in[32], *out[32] = {0};
     bool data = made->op->data_shapes; /* nothing else can run it: of whatever size */
+    bool constant = true;
+    for (int i = 0; i < made->n_in; i++)
+        constant &= !made->in[i] || made->in[i]->kind == NORNI_CONST;
+    if (!constant)
+        return fold_known(r, node, made, done);
     if (made->n_in > 32 || made->n_out > 32 || (!made->op->eval && !norni_op_pointwise(made->op)))
         return NORN_OK;
     for (int i = 0; i < made->n_in; i++) {
         const norn_value *v = made->in[i];
-        if (v && (v->kind != NORNI_CONST || is_kept(r, v) ||
-                  (!data && norni_type_elems(&v->type) > (int64_t)r->fold_limit_elems * 16)))
+        if (v && (is_kept(r, v) || (!data && norni_type_elems(&v->type) > (int64_t)r->fold_limit_elems * 16)))
             return NORN_OK;
         in[i] = v ? v->data : NULL;
     }
