@@ -58,6 +58,11 @@ norn_status norn_model_export(const norn_model *m, const norn_save_options *opti
     return norni_onnx_export(m, options, data, bytes);
 }
 
+norn_status norn_model_save_preview(const norn_model *m, const norn_save_options *options, char **refused,
+                                    char **changed) {
+    return norni_onnx_preview(m, options, refused, changed);
+}
+
 norn_graph *norn_model_graph(const norn_model *m) {
     return m->graph;
 }

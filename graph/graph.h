@@ -35,8 +35,6 @@ typedef struct norni_rebuild {
     struct norni_cse *cse;
 } norni_rebuild;
 norn_status norni_rebuild_run(norni_rebuild *r);
-/* A constant in g of the elements that are known of a value, when all of them are numbers; else NULL. */
-norn_value *norni_known_const(norn_graph *g, norn_value *known);
 
 /* Shapes worked out anew with sizes bound by `lookup`, and with the elements of inputs that are known:
  * tensors[i] for input i, or NULL. Folds shape arithmetic. */
@@ -54,6 +52,8 @@ norn_status norni_graph_decompose(norn_graph **g, bool host);
 
 /* Puts what normalises the result of a convolution in inference into its weights and bias. */
 norn_status norni_graph_fold_norms(norn_graph **g);
+/* Attention that is written as products and a softmax becomes one operator. */
+norn_status norni_graph_fuse_attention(norn_graph **g);
 
 /* ---- Use counts. uses[id]: how many node inputs, outputs and state updates read the value. */
 int *norni_graph_uses(const norn_graph *g);

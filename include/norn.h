@@ -589,6 +589,10 @@ NORN_API norn_status norn_model_save(const norn_model *m, const char *path, cons
 /* The same to memory, at most 2 GiB; freed by norn_text_free. */
 NORN_API norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
                                        size_t *bytes);
+/* What saving with these options would not keep, one line each, NULL where there is nothing; freed by norn_text_free.
+ * refused: why it would fail with NORN_UNSUPPORTED, all reasons. changed: operators that would be written as others. */
+NORN_API norn_status norn_model_save_preview(const norn_model *m, const norn_save_options *options,
+                                             char **refused, char **changed);
 
 /* The graph, lent; it may be changed. Inputs and outputs are listed there. */
 NORN_API norn_graph *norn_model_graph(const norn_model *m);

@@ -102,9 +102,21 @@ static norn_value *reshape_constant(const norni_rule *x) {
 /* Small integers that shapes alone decide become constants. */
 norn_value *norni_rule_known(const norni_rule *x) {
     const norn_node *n = x->node;
+    norn_value *out = n->out[0];
+    int64_t v[NORNI_MAX_KNOWN];
+    int count;
+    norn_tensor *t;
     if (norni_node_is(n, "Reshape") && n->in[1])
         return reshape_constant(x);
-    return n->n_out == 1 && n->n_in ? norni_known_const(x->g, n->out[0]) : NULL;
+    if (n->n_out != 1 || !n->n_in || !norni_dtype_is_int(out->type.dtype) || !norni_type_static(&out->type) ||
+        !norni_value_ints(out, v, NORNI_MAX_KNOWN, &count) || count != norni_type_elems(&out->type))
+        return NULL;
+    norn_status s = norni_tensor_host(out->type.dtype, out->type.rank, out->type.dims, &t);
+    if (s != NORN_OK)
+        return norni_graph_failed(x->g, s);
+    for (int i = 0; i < count; i++)
+        norni_set_int(t->dtype, norni_tensor_data(t), i, v[i]);
+    return norni_value_const(x->g, NULL, t);
 }
 
 /* ---- Quantize(Dequantize(q)) with the same scale and zero point is q. */
