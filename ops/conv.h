@@ -58,6 +58,8 @@ norn_status norni_emit_conv_channels(norni_emit *e); /* Conv in blocked form wit
 const char *norni_conv_channels_fits(const norni_fit *f);
 norn_status norni_emit_conv_direct_w(norni_emit *e); /* norn.ConvGradW */
 const char *norni_conv_direct_w_fits(const norni_fit *f);
+norn_status norni_emit_conv_blocked_w(norni_emit *e); /* norn.ConvGradW from blocked forms */
+const char *norni_conv_blocked_w_fits(const norni_fit *f);
 norn_status norni_emit_conv_panels(norni_emit *e); /* norn.ConvGradW, where it is faster than direct */
 const char *norni_conv_panels_fits(const norni_fit *f);
 norn_status norni_emit_conv_columns(norni_emit *e); /* all three */

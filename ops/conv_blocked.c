@@ -83,8 +83,7 @@ bool norni_conv_forward(const norn_node *node, norni_conv *v) {
     return true;
 }
 
-/* A 1 x 1 convolution does not know rows. */
-static void flatten(norni_conv *v) {
+void norni_conv_flatten(norni_conv *v) {
     norni_window *w = &v->w;
     if (!norni_window_point(w))
         return;
@@ -170,7 +169,7 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
     norni_conv v;
     norni_conv_tile t;
     bool transposed = norni_conv_forward(e->node, &v);
-    flatten(&v);
+    norni_conv_flatten(&v);
     int block = norni_block_of(v.dtype);
     bool plain = e->form == NORNI_TO_BLOCKED;
     if (!norni_conv_choose_tile(&v, plain, &t))
@@ -196,7 +195,7 @@ static const char *blocked_fits(const norni_fit *f, bool plain) {
     int block = norni_block_of(v.dtype);
     if (v.group > 1 && (v.c % block || v.m % block))
         return "groups are no whole blocks of channels";
-    flatten(&v);
+    norni_conv_flatten(&v);
     return norni_conv_choose_tile(&v, plain, &t) ? NULL : "the kernel is too large";
 }
 

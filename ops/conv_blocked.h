@@ -23,5 +23,19 @@ bool norni_conv_choose_tile(const norni_conv *v, bool plain_in, norni_conv_tile 
 /* The step: x and w (packed) to y; bias -1: none; once: the node's epilogue applies. */
 void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_tile *t, bool plain_in,
                            norni_ref x, norni_ref w, norni_ref y, norni_ref bias, bool epilogue);
+/* A 1 x 1 convolution does not know rows. */
+void norni_conv_flatten(norni_conv *v);
+
+/* What a work-item of conv_blocked_w (ops/conv_blocked_w.cl) computes: cc channels of x by nv blocks of dy. */
+typedef struct {
+    int cc, nv;
+    int64_t panels_c, panels_m;
+    double time; /* cycles of all panels of an image and a group, roughly */
+} norni_conv_w_tile;
+
+bool norni_conv_w_choose_tile(const norni_conv *v, norni_conv_w_tile *t);
+/* The step: x and dy to dw; what else it needs is defined by the caller. */
+norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const norni_conv_w_tile *t,
+                                    norni_ref x, norni_ref dy, norni_ref dw, int64_t parts);
 
 #endif
