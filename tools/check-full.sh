@@ -91,7 +91,7 @@ part_intel() {
     for folder in tests/data/verify ../shared/fixtures/net ../shared/fixtures/gradnet; do
         if [ -d "$folder" ]; then
             NORN_CACHE=0 OCL_ICD_VENDORS=$vendors build-full/tests/verify/verify_check build-full/norn \
-                tests/verify/allowed.txt "$folder" || bad=1
+                tests/verify/expected.txt "$folder" || bad=1
         fi
     done
     [ "$bad" = 0 ]
