@@ -60,6 +60,8 @@ norn_status norni_emit_conv_direct_w(norni_emit *e); /* norn.ConvGradW */
 const char *norni_conv_direct_w_fits(const norni_fit *f);
 norn_status norni_emit_conv_blocked_w(norni_emit *e); /* norn.ConvGradW from blocked forms */
 const char *norni_conv_blocked_w_fits(const norni_fit *f);
+norn_status norni_emit_conv_winograd_w(norni_emit *e); /* the same with kernels 3 x 3 */
+const char *norni_conv_winograd_w_fits(const norni_fit *f);
 norn_status norni_emit_conv_panels(norni_emit *e); /* norn.ConvGradW, where it is faster than direct */
 const char *norni_conv_panels_fits(const norni_fit *f);
 norn_status norni_emit_conv_columns(norni_emit *e); /* all three */

@@ -34,8 +34,8 @@ typedef struct {
 } norni_conv_w_tile;
 
 bool norni_conv_w_choose_tile(const norni_conv *v, norni_conv_w_tile *t);
-/* The step: x and dy to dw; what else it needs is defined by the caller. */
+/* The step: x and dy to dw (add: which grows); what else it needs is defined by the caller. */
 norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const norni_conv_w_tile *t,
-                                    norni_ref x, norni_ref dy, norni_ref dw, int64_t parts);
+                                    norni_ref x, norni_ref dy, norni_ref dw, bool add, int64_t parts);
 
 #endif

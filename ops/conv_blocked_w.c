@@ -35,7 +35,7 @@ bool norni_conv_w_choose_tile(const norni_conv *v, norni_conv_w_tile *best) {
 }
 
 norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const norni_conv_w_tile *t,
-                                    norni_ref x, norni_ref dy, norni_ref dw, int64_t parts) {
+                                    norni_ref x, norni_ref dy, norni_ref dw, bool add, int64_t parts) {
     enum { CACHE_BYTES = 24 * 1024 };
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
@@ -50,7 +50,9 @@ norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const no
     norni_step_define(e, s, "TAPS", taps_each);
     norni_step_buffer(e, s, x, NORNI_READ);
     norni_step_buffer(e, s, dy, NORNI_READ);
-    norni_step_buffer(e, s, dw, NORNI_WRITE);
+    norni_step_buffer(e, s, dw, add ? NORNI_READ_WRITE : NORNI_WRITE);
+    if (add)
+        norni_step_define(e, s, "ADD", 1);
     const int64_t sizes[] = {v->n, each, chunk, v->group, v->c, v->m, t->panels_c};
     const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -78,7 +80,8 @@ norn_status norni_emit_conv_blocked_w(norni_emit *e) {
     norni_ref dw = parts == 1
                        ? norni_emit_out(e, 0)
                        : norni_emit_scratch(e, (size_t)(parts * elems) * norni_conv_compute_bytes(v.dtype));
-    norni_step *s = norni_emit_conv_w_tiles(e, &v, &t, norni_emit_in(e, 0), norni_emit_in(e, 1), dw, parts);
+    norni_step *s =
+        norni_emit_conv_w_tiles(e, &v, &t, norni_emit_in(e, 0), norni_emit_in(e, 1), dw, false, parts);
     if (parts > 1) {
         norni_step_define(e, s, "PARTIAL", 1);
         norni_emit_sum_parts(e, v.dtype, dw, norni_emit_out(e, 0), elems, parts);
