@@ -463,6 +463,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
         s = norni_graph_decompose(&p->graph, d->type == NORN_DEVICE_HOST);
     if (s == NORN_OK && d->type != NORN_DEVICE_HOST && p->options.numerics != NORN_STRICT)
         s = norni_graph_fold_norms(&p->graph);
+    if (s == NORN_OK && norni_device_is_cpu(d) && p->options.numerics != NORN_STRICT)
+        s = norni_graph_fuse_attention(&p->graph);
     if (s == NORN_OK)
         s = plan_steps(p);
     if (s == NORN_OK)

@@ -80,14 +80,14 @@ static void read_tolerance(const cJSON *meta, const char *key, tolerance *out) {
                 *a = cJSON_GetObjectItemCaseSensitive(t, "atol");
     if (cJSON_IsNumber(r)) {
         out->rtol = r->valuedouble;
-        out->rounded = false;
+        out->by_default = false;
     }
     if (cJSON_IsNumber(a))
         out->atol = a->valuedouble;
 }
 
 static void set_tolerances(test *t, const case_options *o) {
-    t->forward = (tolerance){.rtol = 1e-3, .atol = 1e-5, .rounded = o->rtol < 0};
+    t->forward = (tolerance){.rtol = 1e-3, .atol = 1e-5, .by_default = o->rtol < 0};
     char *path = path_join(t->folder, "meta.json"), *text = path ? file_text(path, MAX_META) : NULL;
     cJSON *meta = text ? cJSON_Parse(text) : NULL;
     read_tolerance(meta, "tolerance", &t->forward);

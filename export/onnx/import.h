@@ -120,6 +120,20 @@ norn_status norni_scope_add_list(norni_scope *sc, const char *name, norni_list *
 /* The end of a scope: nodes that only made lists go. */
 void norni_scope_drop_lists(norni_scope *sc);
 
+/* ---- Subgraphs as nodes around them. A name stands for a value, a list, or neither (an optional input that is absent). */
+typedef struct {
+    norn_value *v;
+    norni_list *list;
+} norni_item;
+norni_item norni_scope_item(const norni_scope *sc, const char *name);
+/* The nodes of a subgraph for the given inputs; out: for each of its outputs. Names that it makes begin with `prefix`. */
+norn_status norni_import_body(norni_scope *sc, const norni_pb_graph *p, const char *prefix, size_t n_in,
+                              const norni_item *in, const norni_captures *captures, norni_item *out);
+norn_status norni_import_flex_attention(norni_scope *sc, const norni_pb_node *n,
+                                        const norni_captures *captures, norn_value **out);
+/* out: for each name in xs. */
+norn_status norni_import_gradient(norni_scope *sc, const norni_pb_node *n, norn_value **out);
+
 /* ---- Names in subgraphs of a function's node, as the graph knows them; between begin and end. */
 typedef struct {
     char **slot, *name;

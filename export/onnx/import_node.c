@@ -358,6 +358,23 @@ static const norn_op *take_zip_map(norni_scope *sc, const norni_pb_node *n, cons
     return op;
 }
 
+/* Operators that other nodes stand for; *done is false when it is none. */
+static norn_status import_written_out(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                                      const char *where, bool *done) {
+    const char *domain = norni_pb_domain(n->domain), *type = norni_pb_text(n->op_type);
+    norn_value *out[MAX_OUTPUTS] = {0};
+    norn_status s = NORN_OK;
+    *done = true;
+    if (!strcmp(domain, "ai.onnx.preview") && !strcmp(type, "FlexAttention"))
+        s = norni_import_flex_attention(sc, n, captures, out);
+    else if (!strcmp(domain, "ai.onnx.preview.training") && !strcmp(type, "Gradient"))
+        s = norni_import_gradient(sc, n, out);
+    else
+        *done = false;
+    return *done && s == NORN_OK ? bind_outputs(sc, n, wanted_outputs(n), out, where)
+                                 : norni_prefix(s, "%s %s", where, type);
+}
+
 static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index,
                                const norni_captures *captures) {
     const char *where = norni_node_label(sc->imp->scratch, n, index), *domain = norni_pb_domain(n->domain);
@@ -372,13 +389,15 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
                           n->n_output, MAX_OUTPUTS);
     if (n->n_input > INT_MAX / 2 || captures->n > INT_MAX / 2)
         return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu inputs", where, type, n->n_input + captures->n);
-    bool kept = false;
+    bool kept = false, done;
+    NORNI_TRY(import_written_out(sc, n, captures, where, &done));
+    if (done)
+        return NORN_OK;
     if (!*domain && !strcmp(type, "Constant")) {
         NORNI_TRY(norni_import_constant(sc, n, where, &kept));
         return kept ? import_unknown(sc, n, captures, where) : NORN_OK;
     }
     if (norni_has_subgraph(n)) {
-        bool done;
         NORNI_TRY(import_control(sc, n, captures, where, &done));
         if (done)
             return NORN_OK;
