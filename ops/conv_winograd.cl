@@ -93,22 +93,25 @@
     } while (0)
 #endif
 
-/* Lanes are output channels. */
+/* Lanes are output channels. Elements of the domain lie far apart in memory: B channels of c are done before they are
+ * written, so that writes go in long runs. */
 __kernel void weights(__global const T *w, __global C *packed, const long m, const long c) {
     const long tile = get_global_id(0), block = get_global_id(1), blocks = get_global_size(1);
     const long step = get_global_size(0) * blocks * B * B * NV; /* from one element of the domain to the next */
+    VEC all[A * A][B * NV];
     packed += (tile * blocks + block) * B * B * NV;
-    for (long i = block * B; i < (block + 1) * B; i++)
-        for (long j = tile * B * NV; j < (tile + 1) * B * NV; j += B, packed += B) {
+    for (int i = 0; i < B; i++)
+        for (int v = 0; v < NV; v++) {
+            const long ci = block * B + i, j = (tile * NV + v) * B;
             VEC k[9], h[A * 3], u[A * A];
             C lanes[9][B];
             for (int l = 0; l < B; l++) {
-                const bool real = i < c && j + l < m;
+                const bool real = ci < c && j + l < m;
                 for (int t = 0; t < 9; t++)
 #ifdef TRANSPOSED
-                    lanes[t][l] = real ? LD(w, (i * m + j + l) * 9 + 8 - t) : (C)0;
+                    lanes[t][l] = real ? LD(w, (ci * m + j + l) * 9 + 8 - t) : (C)0;
 #else
-                    lanes[t][l] = real ? LD(w, ((j + l) * c + i) * 9 + t) : (C)0;
+                    lanes[t][l] = real ? LD(w, ((j + l) * c + ci) * 9 + t) : (C)0;
 #endif
             }
             for (int t = 0; t < 9; t++)
@@ -119,9 +122,13 @@ __kernel void weights(__global const T *w, __global C *packed, const long m, con
 #pragma unroll
             for (int t = 0; t < A; t++)
                 KERNEL_TO_DOMAIN((u + t * A), 1, (h + t * 3), 1);
+#pragma unroll
             for (int t = 0; t < A * A; t++)
-                STOREC(u[t], packed + t * step);
+                all[t][i * NV + v] = u[t];
         }
+    for (int t = 0; t < A * A; t++)
+        for (int i = 0; i < B * NV; i++)
+            STOREC(all[t][i], packed + t * step + i * B);
 }
 #endif
 
