@@ -53,6 +53,8 @@ norn_status norni_graph_decompose(norn_graph **g, bool host);
 
 /* Puts what normalises the result of a convolution in inference into its weights and bias. */
 norn_status norni_graph_fold_norms(norn_graph **g);
+/* Attention that is written as products and a softmax becomes one operator. */
+norn_status norni_graph_fuse_attention(norn_graph **g);
 
 /* ---- Use counts. uses[id]: how many node inputs, outputs and state updates read the value. */
 int *norni_graph_uses(const norn_graph *g);

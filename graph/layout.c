@@ -267,9 +267,10 @@ norn_status norni_layout_choose(norn_plan *p, const norni_clusters *clusters, co
         out[i] = is_output(p->graph, p->graph->values.v[i]);
     for (int i = 0; i < l.n && s == NORN_OK; i++) {
         const choice *c = &l.v[i];
-        form[i] = c->can[NORNI_BLOCKED]      ? NORNI_BLOCKED
-                  : c->can[NORNI_TO_BLOCKED] ? NORNI_TO_BLOCKED
-                                             : NORNI_PLAIN;
+        form[i] = c->can[NORNI_BLOCKED]        ? NORNI_BLOCKED
+                  : c->can[NORNI_TO_BLOCKED]   ? NORNI_TO_BLOCKED
+                  : c->can[NORNI_FROM_BLOCKED] ? NORNI_FROM_BLOCKED
+                                               : NORNI_PLAIN;
         any |= c->c->anchor && form[i] != NORNI_PLAIN;
     }
     for (int round = 0; round < ROUNDS && s == NORN_OK && any; round++) {

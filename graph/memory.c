@@ -2,22 +2,29 @@
 /* Where planned buffers lie. A buffer's life spans the steps that touch it or a view of it; buffers that live
  * at the same time do not overlap. Work memory is assigned largest first, each at the lowest offset that is
  * free during its life, which comes within a few percent of the lower bound on networks. */
-#include "graph/plan.h"
+#include "graph/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
-    norn_plan *p;
-    norni_ref *root; /* by buffer: the one whose memory it has */
-    int n, n_steps;
-    bool *is_work;
-} layout;
+typedef norni_memory layout;
 
-static norni_ref root_of(const norni_plan_builder *b, norni_ref r) {
-    while (b->bufs.v[r].alias >= 0)
-        r = b->bufs.v[r].alias;
-    return r;
+void norni_memory_roots(norni_memory *l) {
+    const norni_plan_builder *b = &l->p->builder;
+    for (int i = 0; i < l->n; i++) {
+        norni_ref r = i;
+        size_t at = 0;
+        for (;;)
+            if (b->bufs.v[r].alias >= 0)
+                r = b->bufs.v[r].alias;
+            else if (b->bufs.v[r].within) {
+                at += b->bufs.v[r].at;
+                r = b->bufs.v[r].within - 1;
+            } else
+                break;
+        l->root[i] = r;
+        l->shift[i] = at;
+    }
 }
 
 static int state_index(const norn_graph *g, const norn_value *v) {
@@ -27,9 +34,7 @@ static int state_index(const norn_graph *g, const norn_value *v) {
     return -1;
 }
 
-/* Life of every root, from the steps; inputs live from before the first (and stay where they are to be
- * kept), outputs to after the last. */
-static void lives(layout *l) {
+void norni_memory_lives(norni_memory *l) {
     norn_plan *p = l->p;
     norni_plan_builder *b = &p->builder;
     for (int r = 0; r < l->n; r++) {
@@ -106,8 +111,7 @@ static void merge_states(layout *l) {
             !may_replace(l, from, state, copy))
             continue;
         b->bufs.v[from].alias = state;
-        for (int r = 0; r < l->n; r++)
-            l->root[r] = root_of(b, r);
+        norni_memory_roots(l);
         memmove(&b->steps.v[i], &b->steps.v[i + 1], (b->steps.n - i - 1) * sizeof *b->steps.v);
         b->steps.n--;
         i--;
@@ -129,7 +133,8 @@ static void merge_in_place(layout *l) {
             for (int k = 0; k < s->n_args; k++) {
                 norni_ref in = s->args[k].kind == NORNI_ARG_BUFFER ? l->root[s->args[k].ref] : -1;
                 if (in < 0 || !s->args[k].elementwise || at[in].last != i || in == out || !l->is_work[in] ||
-                    !l->is_work[out] || b->bufs.v[in].bytes != b->bufs.v[out].bytes)
+                    !l->is_work[out] || b->bufs.v[in].bytes != b->bufs.v[out].bytes ||
+                    b->bufs.v[s->args[k].ref].bytes != b->bufs.v[in].bytes)
                     continue;
                 bool alone = true; /* no other argument of the step lies there */
                 for (int j = 0; j < s->n_args; j++)
@@ -138,8 +143,7 @@ static void merge_in_place(layout *l) {
                     continue;
                 b->bufs.v[out].alias = in;
                 at[in].last = at[out].last;
-                for (int r = 0; r < l->n; r++)
-                    l->root[r] = root_of(b, r);
+                norni_memory_roots(l);
                 break;
             }
         }
@@ -294,8 +298,9 @@ norn_status norni_plan_memory(norn_plan *p) {
     norni_step **sorted = norni_arena_array(p->arena, b->steps.n, sizeof *sorted);
     p->places = norni_arena_array(p->arena, b->bufs.n, sizeof *p->places);
     l.root = norni_arena_array(p->arena, b->bufs.n, sizeof *l.root);
+    l.shift = norni_arena_array(p->arena, b->bufs.n, sizeof *l.shift);
     l.is_work = norni_arena_array(p->arena, b->bufs.n, sizeof *l.is_work);
-    if (!sorted || !p->places || !l.root || !l.is_work)
+    if (!sorted || !p->places || !l.root || !l.shift || !l.is_work)
         return norni_nomem();
     size_t n = 0;
     for (int load = 1; load >= 0; load--)
@@ -304,8 +309,7 @@ norn_status norni_plan_memory(norn_plan *p) {
                 sorted[n++] = b->steps.v[i];
     if (n)
         memcpy(b->steps.v, sorted, n * sizeof *sorted);
-    for (int r = 0; r < l.n; r++)
-        l.root[r] = root_of(b, r);
+    norni_memory_roots(&l);
     merge_states(&l);
     for (int r = 0; r < l.n; r++) {
         const norni_buf *buf = &b->bufs.v[r];
@@ -314,7 +318,8 @@ norn_status norni_plan_memory(norn_plan *p) {
             p->places[r].state = state_index(p->graph, buf->value);
         l.is_work[r] = !is_constant(buf) && p->places[r].state < 0;
     }
-    lives(&l);
+    NORNI_TRY(norni_memory_merge_moves(&l));
+    norni_memory_lives(&l);
     merge_in_place(&l);
     NORNI_TRY(place_work(&l));
     NORNI_TRY(place_constants(&l));
@@ -323,6 +328,7 @@ norn_status norni_plan_memory(norn_plan *p) {
             size_t bytes = p->places[r].bytes;
             p->places[r] = p->places[l.root[r]];
             p->places[r].bytes = bytes;
+            p->places[r].offset += l.shift[r];
         }
     uint64_t total = norn_plan_arena_bytes(p) + norn_plan_constant_bytes(p);
     uint64_t limit = p->options.memory_limit_bytes ? p->options.memory_limit_bytes : p->device.memory_bytes;
@@ -346,6 +352,14 @@ static bool overlap(const norni_place *a, const norni_place *b) {
     return a->mem == b->mem && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
 }
 
+bool norni_plan_valid(const norn_plan *p, norni_ref r, const bool *valid) {
+    const norni_plan_builder *b = &p->builder; /* a view is valid when what it views is */
+    while (!valid[r] && b->bufs.v[r].alias >= 0 && b->bufs.v[r].kind == NORNI_BUF_VALUE &&
+           b->bufs.v[r].value->kind == NORNI_RESULT)
+        r = b->bufs.v[r].alias;
+    return valid[r];
+}
+
 norn_status norn_plan_verify(const norn_plan *p) {
     const norni_plan_builder *b = &p->builder;
     int n = (int)b->bufs.n, n_steps = (int)b->steps.n;
@@ -360,6 +374,7 @@ norn_status norn_plan_verify(const norn_plan *p) {
     norn_status s = NORN_OK;
     for (int i = 0; i < n_steps && s == NORN_OK; i++) {
         const norni_step *st = b->steps.v[i];
+        s = norni_memory_verify_moves(p, i, valid);
         for (int k = 0; k < st->n_args && s == NORN_OK; k++) {
             const norni_arg *a = &st->args[k];
             if (a->kind != NORNI_ARG_BUFFER)
@@ -367,13 +382,9 @@ norn_status norn_plan_verify(const norn_plan *p) {
             const norni_place *at = &p->places[a->ref];
             if (at->mem >= 0 && at->offset + at->bytes > p->mems[at->mem].bytes)
                 s = bad_step(p, i, "a buffer ends outside its memory");
-            norni_ref r = a->ref; /* a view is valid when what it views is */
-            while (!valid[r] && b->bufs.v[r].alias >= 0 && b->bufs.v[r].kind == NORNI_BUF_VALUE &&
-                   b->bufs.v[r].value->kind == NORNI_RESULT)
-                r = b->bufs.v[r].alias;
             if (b->bufs.v[a->ref].block && !st->blocked)
                 s = bad_step(p, i, "reads or writes a blocked value in plain form");
-            if (a->access & NORNI_READ && !valid[r] && b->bufs.v[a->ref].bytes)
+            if (a->access & NORNI_READ && !norni_plan_valid(p, a->ref, valid) && b->bufs.v[a->ref].bytes)
                 s = bad_step(p, i, "reads a buffer that was overwritten or never written");
             for (int j = 0; j < st->n_args && a->access & NORNI_WRITE && s == NORN_OK; j++)
                 if (j != k && st->args[j].kind == NORNI_ARG_BUFFER && st->args[j].ref != a->ref &&
@@ -391,6 +402,8 @@ norn_status norn_plan_verify(const norn_plan *p) {
             valid[st->args[k].ref] = true;
         }
     }
+    if (s == NORN_OK)
+        s = norni_memory_verify_moves(p, n_steps, valid);
     for (size_t i = 0; i < p->graph->outputs.n && s == NORN_OK; i++) {
         norni_ref r = p->outputs[i];
         while (!valid[r] && b->bufs.v[r].alias >= 0)

@@ -82,6 +82,10 @@ struct norn_plan {
     norni_ref *outputs;         /* where each output of the graph is found after a run */
     norni_mem *mems;
     int n_mems;
+    /* Steps that need not run, since what they would copy lies where it should (graph/memory_moves.c), and before which
+     * of the steps each stood. */
+    norni_step **moved;
+    int *moved_before, n_moved;
     uint64_t lower_bound_bytes; /* largest sum of simultaneously live work buffers */
 };
 

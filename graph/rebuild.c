@@ -142,6 +142,31 @@ static bool is_kept(const norni_rebuild *r, const norn_value *v) {
     return false;
 }
 
+/* Shape and Size of an input whose sizes are numbers become constants. */
+static norn_status fold_sizes(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
+    int64_t known[NORN_MAX_RANK];
+    int n;
+    if (!r->fold || !norni_op_reads_sizes(made->op) ||
+        !norni_value_ints(made->out[0], known, NORN_MAX_RANK, &n))
+        return NORN_OK;
+    norn_value *v = made->out[0];
+    norn_tensor *t;
+    NORNI_TRY(norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &t));
+    for (int i = 0; i < n; i++)
+        norni_set_int(t->dtype, norni_tensor_data(t), i, known[i]);
+    *done = true;
+    norn_value *c = r->map[node->out[0]->id] = norni_value_const(r->to, v->name, t);
+    return c ? NORN_OK : norn_graph_status(r->to);
+}
+
+/* What depends on elements that are fed may stay on the device when its own elements are known as sizes. */
+static bool may_stay(const norni_rebuild *r, const norn_node *made) {
+    int64_t known[NORNI_MAX_KNOWN];
+    int n;
+    return r->log && made->n_out == 1 && norni_value_ints(made->out[0], known, NORNI_MAX_KNOWN, &n) &&
+           depends_on_known(r->log, made);
+}
+
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
@@ -168,6 +193,8 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
             (!norni_type_static(&made->out[k]->type) ||
              (made->n_in && norni_type_elems(&made->out[k]->type) > (int64_t)r->fold_limit_elems)))
             return NORN_OK;
+    if (!data && may_stay(r, made))
+        return NORN_OK;
     norn_status s = norni_node_eval(made, in, out);
     if (s == NORN_UNSUPPORTED)
         return NORN_OK;
@@ -184,6 +211,16 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
             s = v ? NORN_OK : norn_graph_status(r->to);
         }
     return s;
+}
+
+/* What only the file's declarations say of a type: the operators alone would not know it again. */
+static void keep_type(norni_rebuild *r, norni_type *t, const norni_type *old) {
+    if (t->dtype != old->dtype || old->rank < 0 || (t->rank >= 0 && t->rank != old->rank))
+        return;
+    for (int i = 0; i < old->rank; i++)
+        if (t->rank < 0 || (norni_dim_unknown(r->to, t->dims[i]) && !norni_dim_unknown(r->from, old->dims[i])))
+            t->dims[i] = norni_dim_import(r->to, r->from, old->dims[i]);
+    t->rank = old->rank;
 }
 
 static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value **in) {
@@ -224,6 +261,8 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
         v->name = old->name ? norni_arena_strdup(r->to->arena, old->name) : NULL;
         v->extra =
             (norni_extra){norni_arena_dup(r->to->arena, old->extra.data, old->extra.bytes), old->extra.bytes};
+        if (!r->leaf)
+            keep_type(r, &v->type, &old->type);
         if (node->op == &norni_op_unknown) { /* only the file knows its type */
             v->type = old->type;
             for (int i = 0; i < v->type.rank; i++)
@@ -232,6 +271,8 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     }
     bool folded = false;
     NORNI_TRY(fold(r, node, made, &folded));
+    if (!folded)
+        NORNI_TRY(fold_sizes(r, node, made, &folded));
     if (folded) { /* the node was only made to know its types */
         r->to->nodes.n--;
         norni_attrs_release(made->op, made->attrs);
@@ -245,12 +286,27 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     return NORN_OK;
 }
 
-/* The input that a node only passes on: Identity, and products and quotients with 1. NULL: none. */
+static bool same_type(const norni_type *a, const norni_type *b) {
+    return a->dtype == b->dtype && a->rank >= 0 && a->rank == b->rank &&
+           !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims);
+}
+
+/* The input that a node only passes on: Identity, Cast to the same type, Where with a condition that is the same
+ * everywhere, products and quotients with 1. NULL: none. */
 static norn_value *passed_on(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
     if (!r->merge || *node->op->domain || node->n_in < 1)
         return NULL;
     if (!strcmp(node->op->name, "Identity"))
         return in[0];
+    if (!strcmp(node->op->name, "Cast"))
+        return in[0]->type.dtype == node->out[0]->type.dtype ? in[0] : NULL;
+    if (!strcmp(node->op->name, "Where")) {
+        for (int i = 1; i <= 2; i++)
+            if (norni_is_const_value(in[0], 2 - i) && same_type(&in[i]->type, &node->out[0]->type) &&
+                norni_type_static(&in[i]->type))
+                return in[i];
+        return NULL;
+    }
     bool product = !strcmp(node->op->name, "Mul");
     if (node->n_in != 2 || (!product && strcmp(node->op->name, "Div")))
         return NULL;
@@ -468,12 +524,11 @@ bool *norni_graph_host_inputs(const norn_graph *g) {
         bool any = false; /* an output whose elements must be known needs all its inputs' elements */
         for (int k = 0; k < n->n_out; k++)
             any |= n->out[k] && host[n->out[k]->id];
-        /* ... but for what only looks at shapes */
-        bool shape_only = !strcmp(n->op->name, "Shape") || !strcmp(n->op->name, "Size");
+        /* ... but for what only looks at sizes */
         for (int k = 0; k < n->n_in; k++) {
             const norni_param *p = norni_op_input(n->op, k);
-            if (n->in[k] &&
-                ((any && !shape_only && !is_data(&n->in[k]->type)) || (p && p->flags & NORNI_HOST)))
+            if (n->in[k] && ((any && !norni_op_reads_sizes(n->op) && !is_data(&n->in[k]->type)) ||
+                             (p && p->flags & NORNI_HOST)))
                 host[n->in[k]->id] = true;
         }
     }

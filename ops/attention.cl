@@ -5,7 +5,8 @@
  *
  *   -DW=16 -DQV=2   lanes, vectors       -DD=64 -DE=64  room for the elements of a key and of a value
  *   -DBIAS          a bias with strides sb, sh, si, sj in elements (0: broadcast)
- *   -DCAP           scores are softcap tanh(s / softcap) */
+ *   -DCAP           scores are softcap tanh(s / softcap)
+ *   -DBLIND_NAN     a query that sees no key gets NaN instead of 0 */
 #ifndef W
 #define W 16
 #endif
@@ -40,6 +41,11 @@ NORNI_TANH_FLOAT(tanh_, VEC, expf_)
 #define TANH(x) tanh_(x)
 #endif
 #define LOW ((C)-INFINITY)
+#ifdef BLIND_NAN
+#define BLIND ((C)NAN)
+#else
+#define BLIND ((C)0)
+#endif
 #if W > 1
 #define FROM(p) NORNI_CAT(vload, W)(0, p)
 #define INTO(v, p) NORNI_CAT(vstore, W)(v, 0, p)
@@ -173,7 +179,7 @@ __kernel void attention(__global const T *q, __global const T *k, __global const
         }
     }
     for (int x = 0; x < QV; x++)
-        grown[x] = sum[x] == (VEC)(0) ? (VEC)(0) : (VEC)(1) / sum[x];
+        grown[x] = sum[x] == (VEC)(0) ? (VEC)(BLIND) : (VEC)(1) / sum[x];
     for (long i = 0; i < e * QV; i++)
         o[i] *= grown[i % QV];
     for (long i = 0; i < e; i++)

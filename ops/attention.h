@@ -3,7 +3,7 @@
  * share.
  *
  *     s = c(scale q k') + bias,   c(s) = softcap tanh(s / softcap) where softcap > 0
- *     p = softmax s along the keys; 0 for a query that may see no key,   y = p v
+ *     p = softmax s along the keys; 0 (blind_nan: NaN) for a query that may see no key,   y = p v
  *
  * Query i sees key j where lo <= j - i <= hi, and where bias is not -inf. q is [B, H, Sq, D], k [B, G, Sk, D], v
  * [B, G, Sk, E]; H / G neighbouring heads of q share one of k and v. */
@@ -20,6 +20,7 @@ typedef struct {
     float softcap;
     int64_t lo, hi;
     norn_dtype precision; /* of the softmax; UNDEFINED: that of q */
+    int64_t blind_nan;    /* 1: a query that may see no key gets NaN, as a softmax of -inf alone does */
 } norni_attention_attrs;
 
 /* The host reference sees a tensor as [b, head, position, element] by strides in elements. */
@@ -37,7 +38,8 @@ typedef struct {
     double scale, softcap;
     int64_t lo, hi;   /* of j - i */
     bool from_nonpad; /* lo and hi count from nonpad - Sq */
-    int mode;         /* what is put into scores: 0 q k', 1 after c, 2 with bias, 3 p */
+    bool blind_nan;
+    int mode; /* what is put into scores: 0 q k', 1 after c, 2 with bias, 3 p */
 } norni_attention_reference;
 
 norn_status norni_attention_eval(const norni_attention_reference *r);

@@ -110,7 +110,7 @@ norn_status norni_attention_eval(const norni_attention_reference *r) {
         for (int64_t j = 0; j < total; j++)
             sum += p[j] = any ? exp(p[j] - top) : 0;
         for (int64_t j = 0; j < total; j++) {
-            p[j] = any ? p[j] / sum : 0;
+            p[j] = any ? p[j] / sum : r->blind_nan ? (double)NAN : 0;
             if (r->scores && r->mode == 3)
                 norni_set_double(r->scores->dtype, norni_tensor_data(r->scores), n * total + j, p[j]);
         }
@@ -152,7 +152,8 @@ static norn_status eval(norni_eval *e) {
                                                              .scale = scale_of(a, q->dims[3]),
                                                              .softcap = (double)a->softcap,
                                                              .lo = a->lo,
-                                                             .hi = a->hi});
+                                                             .hi = a->hi,
+                                                             .blind_nan = a->blind_nan != 0});
 }
 
 /* ---- By simpler operators. */
@@ -227,7 +228,8 @@ norn_value *norni_attention_nodes(norn_graph *g, const attrs_t *a, norn_value *q
     }
     taken[1] = s;
     bool bound = a->lo > NORNI_ATTENTION_LO || a->hi < NORNI_ATTENTION_HI;
-    bool blind = bias || a->lo > NORNI_ATTENTION_LO || a->hi < 0; /* there may be queries that see nothing */
+    /* There may be queries that see nothing. */
+    bool blind = (bias || a->lo > NORNI_ATTENTION_LO || a->hi < 0) && !a->blind_nan;
     if (bound) {
         norn_value *w = norni_attention_window(g, t, norni_size_value(g, q, 2), norni_size_value(g, k, 2),
                                                a->lo, a->hi, NULL);
@@ -287,6 +289,8 @@ static norn_status emit(norni_emit *e) {
     norni_step_define(e, s, "E", at_least(v->dims[3]));
     if (a->softcap > 0)
         norni_step_define(e, s, "CAP", 1);
+    if (a->blind_nan)
+        norni_step_define(e, s, "BLIND_NAN", 1);
     for (int i = Q; i <= V; i++)
         norni_step_buffer(e, s, norni_emit_in(e, i), NORNI_READ);
     if (has(node, BIAS)) {
@@ -321,6 +325,7 @@ static const norni_attr table[] = {NORNI_A(attrs_t, scale, FLOAT, .flags = NORNI
                                    NORNI_A_INT(attrs_t, lo, NORNI_ATTENTION_LO),
                                    NORNI_A_INT(attrs_t, hi, NORNI_ATTENTION_HI),
                                    NORNI_A(attrs_t, precision, DTYPE, .flags = NORNI_ATTR_OPTIONAL),
+                                   NORNI_A_INT(attrs_t, blind_nan, 0),
                                    NORNI_A_END};
 
 const norn_op norni_op_AttentionCore = {
@@ -353,5 +358,6 @@ const norn_op norni_op_AttentionCore = {
             "norn.AttentionCore(float[1,2,37,9], float[1,1,45,9], float[1,1,45,5], float[1,2,37,45])",
             "norn.AttentionCore<lo=-3, hi=1, softcap=2>(float[1,1,100,8], float[1,1,90,8], float[1,1,90,8])",
             "norn.AttentionCore<hi=-50>(float[1,1,70,8], float[1,1,40,8], float[1,1,40,8])",
+            "norn.AttentionCore<hi=-2, blind_nan=1>(float[1,1,20,8], float[1,1,20,8], float[1,1,20,8])",
             "norn.AttentionCore(float[0,2,3,4], float[0,2,3,4], float[0,2,3,4])", NULL},
 };

@@ -17,6 +17,7 @@
  *           M2, count, or the sums, are stored as parts [k][part][channel] and joined by stats_join or sums_join
  *   stats_runs, sums_runs    depth > 1: a work-item takes `group` <= GROUP neighbouring channels
  *   stats_cols, sums_cols    depth == 1: a work-item takes W neighbouring channels
+ *   stats_blocks, sums_blocks  x (and dy) in blocked form (ops/blocked.h) with W channels a block: an item takes a block
  *   stats_group, sums_group  on GPUs: a work-group takes a channel */
 #ifndef W
 #define W 16
@@ -331,6 +332,81 @@ __kernel void sums_cols(SUMS_IN, SUMS_OUT, SIZES) {
         PUT_SUMS(p, a, b);
     }
 }
+
+#ifdef BLOCKS
+/* Pixels d0 .. d1 - 1 of samples s0 .. s1 - 1, four sums at a time. */
+#define OVER_PIXELS(BODY)                                                                                    \
+    for (long s = s0; s < s1; s++) {                                                                         \
+        const long end = ((s * blocks + block_c) * depth + d1) * W;                                          \
+        long i = end - (d1 - d0) * W;                                                                        \
+        for (; i + 4 * W <= end; i += 4 * W) {                                                               \
+            BODY(0, i)                                                                                       \
+            BODY(1, i + W)                                                                                   \
+            BODY(2, i + 2 * W)                                                                               \
+            BODY(3, i + 3 * W)                                                                               \
+        }                                                                                                    \
+        for (; i < end; i += W)                                                                              \
+            BODY(0, i)                                                                                       \
+    }
+#define SUM4(v) ((v[0] + v[1]) + (v[2] + v[3]))
+
+__kernel void stats_blocks(__global const T *x, STATS_OUT, SIZES) {
+    const long block_c = get_global_id(0), blocks = get_global_size(0), p = get_global_id(1);
+    UNITS(p)
+    C n = 0, ms[W], qs[W];
+    VEC m = SPLAT((C)0), q = m;
+    for (long u = u0; u < u1; u = NEXT_BLOCK(u)) {
+        BLOCK_AT(u, u1)
+        const C here = (C)((s1 - s0) * (d1 - d0));
+        VEC a[4], b[4];
+        for (int k = 0; k < 4; k++)
+            a[k] = b[k] = SPLAT((C)0);
+#define ADD_UP(k, at) a[k] += LDV(W, x, at);
+        OVER_PIXELS(ADD_UP)
+        const VEC bm = SUM4(a) / SPLAT(here);
+#define SQUARES(k, at)                                                                                       \
+    {                                                                                                        \
+        const VEC v = LDV(W, x, at) - bm;                                                                    \
+        b[k] = fma(v, v, b[k]);                                                                              \
+    }
+        OVER_PIXELS(SQUARES)
+        const VEC bq = SUM4(b);
+        JOIN(VEC, n, m, q, here, bm, bq)
+    }
+    VSTORE(m, ms);
+    VSTORE(q, qs);
+    for (long k = 0, c = block_c * W; k < W && c < channels; k++, c++) {
+        PUT_STATS(p, ms[k], qs[k], n);
+    }
+}
+
+__kernel void sums_blocks(SUMS_IN, SUMS_OUT, SIZES) {
+    const long block_c = get_global_id(0), blocks = get_global_size(0), p = get_global_id(1);
+    UNITS(p)
+    C ms[W], as[W], bs[W];
+    for (long k = 0; k < W; k++)
+        ms[k] = mean[min(block_c * W + k, channels - 1)];
+    const VEC m = NORNI_CAT(vload, W)(0, ms);
+    VEC a[4], b[4];
+    for (int k = 0; k < 4; k++)
+        a[k] = b[k] = SPLAT((C)0);
+    for (long u = u0; u < u1; u = NEXT_BLOCK(u)) {
+        BLOCK_AT(u, u1)
+#define ADD_BOTH(k, at)                                                                                      \
+    {                                                                                                        \
+        const VEC v = LDV(W, dy, at);                                                                        \
+        a[k] += v;                                                                                           \
+        b[k] = fma(v, LDV(W, x, at) - m, b[k]);                                                              \
+    }
+        OVER_PIXELS(ADD_BOTH)
+    }
+    VSTORE(SUM4(a), as);
+    VSTORE(SUM4(b), bs);
+    for (long k = 0, c = block_c * W; k < W && c < channels; k++, c++) {
+        PUT_SUMS(p, as[k], bs[k]);
+    }
+}
+#endif
 
 #if WG > 1
 NORNI_JOIN_ITEMS(group_sum, C, NORNI_PLUS)

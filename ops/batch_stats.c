@@ -7,7 +7,7 @@
  *
  * All but dy and x are vectors [C], of doubles for double x, else of floats. Without old values new ones are the
  * batch's. */
-#include "ops/op.h"
+#include "ops/blocked.h"
 #include <math.h>
 
 typedef struct {
@@ -125,7 +125,7 @@ static norn_status eval_sums(norni_eval *e) {
 /* ---- Device. How the work is cut; see batch_norm.cl. */
 typedef struct {
     int w;
-    bool groups, cols;
+    bool groups, cols, blocks;
     int64_t piece, block, group, n_parts, part, items;
 } cut;
 
@@ -143,18 +143,20 @@ static cut cut_of(const norni_emit *e, const sizes *z, norn_dtype t, bool groups
                   : t == NORN_F64 ? 8
                                   : 16,
              .groups = groups,
-             .cols = !groups && z->depth == 1,
+             .cols = !groups && z->depth == 1 && !norni_reads_blocked(e->form),
+             .blocks = norni_reads_blocked(e->form),
              .group = 1};
-    c.piece = limit(z->depth, 1, BLOCK);
+    int64_t most = c.blocks ? BLOCK / c.w : BLOCK;
+    c.piece = limit(z->depth, 1, most);
     int64_t pieces = ceil_div(z->depth, c.piece), all = z->samples * pieces, elems = z->samples * z->depth;
-    if (c.cols)
+    if (c.cols || c.blocks)
         c.items = ceil_div(z->channels, c.w);
     else {
         if (!groups && z->depth < RUN) /* neighbours together, so that memory is read in long runs */
             c.group = limit(z->channels / (2 * units), 1, limit(RUN / (z->depth ? z->depth : 1), 1, GROUP));
         c.items = ceil_div(z->channels, c.group);
     }
-    c.block = c.cols ? ROWS : pieces > 1 ? 1 : limit(BLOCK / (c.piece * c.group), 1, BLOCK);
+    c.block = c.cols ? ROWS : pieces > 1 ? 1 : limit(most / (c.piece * c.group), 1, most);
     c.n_parts = 1;
     if (c.items && c.items < 4 * units && elems * z->channels / c.items > 2 * LEAST)
         c.n_parts =
@@ -163,11 +165,18 @@ static cut cut_of(const norni_emit *e, const sizes *z, norn_dtype t, bool groups
     return c;
 }
 
+static const char *kernel_of(const cut *c, const char *group, const char *cols, const char *blocks,
+                             const char *runs) {
+    return c->groups ? group : c->cols ? cols : c->blocks ? blocks : runs;
+}
+
 static norni_step *begin(norni_emit *e, const char *kernel, norn_dtype t, const cut *c) {
     norni_step *k = norni_emit_kernel(e, "batch_norm.cl", kernel, t);
     norni_step_define(e, k, "W", c->w);
     if (c->n_parts > 1)
         norni_step_define(e, k, "PARTS", 1);
+    if (c->blocks)
+        norni_step_define(e, k, "BLOCKS", 1);
     return k;
 }
 
@@ -184,7 +193,7 @@ static void finish(norni_emit *e, norni_step *k, const cut *c, const sizes *z) {
         norni_step_define(e, k, "WG", WG);
         norni_step_range(k, 2, (size_t)z->channels * WG, (size_t)c->n_parts, 1, WG, 1, 0);
     } else {
-        if (!c->cols)
+        if (!c->cols && !c->blocks)
             norni_step_i64(e, k, c->group);
         norni_step_items(e, k, 2, c->items, c->n_parts, 1);
     }
@@ -222,7 +231,8 @@ static norn_status emit_stats(norni_emit *e, bool groups) {
     sizes z = sizes_of(x->rank, x->dims);
     cut c = cut_of(e, &z, x->dtype, groups);
     norni_ref parts = -1;
-    norni_step *k = begin(e, groups ? "stats_group" : c.cols ? "stats_cols" : "stats_runs", x->dtype, &c);
+    norni_step *k =
+        begin(e, kernel_of(&c, "stats_group", "stats_cols", "stats_blocks", "stats_runs"), x->dtype, &c);
     norni_step_buffer(e, k, norni_emit_in(e, 0), NORNI_READ);
     if (c.n_parts > 1) {
         parts = norni_emit_scratch(e, norni_dtype_bytes(kept_dtype(x->dtype), 3 * c.n_parts * z.channels));
@@ -253,7 +263,8 @@ static norn_status emit_sums(norni_emit *e, bool groups) {
     sizes z = sizes_of(x->rank, x->dims);
     cut c = cut_of(e, &z, x->dtype, groups);
     norni_ref parts = -1;
-    norni_step *k = begin(e, groups ? "sums_group" : c.cols ? "sums_cols" : "sums_runs", x->dtype, &c);
+    norni_step *k =
+        begin(e, kernel_of(&c, "sums_group", "sums_cols", "sums_blocks", "sums_runs"), x->dtype, &c);
     for (int i = 0; i < 4; i++)
         norni_step_buffer(e, k, norni_emit_in(e, i), NORNI_READ);
     if (c.n_parts > 1) {
@@ -289,10 +300,31 @@ static norn_status sums_items(norni_emit *e) {
 static norn_status sums_groups(norni_emit *e) {
     return emit_sums(e, true);
 }
-static const norni_impl stats_impls[] = {{.name = "items", .fits = on_cpu, .emit = stats_items},
+static const char *in_blocks(const norni_fit *f) {
+    const norn_node *n = f->node;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    for (int i = 0; i < n->n_in && n->in[i]->type.rank > 1; i++)
+        if (!norni_blockable(&n->in[i]->type))
+            return "there is no blocked form";
+    return norni_blockable(&n->in[0]->type) ? NULL : "there is no blocked form";
+}
+static const norni_impl stats_impls[] = {{.name = "blocks",
+                                          .fits = in_blocks,
+                                          .emit = stats_items,
+                                          .form = NORNI_FROM_BLOCKED,
+                                          .n_blocked = 1,
+                                          .gain = 1.1},
+                                         {.name = "items", .fits = on_cpu, .emit = stats_items},
                                          {.name = "groups", .emit = stats_groups},
                                          {0}},
-                        sums_impls[] = {{.name = "items", .fits = on_cpu, .emit = sums_items},
+                        sums_impls[] = {{.name = "blocks",
+                                         .fits = in_blocks,
+                                         .emit = sums_items,
+                                         .form = NORNI_FROM_BLOCKED,
+                                         .n_blocked = 2,
+                                         .gain = 1.1},
+                                        {.name = "items", .fits = on_cpu, .emit = sums_items},
                                         {.name = "groups", .emit = sums_groups},
                                         {0}};
 

@@ -18,6 +18,9 @@ typedef struct {
     int block;       /* VALUE: channels of a block in the blocked form (ops/blocked.h); 0: plain */
     bool load;       /* written by steps that run at load */
     norni_ref alias; /* VALUE: shares the memory of this buffer; -1: has its own */
+    norni_ref
+        within; /* 1 + the buffer in which this one lies, from byte `at` on (graph/memory_moves.c); 0: none */
+    size_t at;
 } norni_buf;
 
 typedef struct norni_plan_builder {

@@ -52,12 +52,18 @@ const char *norni_conv_direct_fits(const norni_fit *f);
 norn_status norni_emit_conv_blocked(norni_emit *e); /* Conv, ConvTranspose with stride 1 into blocked form */
 const char *norni_conv_blocked_fits(const norni_fit *f);
 const char *norni_conv_to_blocked_fits(const norni_fit *f);
+norn_status norni_emit_conv_phases(norni_emit *e); /* ConvTranspose with strides into blocked form */
+const char *norni_conv_phases_fits(const norni_fit *f);
 norn_status norni_emit_conv_winograd(norni_emit *e); /* the same with kernels 3 x 3 */
 const char *norni_conv_winograd_fits(const norni_fit *f);
 norn_status norni_emit_conv_channels(norni_emit *e); /* Conv in blocked form with one channel a group */
 const char *norni_conv_channels_fits(const norni_fit *f);
 norn_status norni_emit_conv_direct_w(norni_emit *e); /* norn.ConvGradW */
 const char *norni_conv_direct_w_fits(const norni_fit *f);
+norn_status norni_emit_conv_blocked_w(norni_emit *e); /* norn.ConvGradW from blocked forms */
+const char *norni_conv_blocked_w_fits(const norni_fit *f);
+norn_status norni_emit_conv_winograd_w(norni_emit *e); /* the same with kernels 3 x 3 */
+const char *norni_conv_winograd_w_fits(const norni_fit *f);
 norn_status norni_emit_conv_panels(norni_emit *e); /* norn.ConvGradW, where it is faster than direct */
 const char *norni_conv_panels_fits(const norni_fit *f);
 norn_status norni_emit_conv_columns(norni_emit *e); /* all three */

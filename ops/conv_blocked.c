@@ -83,8 +83,7 @@ bool norni_conv_forward(const norn_node *node, norni_conv *v) {
     return true;
 }
 
-/* A 1 x 1 convolution does not know rows. */
-static void flatten(norni_conv *v) {
+void norni_conv_flatten(norni_conv *v) {
     norni_window *w = &v->w;
     if (!norni_window_point(w))
         return;
@@ -123,8 +122,16 @@ static norni_ref pack(norni_emit *e, const norni_conv *v, bool transposed, int b
     return to;
 }
 
+void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place) {
+    const int64_t *const lists[] = {place->first, place->step, place->full};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (int k = 0; k < D; k++)
+            norni_step_i64(e, s, lists[i][k]);
+}
+
 void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_tile *t, bool plain,
-                           norni_ref x, norni_ref weights, norni_ref y, norni_ref bias, bool epilogue) {
+                           norni_ref x, norni_ref weights, norni_ref y, norni_ref bias, bool epilogue,
+                           const norni_conv_place *place) {
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
     norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "conv_blocked", v->dtype);
@@ -142,7 +149,7 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
         norni_step_define(e, s, "HAS_BIAS", 1);
     norni_step_buffer(e, s, x, NORNI_READ);
     norni_step_buffer(e, s, weights, NORNI_READ);
-    norni_step_buffer(e, s, y, NORNI_WRITE);
+    norni_step_buffer(e, s, y, place && place->later ? NORNI_READ_WRITE : NORNI_WRITE);
     const int64_t sizes[] = {v->group, v->c, v->m};
     const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     const int64_t rest[] = {tiles1, tiles2, t->rows, t->row_step, t->pw, t->column_step};
@@ -153,9 +160,15 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
             norni_step_i64(e, s, lists[i][k]);
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
         norni_step_i64(e, s, rest[i]);
+    if (place) {
+        norni_step_define(e, s, "PLACED", 1);
+        norni_conv_place_args(e, s, place);
+    }
     if (bias >= 0)
         norni_step_buffer(e, s, bias, NORNI_READ);
-    if (epilogue)
+    if (epilogue && place)
+        norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    else if (epilogue)
         norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
     /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
      * input of a tile where all weights together are small. */
@@ -170,7 +183,7 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
     norni_conv v;
     norni_conv_tile t;
     bool transposed = norni_conv_forward(e->node, &v);
-    flatten(&v);
+    norni_conv_flatten(&v);
     int block = norni_block_of(v.dtype);
     bool plain = e->form == NORNI_TO_BLOCKED;
     if (!norni_conv_choose_tile(&v, plain, &t))
@@ -178,7 +191,8 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
     norni_ref weights = pack(e, &v, transposed, block, t.nv), bias = -1;
     if (e->node->n_in > 2 && e->node->in[2])
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);
-    norni_emit_conv_tiles(e, &v, &t, plain, norni_emit_in(e, 0), weights, norni_emit_out(e, 0), bias, true);
+    norni_emit_conv_tiles(e, &v, &t, plain, norni_emit_in(e, 0), weights, norni_emit_out(e, 0), bias, true,
+                          NULL);
     return e->status;
 }
 
@@ -196,7 +210,7 @@ static const char *blocked_fits(const norni_fit *f, bool plain) {
     int block = norni_block_of(v.dtype);
     if (v.group > 1 && (v.c % block || v.m % block))
         return "groups are no whole blocks of channels";
-    flatten(&v);
+    norni_conv_flatten(&v);
     return norni_conv_choose_tile(&v, plain, &t) ? NULL : "the kernel is too large";
 }
 

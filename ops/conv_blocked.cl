@@ -19,6 +19,9 @@
  *   -DPLAIN_IN=1   x is in plain form (n, group * c, ...)
  *   -DHAS_BIAS=1   bias has whole blocks
  *   -DTRANSPOSED=1 pack_blocks: w is [group][c][m][taps] and reversed (ConvTranspose)
+ *   -DPHASE=1      pack_blocks: only every step-th kernel element from `first` on (TRANSPOSED)
+ *   -DPLACED=1     output o is element first + o * step of y, whose sizes are `full`
+ *   fill_phase     such elements without a sum: zero or the bias; range (their rows, m / B, n * group)
  *   -DK1=3 -DK2=3  conv_channels: the kernel's size, constant
  */
 #ifndef B
@@ -58,20 +61,37 @@
 #endif
 
 #if !defined(NORNI_ONLY) || defined(K_pack_blocks)
-__kernel void pack_blocks(__global const T *w, __global C *packed, const long m, const long c, const long taps) {
+__kernel void pack_blocks(__global const T *w, __global C *packed, const long m, const long c, const long taps
+#ifdef PHASE
+                          , const long q1, const long q2, const long k0, const long k1, const long k2, const long f0,
+                          const long f1, const long f2, const long s0, const long s1, const long s2
+#endif
+) {
+#ifndef PHASE
+    const long all = taps;
+#else
+    const long all = k0 * k1 * k2;
+#endif
     const long tile = get_global_id(0), block = get_global_id(1), blocks = (c + B - 1) / B, g = get_global_id(2);
     if (block >= blocks)
         return;
-    w += g * m * c * taps;
+    w += g * m * c * all;
     packed += ((g * get_global_size(0) + tile) * blocks + block) * taps * B * B * NV;
-    for (long t = 0; t < taps; t++)
+    for (long t = 0; t < taps; t++) {
+#ifdef PHASE
+        const long r = taps - 1 - t;
+        const long from = ((f0 + r / (q1 * q2) * s0) * k1 + f1 + r / q2 % q1 * s1) * k2 + f2 + r % q2 * s2;
+#else
+        const long from = taps - 1 - t;
+#endif
         for (long i = block * B; i < (block + 1) * B; i++)
             for (long j = tile * B * NV; j < (tile + 1) * B * NV; j++)
 #ifdef TRANSPOSED
-                *packed++ = i < c && j < m ? LD(w, (i * m + j) * taps + taps - 1 - t) : (C)0;
+                *packed++ = i < c && j < m ? LD(w, (i * m + j) * all + from) : (C)0;
 #else
                 *packed++ = i < c && j < m ? LD(w, (j * c + i) * taps + t) : (C)0;
 #endif
+    }
 }
 #endif
 
@@ -83,6 +103,10 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
                            const long s0, const long s1, const long s2, const long d0, const long d1, const long d2,
                            const long b0, const long b1, const long b2, const long tiles1, const long tiles2,
                            const long rows, const long row_step, const long pw, const long column_step
+#ifdef PLACED
+                           , const long first0, const long first1, const long first2, const long step0,
+                           const long step1, const long step2, const long full0, const long full1, const long full2
+#endif
 #ifdef HAS_BIAS
                            , __global const T *bias
 #endif
@@ -215,20 +239,50 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
                 }
             }
     }
-    const size_t outs = (size_t)out0 * out1 * out2, blocks_y = (size_t)(group == 1 ? (m + B - 1) / B : group * (m / B));
+#ifdef PLACED
+    const size_t outs = (size_t)full0 * full1 * full2, start_y = (first0 + o0 * step0) * full1 * full2;
+#define AT(row, column) ((size_t)((first1 + (row) * step1) * full2 + first2 + (column) * step2))
+#else
+    const size_t outs = (size_t)out0 * out1 * out2, start_y = (size_t)o0 * out1 * out2;
+#define AT(row, column) ((size_t)((row) * out2 + (column)))
+#endif
+    const size_t blocks_y = (size_t)(group == 1 ? (m + B - 1) / B : group * (m / B));
 #pragma unroll
     for (int v = 0; v < NV; v++)
         if (v < n_blocks) {
-            const size_t base = (((size_t)b * blocks_y + block0 + v) * outs + (size_t)o0 * out1 * out2) * B;
+            const size_t base = (((size_t)b * blocks_y + block0 + v) * outs + start_y) * B;
 #pragma unroll
             for (int r = 0; r < TH; r++)
 #pragma unroll
                 for (int t = 0; t < TW; t++)
                     if (PATCH ? o1 + r < out1 && o2 + t < out2 : o2 + t >= first) {
-                        const size_t at = base + (size_t)((o1 + r) * out2 + o2 + t) * B;
+                        const size_t at = base + AT(o1 + r, o2 + t) * B;
                         STV(B, y, at, NORNI_EPI(B, acc[r][t][v], at, (size_t)(block0 + v) * B));
                     }
         }
+}
+#endif
+
+#if !defined(NORNI_ONLY) || defined(K_fill_phase)
+__kernel void fill_phase(__global T *y, const long out1, const long out2, const long first0, const long first1,
+                         const long first2, const long step0, const long step1, const long step2, const long full0,
+                         const long full1, const long full2
+#ifdef HAS_BIAS
+                         , __global const T *bias
+#endif
+                         NORNI_EPI_ARGS) {
+    const long row = get_global_id(0), block = get_global_id(1), b = get_global_id(2);
+#ifdef HAS_BIAS
+    const VEC v = LDV(B, bias, block * B);
+#else
+    const VEC v = (VEC)(0);
+#endif
+    const size_t base = (((b * get_global_size(1) + block) * full0 + first0 + row / out1 * step0) * full1 +
+                         first1 + row % out1 * step1) * full2 + first2;
+    for (long o = 0; o < out2; o++) {
+        const size_t at = (base + o * step2) * B;
+        STV(B, y, at, NORNI_EPI(B, v, at, (size_t)block * B));
+    }
 }
 #endif
 

@@ -20,8 +20,30 @@ typedef struct {
 bool norni_conv_forward(const norn_node *node, norni_conv *v);
 /* The tile with the least time; false: the kernel is too large for any. */
 bool norni_conv_choose_tile(const norni_conv *v, bool plain_in, norni_conv_tile *t);
-/* The step: x and w (packed) to y; bias -1: none; once: the node's epilogue applies. */
+/* Where outputs lie when they are only some of y's elements: output o is element first + o * step of `full`. */
+typedef struct {
+    int64_t first[NORNI_WINDOW_DIMS], step[NORNI_WINDOW_DIMS], full[NORNI_WINDOW_DIMS];
+    bool later; /* y has others from an earlier step */
+} norni_conv_place;
+
+/* The step: x and w (packed) to y; bias -1: none; epilogue: the node's applies; place NULL: all of y. */
 void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_tile *t, bool plain_in,
-                           norni_ref x, norni_ref w, norni_ref y, norni_ref bias, bool epilogue);
+                           norni_ref x, norni_ref w, norni_ref y, norni_ref bias, bool epilogue,
+                           const norni_conv_place *place);
+void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place);
+/* A 1 x 1 convolution does not know rows. */
+void norni_conv_flatten(norni_conv *v);
+
+/* What a work-item of conv_blocked_w (ops/conv_blocked_w.cl) computes: cc channels of x by nv blocks of dy. */
+typedef struct {
+    int cc, nv;
+    int64_t panels_c, panels_m;
+    double time; /* cycles of all panels of an image and a group, roughly */
+} norni_conv_w_tile;
+
+bool norni_conv_w_choose_tile(const norni_conv *v, norni_conv_w_tile *t);
+/* The step: x and dy to dw (add: which grows); what else it needs is defined by the caller. */
+norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const norni_conv_w_tile *t,
+                                    norni_ref x, norni_ref dy, norni_ref dw, bool add, int64_t parts);
 
 #endif

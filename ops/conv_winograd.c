@@ -125,7 +125,7 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
         for (size_t i = 0; i < sizeof to / sizeof *to; i++)
             norni_step_i64(e, st, to[i]);
         norni_step_range(st, 2, (size_t)rows, (size_t)c, 1, 1, 1, 1);
-        norni_emit_conv_tiles(e, &s.product, &s.tile, false, in, weights, out, -1, false);
+        norni_emit_conv_tiles(e, &s.product, &s.tile, false, in, weights, out, -1, false, NULL);
         st = begin(e, &v, &s, "inverse");
         norni_step_buffer(e, st, out, NORNI_READ);
         norni_step_buffer(e, st, norni_emit_out(e, 0), row0 ? NORNI_READ_WRITE : NORNI_WRITE);

@@ -93,22 +93,25 @@
     } while (0)
 #endif
 
-/* Lanes are output channels. */
+/* Lanes are output channels. Elements of the domain lie far apart in memory: B channels of c are done before they are
+ * written, so that writes go in long runs. */
 __kernel void weights(__global const T *w, __global C *packed, const long m, const long c) {
     const long tile = get_global_id(0), block = get_global_id(1), blocks = get_global_size(1);
     const long step = get_global_size(0) * blocks * B * B * NV; /* from one element of the domain to the next */
+    VEC all[A * A][B * NV];
     packed += (tile * blocks + block) * B * B * NV;
-    for (long i = block * B; i < (block + 1) * B; i++)
-        for (long j = tile * B * NV; j < (tile + 1) * B * NV; j += B, packed += B) {
+    for (int i = 0; i < B; i++)
+        for (int v = 0; v < NV; v++) {
+            const long ci = block * B + i, j = (tile * NV + v) * B;
             VEC k[9], h[A * 3], u[A * A];
             C lanes[9][B];
             for (int l = 0; l < B; l++) {
-                const bool real = i < c && j + l < m;
+                const bool real = ci < c && j + l < m;
                 for (int t = 0; t < 9; t++)
 #ifdef TRANSPOSED
-                    lanes[t][l] = real ? LD(w, (i * m + j + l) * 9 + 8 - t) : (C)0;
+                    lanes[t][l] = real ? LD(w, (ci * m + j + l) * 9 + 8 - t) : (C)0;
 #else
-                    lanes[t][l] = real ? LD(w, ((j + l) * c + i) * 9 + t) : (C)0;
+                    lanes[t][l] = real ? LD(w, ((j + l) * c + ci) * 9 + t) : (C)0;
 #endif
             }
             for (int t = 0; t < 9; t++)
@@ -119,9 +122,13 @@ __kernel void weights(__global const T *w, __global C *packed, const long m, con
 #pragma unroll
             for (int t = 0; t < A; t++)
                 KERNEL_TO_DOMAIN((u + t * A), 1, (h + t * 3), 1);
+#pragma unroll
             for (int t = 0; t < A * A; t++)
-                STOREC(u[t], packed + t * step);
+                all[t][i * NV + v] = u[t];
         }
+    for (int t = 0; t < A * A; t++)
+        for (int i = 0; i < B * NV; i++)
+            STOREC(all[t][i], packed + t * step + i * B);
 }
 #endif
 
@@ -219,6 +226,134 @@ __kernel void inverse(__global const C *z, __global T *y, const long out1, const
                     const size_t at = base + (size_t)((o1 + i) * out2 + o2 + j) * B;
                     STV(B, y, at, NORNI_EPI(B, d[i * R + j], at, (size_t)block * B));
                 }
+    }
+}
+#endif
+
+/* ---- The gradient of the weights is the transpose of all this: what the forward form multiplies is multiplied with the
+ * gradient of the product, tile by tile,
+ *
+ *     dw = G^T [ sum over tiles of (P dy P^T) * (D^T x D) ] G
+ *
+ *   transform_dy   tiles of dy to [A A][m / B][tiles][B], zeros beyond the edges; range (rows of tiles, m / B)
+ *   (the sums: ops/conv_blocked_w.cl as 1 x 1 convolution in A A groups, -DRAW, from `transform` and transform_dy)
+ *   weights_back   du [A A][panels of c][panels of m][CC][NV][B] to dw; range (panels of m, panels of c) */
+#if !defined(NORNI_ONLY) || defined(K_transform_dy)
+/* to = P from: R vectors to A. */
+#if R == 4
+#define GRADIENT_TO_DOMAIN(to, tstep, from, fstep)                                                           \
+    do {                                                                                                     \
+        const VEC f0 = from[0], f1 = from[fstep], f2 = from[2 * (fstep)], f3 = from[3 * (fstep)];            \
+        const VEC e0 = f0 + f2, e1 = f1 + f3, e2 = fma(K(4), f2, f0), e3 = fma(K(4), f3, f1);                \
+        to[0] = f0;                                                                                          \
+        to[tstep] = e0 + e1;                                                                                 \
+        to[2 * (tstep)] = e0 - e1;                                                                           \
+        to[3 * (tstep)] = fma(K(2), e3, e2);                                                                 \
+        to[4 * (tstep)] = fma(K(-2), e3, e2);                                                                \
+        to[5 * (tstep)] = f3;                                                                                \
+    } while (0)
+#else
+#define GRADIENT_TO_DOMAIN(to, tstep, from, fstep)                                                           \
+    do {                                                                                                     \
+        const VEC f0 = from[0], f1 = from[fstep];                                                            \
+        to[0] = f0;                                                                                          \
+        to[tstep] = f0 + f1;                                                                                 \
+        to[2 * (tstep)] = f0 - f1;                                                                           \
+        to[3 * (tstep)] = -f1;                                                                               \
+    } while (0)
+#endif
+__attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel void transform_dy(__global const T *dy, __global C *v, const long out1, const long out2, const long tiles1,
+                           const long tiles2, const long row0, const long tiles) {
+    const long block = get_global_id(1), blocks = get_global_size(1), row = row0 + get_global_id(0);
+    const long image = row / tiles1, o1 = row % tiles1 * R, rows = min((long)R, out1 - o1);
+    const long step = blocks * tiles * B;
+    dy += (image * blocks + block) * out1 * out2 * B;
+    v += (block * tiles + get_global_id(0) * tiles2) * B;
+    for (long t = 0; t < tiles2; t++, v += B) {
+        const long o2 = t * R, columns = min((long)R, out2 - o2);
+        VEC d[A * A], h[A * R];
+        if (rows == R && columns == R) {
+#pragma unroll
+            for (int i = 0; i < R; i++)
+#pragma unroll
+                for (int j = 0; j < R; j++)
+                    d[i * R + j] = LDV(B, dy, ((o1 + i) * out2 + o2 + j) * B);
+        } else
+            for (int i = 0; i < R; i++)
+                for (int j = 0; j < R; j++)
+                    d[i * R + j] = i < rows && j < columns ? LDV(B, dy, ((o1 + i) * out2 + o2 + j) * B) : K(0);
+#pragma unroll
+        for (int j = 0; j < R; j++)
+            GRADIENT_TO_DOMAIN((h + j), R, (d + j), R);
+#pragma unroll
+        for (int i = 0; i < A; i++)
+            GRADIENT_TO_DOMAIN((d + i * A), 1, (h + i * R), 1);
+#pragma unroll
+        for (int i = 0; i < A * A; i++)
+            STOREC(d[i], v + i * step);
+    }
+}
+#endif
+
+#if !defined(NORNI_ONLY) || defined(K_weights_back)
+#ifndef CC
+#define CC B
+#endif
+/* to = G^T from: A vectors to 3. */
+#if R == 4
+#define KERNEL_FROM_DOMAIN(to, tstep, from, fstep)                                                           \
+    do {                                                                                                     \
+        const VEC f0 = from[0], f1 = from[fstep], f2 = from[2 * (fstep)], f3 = from[3 * (fstep)],            \
+                  f4 = from[4 * (fstep)], f5 = from[5 * (fstep)];                                            \
+        const VEC e0 = (f1 + f2) / K(-6), e1 = (f1 - f2) / K(-6), e2 = (f3 + f4) / K(24),                    \
+                  e3 = (f3 - f4) / K(12);                                                                    \
+        to[0] = fma(f0, K(0.25f), e0 + e2);                                                                  \
+        to[tstep] = e1 + e3;                                                                                 \
+        to[2 * (tstep)] = fma(K(4), e2, e0) + f5;                                                            \
+    } while (0)
+#else
+#define KERNEL_FROM_DOMAIN(to, tstep, from, fstep)                                                           \
+    do {                                                                                                     \
+        const VEC f0 = from[0], f1 = from[fstep], f2 = from[2 * (fstep)], f3 = from[3 * (fstep)];            \
+        const VEC e0 = (f1 + f2) / K(2);                                                                     \
+        to[0] = f0 + e0;                                                                                     \
+        to[tstep] = (f1 - f2) / K(2);                                                                        \
+        to[2 * (tstep)] = e0 + f3;                                                                           \
+    } while (0)
+#endif
+__kernel void weights_back(__global const C *du, __global T *dw, const long m, const long c) {
+    const long panel_m = get_global_id(0), panel_c = get_global_id(1);
+    const long step = get_global_size(0) * get_global_size(1) * CC * NV * B; /* between elements of the domain */
+    const int channels = (int)min((long)CC, c - panel_c * CC);
+    du += (panel_c * get_global_size(0) + panel_m) * CC * NV * B;
+    for (int v = 0; v < NV && (panel_m * NV + v) * B < m; v++) {
+        C rows[B][CC * 9]; /* of channels of m: what lies side by side in dw */
+        for (int i = 0; i < channels; i++) {
+            VEC u[A * A], h[3 * A], k[9];
+            C lanes[9][B];
+#pragma unroll
+            for (int t = 0; t < A * A; t++)
+                u[t] = LOADC(du + t * step + (i * NV + v) * B);
+#pragma unroll
+            for (int t = 0; t < A; t++)
+                KERNEL_FROM_DOMAIN((h + t), A, (u + t), A);
+#pragma unroll
+            for (int t = 0; t < 3; t++)
+                KERNEL_FROM_DOMAIN((k + t * 3), 1, (h + t * A), 1);
+#pragma unroll
+            for (int t = 0; t < 9; t++)
+                STOREC(k[t], lanes[t]);
+            for (int l = 0; l < B; l++)
+#pragma unroll
+                for (int t = 0; t < 9; t++)
+                    rows[l][i * 9 + t] = lanes[t][l];
+        }
+        for (int l = 0; l < B && (panel_m * NV + v) * B + l < m; l++) {
+            __global T *to = dw + (((panel_m * NV + v) * B + l) * c + panel_c * CC) * 9;
+            for (int i = 0; i < channels * 9; i++)
+                ST(to, i, rows[l][i]);
+        }
     }
 }
 #endif

@@ -137,6 +137,12 @@ static norn_status emit_rows(norni_emit *e, norn_dtype dtype, const shape *s, co
     layout_args(e, step, from->offset, s->x[outer], outer, s->x);
     layout_args(e, step, to->offset, s->y[outer], outer, s->y);
     norni_step_items(e, step, 1, split.items, 1, 1);
+    if (s->rank == 1 && s->x[0] == 1 && s->y[0] == 1) {
+        size_t size = (size_t)norni_dtype_bits(dtype) / 8;
+        step->move_bytes = (size_t)n * size;
+        step->move_from = (size_t)from->offset * size;
+        step->move_to = (size_t)to->offset * size;
+    }
     return e->status;
 }
 

@@ -55,6 +55,8 @@ typedef struct {
     bool blocked;    /* works on values in blocked form (ops/blocked.h) */
     bool load;       /* runs when the plan is loaded (weights prepacked), not at each run */
     norni_gemm gemm; /* STEP_GEMM: buffers are args[0..2] = a, b, c */
+    /* Not 0: all that the step does is to copy these bytes of args[0] to args[1], from one offset to the other. */
+    size_t move_bytes, move_from, move_to;
     const norn_node *node;
     const char *impl; /* the implementation of the node that it is a part of; NULL for none */
     const char *what; /* one-line text of the node */

@@ -212,6 +212,7 @@ const norni_param *norni_op_input(const norn_op *op, int i); /* variadic ones re
 const norni_param *norni_op_output(const norn_op *op, int i);
 int norni_op_n_outputs(const norn_op *op, bool with_stash);
 bool norni_op_pointwise(const norn_op *op);
+bool norni_op_reads_sizes(const norn_op *op); /* only the sizes of its input: Shape, Size */
 
 /* Types of the outputs, from those of the inputs; called by norni_apply. */
 norn_status norni_infer_node(norn_node *node);

@@ -77,3 +77,7 @@ int norni_op_n_outputs(const norn_op *op, bool with_stash) {
 bool norni_op_pointwise(const norn_op *op) {
     return op->expr != NULL;
 }
+
+bool norni_op_reads_sizes(const norn_op *op) {
+    return op == &norni_op_Shape || op == &norni_op_Size;
+}

@@ -22,7 +22,7 @@ static const norni_attr trees_table[] = {NORNI_A_ENUM(trees_attrs, join, join_wo
 enum { X, NODES, VALUE, ROOT, TARGET, WEIGHT };
 
 static norn_status infer_trees(norni_infer *c) {
-    norni_type y = {.dtype = NORN_F32, .rank = 2};
+    norni_type y = {.dtype = norni_in_type(c, WEIGHT)->dtype, .rank = 2};
     if (!norni_in_ranked(c, 1))
         return NORN_OK;
     if (norni_in_type(c, X)->rank != 2)
@@ -65,12 +65,15 @@ static norn_status eval_trees(norni_eval *e) {
     const norn_tensor *x = e->in[X];
     const int32_t *nodes = norni_tensor_data(e->in[NODES]), *root = norni_tensor_data(e->in[ROOT]),
                   *target = norni_tensor_data(e->in[TARGET]);
-    const float *weight = norni_tensor_data(e->in[WEIGHT]);
-    float *y = norni_tensor_data(e->out[0]);
+    const norn_tensor *weight = e->in[WEIGHT];
+    norn_tensor *y = e->out[0];
     int64_t n_trees = norni_tensor_elems(e->in[ROOT]), features = x->dims[1];
-    for (int64_t r = 0; r < x->dims[0]; r++, y += a->targets) {
+    double *sum = norni_alloc_array((size_t)a->targets, sizeof *sum);
+    if (!sum)
+        return norni_nomem();
+    for (int64_t r = 0; r < x->dims[0]; r++) {
         for (int64_t t = 0; t < a->targets; t++)
-            y[t] = a->join == JOIN_MIN ? INFINITY : a->join == JOIN_MAX ? -INFINITY : 0;
+            sum[t] = a->join == JOIN_MIN ? INFINITY : a->join == JOIN_MAX ? -INFINITY : 0;
         for (int64_t k = 0; k < n_trees; k++) {
             int32_t at = root[k];
             const int32_t *node;
@@ -84,20 +87,21 @@ static norn_status eval_trees(norni_eval *e) {
                            : mode == 4 ? v > s
                            : mode == 5 ? v == s
                                        : v != s;
-                at = node[(isnan(v) ? (node[MODE] & 8) != 0 : yes) ? YES : NO];
+                at = node[yes || (isnan(v) && (node[MODE] & 8)) ? YES : NO];
             }
             for (int32_t i = node[FIRST]; i < node[FIRST] + node[COUNT]; i++) {
-                float *o = &y[target[i]];
-                *o = a->join == JOIN_MIN   ? fminf(*o, weight[i])
-                     : a->join == JOIN_MAX ? fmaxf(*o, weight[i])
-                                           : *o + weight[i];
+                double *o = &sum[target[i]],
+                       w = norni_get_double(weight->dtype, norni_tensor_data(weight), i);
+                *o = a->join == JOIN_MIN ? fmin(*o, w) : a->join == JOIN_MAX ? fmax(*o, w) : *o + w;
             }
         }
         for (int64_t t = 0; t < a->targets; t++)
-            y[t] = a->join == JOIN_AVERAGE              ? y[t] / (float)n_trees
-                   : a->join >= JOIN_MIN && isinf(y[t]) ? 0
-                                                        : y[t];
+            norni_set_double(y->dtype, norni_tensor_data(y), r * a->targets + t,
+                             a->join == JOIN_AVERAGE                ? sum[t] / (double)n_trees
+                             : a->join >= JOIN_MIN && isinf(sum[t]) ? 0
+                                                                    : sum[t]);
     }
+    norni_free(sum);
     return NORN_OK;
 }
 
@@ -111,6 +115,10 @@ static norn_status emit_trees(norni_emit *e) {
         return e->status;
     norni_step *s = norni_emit_kernel(e, "trees.cl", "trees", x->dtype);
     norni_step_define(e, s, "JOIN", a->join);
+    if (node->in[WEIGHT]->type.dtype == NORN_F64) {
+        norni_step_define(e, s, "NORNI_F64", 1);
+        norni_step_define_text(e, s, "W", "double");
+    }
     for (int i = X; i <= WEIGHT; i++)
         norni_step_buffer(e, s, norni_emit_in(e, i), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
@@ -136,9 +144,9 @@ const norn_op norni_op_Trees = {
                                     {"value", NORNI_NODIFF, FLOATS_X, 'T'},
                                     {"root", NORNI_NODIFF, I32S, 0},
                                     {"target", NORNI_NODIFF, I32S, 0},
-                                    {"weight", NORNI_NODIFF, NORNI_T(NORN_F32), 0},
+                                    {"weight", NORNI_NODIFF, FLOATS_X, 'W'},
                                     {0}},
-    .outputs = (const norni_param[]){{"y", 0, NORNI_T(NORN_F32), 0}, {0}},
+    .outputs = (const norni_param[]){{"y", 0, FLOATS_X, 'W'}, {0}},
     .attrs_bytes = sizeof(trees_attrs),
     .attrs = trees_table,
     .infer = infer_trees,
@@ -152,6 +160,9 @@ const norn_op norni_op_Trees = {
                                    "norn.Trees<join=\"MAX\">(double[5,2], int32[3,6]{1,11,1,2,0,0, "
                                    "0,0,0,0,0,1, 0,0,0,0,1,1}, double[3]{0.1,0.0,0.0}, "
                                    "int32[2]{0,1}, int32[2]{0,0}, float[2]{1.5,-2.0})",
+                                   "norn.Trees<join=\"AVERAGE\">(float[5,2], int32[3,6]{1,9,1,2,0,0, "
+                                   "0,0,0,0,0,1, 0,0,0,0,1,1}, float[3]{0.1,0.0,0.0}, "
+                                   "int32[2]{0,1}, int32[2]{0,0}, double[2]{1.5,-2.0})",
                                    NULL},
 };
 

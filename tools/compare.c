@@ -37,9 +37,9 @@ char *compare_tensors(const norn_tensor *got, const norn_tensor *want, const tol
     int64_t n = norn_tensor_elems(want), bad = 0, worst_at = -1;
     double worst = -1;
     bool exact = wide_integer(type);
-    double rtol = t->rtol, last_bits = type == NORN_F16 ? 0x1p-9 : type == NORN_BF16 ? 0x1p-6 : 0;
-    if (t->rounded && rtol < last_bits)
-        rtol = last_bits;
+    double rtol = t->rtol;
+    if (t->by_default && type == NORN_BF16 && rtol < 0x1p-6)
+        rtol = 0x1p-6;
     for (int64_t i = 0; i < n; i++) {
         double g = norn_tensor_get(got, i), w = norn_tensor_get(want, i);
         if (exact && wide_integer(norn_tensor_dtype(got)) &&

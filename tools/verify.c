@@ -197,9 +197,7 @@ static int run(const void *options, int n, char *const *args) {
 static const option options[] = {
     OPT_DEVICES(verify_options),
     {"rtol", "R", OPT_REAL, offsetof(verify_options, rtol),
-     "relative tolerance; else that of meta.json, else 1e-3 (2^-9 for float16, 2^-6 for bfloat16: the last "
-     "two bits)",
-     NULL, 0},
+     "relative tolerance; else that of meta.json, else 1e-3 (bfloat16: 2^-6, its last two bits)", NULL, 0},
     {"atol", "A", OPT_REAL, offsetof(verify_options, atol),
      "absolute tolerance; else that of meta.json, else 1e-5", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(verify_options, numerics), "which algorithms may be used",

@@ -301,8 +301,10 @@ static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const
     NORNI_TRY(norni_import_control(sc, n, captures, wanted_outputs(n), where, out, &made, done));
     if (!*done)
         return NORN_OK;
+    /* What a function has in another opset than the file's is not written as it is. */
+    bool same = norni_scope_opset(sc, "") == norni_model_opset_of(sc->imp->model, "");
     if (made)
-        NORNI_TRY(keep_proto(sc, n, captures, made, where));
+        NORNI_TRY(same ? keep_proto(sc, n, captures, made, where) : describe(sc, made, n));
     return bind_outputs(sc, n, wanted_outputs(n), out, where);
 }
 
@@ -358,6 +360,23 @@ static const norn_op *take_zip_map(norni_scope *sc, const norni_pb_node *n, cons
     return op;
 }
 
+/* Operators that other nodes stand for; *done is false when it is none. */
+static norn_status import_written_out(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                                      const char *where, bool *done) {
+    const char *domain = norni_pb_domain(n->domain), *type = norni_pb_text(n->op_type);
+    norn_value *out[MAX_OUTPUTS] = {0};
+    norn_status s = NORN_OK;
+    *done = true;
+    if (!strcmp(domain, "ai.onnx.preview") && !strcmp(type, "FlexAttention"))
+        s = norni_import_flex_attention(sc, n, captures, out);
+    else if (!strcmp(domain, "ai.onnx.preview.training") && !strcmp(type, "Gradient"))
+        s = norni_import_gradient(sc, n, out);
+    else
+        s = norni_import_ort(sc, n, out, done);
+    return *done && s == NORN_OK ? bind_outputs(sc, n, wanted_outputs(n), out, where)
+                                 : norni_prefix(s, "%s %s", where, type);
+}
+
 static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t index,
                                const norni_captures *captures) {
     const char *where = norni_node_label(sc->imp->scratch, n, index), *domain = norni_pb_domain(n->domain);
@@ -372,13 +391,18 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
                           n->n_output, MAX_OUTPUTS);
     if (n->n_input > INT_MAX / 2 || captures->n > INT_MAX / 2)
         return norni_fail(NORN_UNSUPPORTED, "%s %s: %zu inputs", where, type, n->n_input + captures->n);
-    bool kept = false;
+    bool kept = false, done;
+    NORNI_TRY(import_written_out(sc, n, captures, where, &done));
+    if (done)
+        return NORN_OK;
+    NORNI_TRY(norni_import_unrolled(sc, n, captures, where, &done));
+    if (done)
+        return NORN_OK;
     if (!*domain && !strcmp(type, "Constant")) {
         NORNI_TRY(norni_import_constant(sc, n, where, &kept));
         return kept ? import_unknown(sc, n, captures, where) : NORN_OK;
     }
     if (norni_has_subgraph(n)) {
-        bool done;
         NORNI_TRY(import_control(sc, n, captures, where, &done));
         if (done)
             return NORN_OK;
@@ -389,10 +413,14 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     if (element)
         return bind_outputs(sc, n, wanted_outputs(n), &element, where);
     if (list) {
-        NORNI_TRY(import_unknown(sc, n, captures, where));
+        if (!norni_reads_contents(sc->imp))
+            NORNI_TRY(import_unknown(sc, n, captures, where));
+        else if (!norni_table_add(&sc->values, n->output[0], NULL))
+            return norni_nomem();
         return norni_scope_add_list(sc, n->output[0], list);
     }
     const norn_op *op = take_zip_map(sc, n, norni_scope_op(sc, n, &version), where);
+    NORNI_TRY(norni_prefix(norni_import_first(sc, &n, &op, &version), "%s %s", where, type));
     if (op)
         return import_known(sc, n, op, version, where);
     norni_function *f = norni_function_find(sc->imp, n);

@@ -244,9 +244,73 @@ static void random_graphs(void **state) {
     assert_true(sum / ROUNDS < 1.05 && worst < 1.4);
 }
 
+static bool mentions(norn_plan *p, const char *what) {
+    char *text;
+    OK(norn_plan_print(p, &text));
+    bool found = strstr(text, what) != NULL;
+    norn_text_free(text);
+    return found;
+}
+
+/* What is written as products and a softmax is one operator where nobody reads what is between. */
+static void attention(void **state) {
+    (void)state;
+#define HEADS3 "g (float[6,16,8] q, float[6,8,20] k, float[6,20,5] v) => (float[6,16,5] y"
+    const struct {
+        const char *text;
+        bool fused;
+    } cases[] = {
+        {"g (float[2,16,3,8] q, float[2,20,3,8] k, float[2,3,20,8] v, float[2,1,1,20] m) => (float[2,3,16,8] "
+         "y)\n"
+         "<float[] c = {8}>\n{\n"
+         "   a = Transpose<perm=[0,2,1,3]>(q)\n   b = Transpose<perm=[0,2,3,1]>(k)\n   s = MatMul(a, b)\n"
+         "   t = Div(s, c)\n   u = Add(m, t)\n   p = Softmax<axis=-1>(u)\n   y = MatMul(p, v)\n}\n",
+         true},
+        {HEADS3 ")\n{\n   s = MatMul(q, k)\n   p = Softmax<axis=2>(s)\n   y = MatMul(p, v)\n}\n", true},
+        {HEADS3
+         ", float[6,16,20] p)\n{\n   s = MatMul(q, k)\n   p = Softmax<axis=2>(s)\n   y = MatMul(p, v)\n}\n",
+         false},
+        {HEADS3 ")\n{\n   s = MatMul(q, k)\n   p = Softmax<axis=1>(s)\n   y = MatMul(p, v)\n}\n", false},
+        {HEADS3
+         ")\n<float[] c = {8}, float[] d = {1}>\n{\n   s = MatMul(q, k)\n   u = Add(s, d)\n   t = Mul(u, c)\n"
+         "   p = Softmax<axis=2>(t)\n   y = MatMul(p, v)\n}\n",
+         false},
+        {"g (float[6,16,8] q, float[1,8,20] k, float[6,20,5] v) => (float[6,16,5] y)\n"
+         "{\n   s = MatMul(q, k)\n   p = Softmax<axis=2>(s)\n   y = MatMul(p, v)\n}\n",
+         false},
+        {"g (float[6,1,8] q, float[6,8,20] k, float[6,20,5] v) => (float[6,1,5] y)\n"
+         "{\n   s = MatMul(q, k)\n   p = Softmax<axis=2>(s)\n   y = MatMul(p, v)\n}\n",
+         false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        norn_graph *g = parse(cases[i].text);
+        norn_plan *p = plan(g, devices[0]);
+        if (mentions(p, "AttentionCore") != cases[i].fused)
+            fail_msg("case %zu is %sfused", i, cases[i].fused ? "not " : "");
+        norn_plan_free(p);
+        norn_graph_free(g);
+    }
+}
+
+/* What is computed from sizes alone is no step; Where with one answer and Cast to the same type neither. */
+static void sizes(void **state) {
+    (void)state;
+    norn_graph *g = parse("g (float[2,3,4] x) => (float[8,3] y)\n<int64[1] i = {2}, int64[1] two = {2}>\n{\n"
+                          "   s = Shape(x)\n   d = Gather(s, i)\n   e = Mul(d, two)\n   r = Sub(two, e)\n"
+                          "   m = Less(r, two)\n   c = Cast<to=1>(x)\n   a = Abs(c)\n   w = Where(m, a, x)\n"
+                          "   three = Shape<start=1, end=2>(w)\n   t = Concat<axis=0>(e, three)\n"
+                          "   y = Reshape(w, t)\n}\n");
+    norn_plan *p = plan(g, devices[0]);
+    assert_int_equal(norn_plan_step_count(p), 1);
+    assert_true(mentions(p, "Abs"));
+    norn_plan_free(p);
+    norn_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(pure),         cmocka_unit_test(epilogues),
                                        cmocka_unit_test(without_fp64), cmocka_unit_test(limits),
-                                       cmocka_unit_test(wishes),       cmocka_unit_test(random_graphs)};
+                                       cmocka_unit_test(wishes),       cmocka_unit_test(random_graphs),
+                                       cmocka_unit_test(attention),    cmocka_unit_test(sizes)};
     return cmocka_run_group_tests(tests, load_devices, free_devices);
 }
