@@ -36,17 +36,19 @@ void norn_model_free(norn_model *m) {
     norni_vec_free(&m->opsets);
     norni_vec_free(&m->metadata);
     norni_vec_free(&m->warnings);
+    norni_vec_free(&m->input_forms);
+    norni_vec_free(&m->output_forms);
     norni_arena_free(m->arena);
     norni_free(m);
 }
 
 norn_status norn_model_load(const char *path, const norn_load_options *options, norn_model **out) {
-    return norni_onnx_load(path, options ? options->memory_limit_bytes : 0, out);
+    return norni_onnx_load(path, options, out);
 }
 
 norn_status norn_model_import(const void *data, size_t bytes, const char *name,
                               const norn_load_options *options, norn_model **out) {
-    return norni_onnx_import(data, bytes, name, options ? options->memory_limit_bytes : 0, out);
+    return norni_onnx_import(data, bytes, name, options, out);
 }
 
 norn_status norn_model_save(const norn_model *m, const char *path, const norn_save_options *options) {
@@ -56,6 +58,27 @@ norn_status norn_model_save(const norn_model *m, const char *path, const norn_sa
 norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
                               size_t *bytes) {
     return norni_onnx_export(m, options, data, bytes);
+}
+
+norn_form norn_model_input_form(const norn_model *m, size_t i) {
+    return i < m->input_forms.n ? m->input_forms.v[i] : NORN_FORM_TENSOR;
+}
+norn_form norn_model_output_form(const norn_model *m, size_t i) {
+    return i < m->output_forms.n ? m->output_forms.v[i] : NORN_FORM_TENSOR;
+}
+norn_status norn_content_load(const char *path, norn_form form, norn_content *out) {
+    return norni_onnx_content(path, form, out);
+}
+void norn_content_free(norn_content *c) {
+    for (size_t i = 0; i < c->n; i++)
+        norn_tensor_free(c->tensors[i]);
+    norni_free(c->tensors);
+    *c = (norn_content){0};
+}
+
+norn_status norn_model_save_preview(const norn_model *m, const norn_save_options *options, char **refused,
+                                    char **changed) {
+    return norni_onnx_preview(m, options, refused, changed);
 }
 
 norn_graph *norn_model_graph(const norn_model *m) {

@@ -22,9 +22,11 @@ struct norn_model {
     NORNI_VEC(norni_opset) opsets;
     NORNI_VEC(norni_entry) metadata;
     NORNI_VEC(const char *) warnings;
-    size_t warnings_dropped;        /* beyond the first 100, */
-    char *warnings_rest;            /* and the line that says so */
-    bool certified;                 /* the certificate in the metadata is of this model: it is written */
+    size_t warnings_dropped;          /* beyond the first 100, */
+    char *warnings_rest;              /* and the line that says so */
+    bool certified;                   /* the certificate in the metadata is of this model: it is written */
+    NORNI_VEC(norn_form) input_forms; /* of the file's graph; those that the graph here has */
+    NORNI_VEC(norn_form) output_forms;
     norni_extra extra, graph_extra; /* fields of an ONNX model and graph that have no place above */
 };
 

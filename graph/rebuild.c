@@ -209,6 +209,16 @@ static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made
     return s;
 }
 
+/* What only the file's declarations say of a type: the operators alone would not know it again. */
+static void keep_type(norni_rebuild *r, norni_type *t, const norni_type *old) {
+    if (t->dtype != old->dtype || old->rank < 0 || (t->rank >= 0 && t->rank != old->rank))
+        return;
+    for (int i = 0; i < old->rank; i++)
+        if (t->rank < 0 || (norni_dim_unknown(r->to, t->dims[i]) && !norni_dim_unknown(r->from, old->dims[i])))
+            t->dims[i] = norni_dim_import(r->to, r->from, old->dims[i]);
+    t->rank = old->rank;
+}
+
 static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value **in) {
     unsigned wanted = 0;
     norn_node **slot = NULL;
@@ -246,6 +256,8 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
         v->name = old->name ? norni_arena_strdup(r->to->arena, old->name) : NULL;
         v->extra =
             (norni_extra){norni_arena_dup(r->to->arena, old->extra.data, old->extra.bytes), old->extra.bytes};
+        if (!r->leaf)
+            keep_type(r, &v->type, &old->type);
         if (node->op == &norni_op_unknown) { /* only the file knows its type */
             v->type = old->type;
             for (int i = 0; i < v->type.rank; i++)

@@ -558,8 +558,33 @@ NORN_API norn_status norn_graph_unsupported(const norn_graph *g, char **out);
 
 typedef struct norn_model norn_model;
 
+/* What an input or output of a model is. */
+typedef enum norn_form {
+    NORN_FORM_TENSOR,
+    NORN_FORM_SEQUENCE, /* of tensors */
+    NORN_FORM_OPTIONAL, /* a tensor, or nothing */
+    NORN_FORM_OPTIONAL_SEQUENCE,
+    NORN_FORM_OTHER /* norn has no such values */
+} norn_form;
+
+/* What an input holds: the tensors of a sequence in their order, the one of an optional or a tensor. `present` is false for an
+ * optional that holds nothing. */
+typedef struct norn_content {
+    const char *name;
+    norn_form form;
+    bool present;
+    size_t n;
+    norn_tensor **tensors;
+} norn_content;
+
 typedef struct norn_load_options {
     uint64_t memory_limit_bytes; /* for the structures of a file, without the data of its tensors; 0: 4 GiB */
+    /* With contents (also with none of them, for a model without inputs) the model is one of tensors alone, for inputs that hold just this many, of these types and sizes: a
+     * sequence x becomes inputs x[0], x[1] ..., an optional tensor an input of its name or none, outputs likewise.
+     * Sequences and optionals within are resolved, loops over them written out; integers that decide on positions and
+     * numbers are taken from the contents, whatever is fed later. Saved, it is that model. */
+    size_t n_contents;
+    const norn_content *contents;
 } norn_load_options;
 
 /* Loads an ONNX file. The file is mapped: weights are read from it when they are used, so it may be replaced (renamed
@@ -570,6 +595,13 @@ NORN_API norn_status norn_model_load(const char *path, const norn_load_options *
 /* The same from bytes in memory, which are copied; external data are refused. `name` stands in messages for the path. */
 NORN_API norn_status norn_model_import(const void *data, size_t bytes, const char *name,
                                        const norn_load_options *options, norn_model **out);
+/* What input or output i of the file's graph is (as norn_graph_input_at counts, without contents). */
+NORN_API norn_form norn_model_input_form(const norn_model *m, size_t i);
+NORN_API norn_form norn_model_output_form(const norn_model *m, size_t i);
+/* A file with what an input or output of that form holds: TensorProto, SequenceProto or OptionalProto. The tensors are the
+ * caller's, and freed by norn_content_free; out->name is NULL. Errors as norn_tensor_load. */
+NORN_API norn_status norn_content_load(const char *path, norn_form form, norn_content *out);
+NORN_API void norn_content_free(norn_content *c);
 /* A model of a graph that was built here, which it takes over. */
 NORN_API norn_status norn_model_new(norn_graph *g, norn_model **out);
 NORN_API void norn_model_free(norn_model *m);
@@ -589,6 +621,10 @@ NORN_API norn_status norn_model_save(const norn_model *m, const char *path, cons
 /* The same to memory, at most 2 GiB; freed by norn_text_free. */
 NORN_API norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
                                        size_t *bytes);
+/* What saving with these options would not keep, one line each, NULL where there is nothing; freed by norn_text_free.
+ * refused: why it would fail with NORN_UNSUPPORTED, all reasons. changed: operators that would be written as others. */
+NORN_API norn_status norn_model_save_preview(const norn_model *m, const norn_save_options *options,
+                                             char **refused, char **changed);
 
 /* The graph, lent; it may be changed. Inputs and outputs are listed there. */
 NORN_API norn_graph *norn_model_graph(const norn_model *m);

@@ -39,7 +39,7 @@ typedef struct {
     int64_t lo, hi;   /* of j - i */
     bool from_nonpad; /* lo and hi count from nonpad - Sq */
     bool blind_nan;
-    int mode;         /* what is put into scores: 0 q k', 1 after c, 2 with bias, 3 p */
+    int mode; /* what is put into scores: 0 q k', 1 after c, 2 with bias, 3 p */
 } norni_attention_reference;
 
 norn_status norni_attention_eval(const norni_attention_reference *r);

@@ -220,9 +220,9 @@ typedef struct {
 } job;
 
 /* Columns on CPUs: whole rows are read, in tiles of so many columns. */
-enum { TILE = 4096, TILE_ROWS = 8 };
+enum { TILE = 4096, TILE_ROWS = 8, TILE_ROWS_NARROW = 64 };
 static bool tiled(const norni_emit *e, int64_t inner, int64_t r) {
-    return norni_device_is_cpu(e->device) && inner >= 64 && r >= TILE_ROWS;
+    return norni_device_is_cpu(e->device) && inner > 1 && r >= (inner >= 16 ? TILE_ROWS : TILE_ROWS_NARROW);
 }
 
 /* One pass: x [outer][r][inner] to y [outer][parts][inner]. */
@@ -231,9 +231,9 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     bool cpu = norni_device_is_cpu(e->device), rows = inner == 1, wide = norni_dtype_bits(j->dtype) == 64;
     int how = j->how == NORNI_MAX ? 1 : j->how == NORNI_MIN ? 2 : j->how == NORNI_PROD ? 3 : 0;
     int w = cpu ? (wide ? 8 : 16) : 4, wg = 64;
-    if (rows ? r < 4 * w : inner < w)
-        w = 1;
     bool tiles = tiled(e, inner, r);
+    if (rows ? r < 4 * w : inner < w && !tiles)
+        w = 1;
     norni_step *s = norni_emit_kernel(e, "reduce.cl",
                                       tiles            ? "reduce_tiles"
                                       : !rows          ? "reduce_cols"
@@ -575,7 +575,8 @@ static norn_status lower(norni_adapt *a) {
             #id "(float[3,17])", #id "<keepdims=0>(float[4,33,2,3], int64[2]{0,2})",                         \
             #id "(float[2,130], int64[1]{1})", #id "<noop_with_empty_axes=1>(float[2,3])",                   \
             #id "(int32[3,5], int64[1]{0})", #id "<keepdims=0>(float[5,1,4], int64[1]{1})",                  \
-            #id "(float[20000])", NULL                                                                       \
+            #id "(float[20000])", #id "<keepdims=0>(float[3,90,5], int64[1]{1})",                            \
+            #id "(float[2,70,37], int64[1]{1})", NULL                                                        \
     }
 #define FLOAT_CASES(id)                                                                                      \
     (const char *const[]) {                                                                                  \

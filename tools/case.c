@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "case.h"
 #include "compare.h"
+#include "contents.h"
 #include "output.h"
 #include "sizes.h"
 #include <math.h>
@@ -106,21 +107,7 @@ static void set_tolerances(test *t, const case_options *o) {
 /* ---- The model. */
 static bool check_operators(test *t) {
     norn_graph *g = norn_model_graph(t->model);
-    char *missing = NULL;
-    norn_status s = norn_graph_unsupported(g, &missing);
-    if (s != NORN_OK)
-        return failed(t, s, "");
-    if (missing) {
-        size_t n = strlen(missing);
-        if (n && missing[n - 1] == '\n')
-            missing[n - 1] = 0;
-        for (char *c = missing; *c; c++)
-            if (*c == '\n')
-                *c = ',';
-        conclude(t, CASE_UNSUPPORTED, "operators that norn does not have: %s", missing);
-        norn_text_free(missing);
-        return false;
-    }
+    norn_status s;
     for (size_t i = 0; i < norn_graph_node_count(g); i++) {
         norn_node_info info;
         s = norn_graph_node_at(g, i, &info);
@@ -130,10 +117,6 @@ static bool check_operators(test *t) {
             return conclude(t, CASE_UNSUPPORTED, "random numbers, which no reference can foresee: %s",
                             info.line);
     }
-    for (size_t i = 0; i < norn_graph_input_count(g); i++)
-        if (norn_value_dtype(norn_graph_input_at(g, i)) == NORN_UNDEFINED)
-            return conclude(t, CASE_UNSUPPORTED, "input '%s' is no tensor",
-                            norn_value_name(norn_graph_input_at(g, i)));
     if (norn_graph_input_count(g) > MAX_INPUTS)
         return conclude(t, CASE_UNSUPPORTED, "%zu inputs (at most %d)", norn_graph_input_count(g),
                         MAX_INPUTS);
@@ -144,6 +127,8 @@ static bool load_model(test *t) {
     norn_status s = norn_model_load(t->model_path, NULL, &t->model);
     if (s != NORN_OK)
         return failed(t, s, "");
+    if (contents_wanted(t->model))
+        return true;
     if (!check_operators(t))
         return false;
     s = norn_executable_new(t->session, norn_model_graph(t->model), &t->plan, NULL, &t->exe);
@@ -549,6 +534,22 @@ static bool check_second(test *t) {
     return ok;
 }
 
+/* ---- Sequences and optionals. */
+static bool run_contents(test *t, const char *set) {
+    const contents_test c = {t->session, t->model, t->model_path, &t->plan, &t->forward};
+    char *folder = path_join(t->folder, set), *reason = NULL;
+    case_status s = folder ? contents_run(&c, folder, t->r, &reason) : CASE_FAIL;
+    free(folder);
+    char *missing = s == CASE_UNSUPPORTED ? missing_operators(norn_model_graph(t->model)) : NULL;
+    if (missing)
+        conclude(t, s, "operators that norn does not have: %s; %s", missing, reason ? reason : "");
+    else if (s != CASE_OK)
+        conclude(t, s, "%s: %s", set, reason ? reason : "out of host memory");
+    free(missing);
+    free(reason);
+    return s == CASE_OK;
+}
+
 /* ---- The case. */
 static bool check_sets(test *t) {
     name_list entries = {0};
@@ -557,6 +558,10 @@ static bool check_sets(test *t) {
         const char *set = entries.v[i];
         if (strncmp(set, "test_data_set_", 14) != 0)
             continue;
+        if (!t->exe) {
+            ok = run_contents(t, set);
+            continue;
+        }
         ok = read_inputs(t, set) && run_forward(t, set) && check_first(t, set);
         inputs = ok;
     }

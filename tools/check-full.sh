@@ -10,6 +10,7 @@
 #   intel     operators and cases on Intel's OpenCL runtime for CPUs (from PyPI)
 #   rusticl   operators on Mesa's rusticl with llvmpipe: reported, never a failure
 #   fuzz      each fuzzer for 60 s (FUZZ_SECONDS)
+#   convert   every model of ../shared/fixtures to opset 7, 13, 28, its own, and simplified, judged by ONNX Runtime
 #   style     clang-format on the C sources, shellcheck on the scripts
 set -eu
 cd "$(dirname "$0")/.."
@@ -131,6 +132,20 @@ part_fuzz() {
     [ "$bad" = 0 ]
 }
 
+part_convert() {
+    build build-full || return 1
+    bad=0
+    for folder in net zoo node node_old simple pytorch-converted pytorch-operator dtype external quant grad grad2 gradnet \
+        train weights ops_onnx2c; do
+        if [ -d "../shared/fixtures/$folder" ]; then
+            echo "$folder:"
+            NORN_CACHE_DIR=build-full/cache "$JUDGES" tests/onnx/convert.py build-full/norn "../shared/fixtures/$folder" \
+                --certificate || bad=1
+        fi
+    done
+    [ "$bad" = 0 ]
+}
+
 part_style() {
     need clang-format shellcheck
     bad=0
@@ -144,12 +159,12 @@ part_style() {
     [ "$bad" = 0 ]
 }
 
-[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz
+[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz convert
 for part in "$@"; do
     case $part in
-    clang | asan | oclgrind | intel | rusticl | fuzz | style) ;;
+    clang | asan | oclgrind | intel | rusticl | fuzz | convert | style) ;;
     *)
-        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz style)" >&2
+        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz convert style)" >&2
         exit 2
         ;;
     esac

@@ -87,13 +87,14 @@ static int top_of(const norn_tensor *t, const scores *s, int64_t row, ranked out
     return n;
 }
 
-/* ---- Labels: a line each. */
-static int read_labels(const char *path, char **text, name_list *out) {
-    if (!path)
+/* ---- Labels: a line each, from a file; else the classes that training stored in the model. */
+static int read_labels(const char *path, const norn_model *m, char **text, name_list *out) {
+    const char *stored = norn_model_metadata(m, "norn.classes");
+    if (!path && !stored)
         return 0;
-    *text = file_text(path, MAX_LABELS_BYTES);
+    *text = path ? file_text(path, MAX_LABELS_BYTES) : text_of("%s", stored);
     if (!*text)
-        return fail_text(NORN_IO, "%s: cannot read: %s", path, strerror(errno));
+        return path ? fail_text(NORN_IO, "%s: cannot read: %s", path, strerror(errno)) : out_of_memory();
     for (char *line = *text; *line;) {
         size_t n = strcspn(line, "\r\n");
         char end = line[n];
@@ -254,12 +255,12 @@ static int save(const run_options *o, const norn_fetch *f, name_list *taken, cha
     return s == NORN_OK ? 0 : fail(s);
 }
 
-static int report(const run_options *o, const char *model, const norn_session *s, const feeds *f, size_t n,
-                  norn_fetch *got, double seconds) {
+static int report(const run_options *o, const char *model, const norn_model *m, const norn_session *s,
+                  const feeds *f, size_t n, norn_fetch *got, double seconds) {
     name_list labels = {0}, taken = {0};
     char *label_text = NULL, time[32];
     cJSON *j = o->json ? cJSON_CreateObject() : NULL, *outputs = NULL;
-    int code = read_labels(o->labels, &label_text, &labels);
+    int code = read_labels(o->labels, m, &label_text, &labels);
     if (!code)
         code = check_labels(o->labels, &labels, n, got);
     if (!code && o->output_dir && !folder_make(o->output_dir))
@@ -310,8 +311,9 @@ static norn_status run_profiled(norn_session *s, norn_executable *e, const feeds
     return st == NORN_OK ? off : st;
 }
 
-static int run_model(const run_options *o, const char *path, norn_session *s, const norn_graph *g,
+static int run_model(const run_options *o, const char *path, norn_session *s, const norn_model *m,
                      const feeds *f) {
+    const norn_graph *g = norn_model_graph(m);
     size_t n = norn_graph_output_count(g);
     norn_fetch *got = calloc(n + 1, sizeof *got);
     norn_executable *e = NULL;
@@ -330,8 +332,8 @@ static int run_model(const run_options *o, const char *path, norn_session *s, co
     if (st == NORN_OK && o->profile)
         st = run_profiled(s, e, f);
     progress_clear();
-    int code =
-        st == NORN_OK ? report(o, path, s, f, n, got, seconds) : fail_text(st, "%s: %s", path, norn_error());
+    int code = st == NORN_OK ? report(o, path, m, s, f, n, got, seconds)
+                             : fail_text(st, "%s: %s", path, norn_error());
     for (size_t i = 0; i < n; i++)
         norn_tensor_free(got[i].tensor);
     free(got);
@@ -360,7 +362,7 @@ static int run(const void *options, int n, char *const *args) {
     if (st != NORN_OK)
         code = fail(st);
     if (!code)
-        code = run_model(o, args[0], s, norn_model_graph(m), &f);
+        code = run_model(o, args[0], s, m, &f);
     feeds_free(&f);
     norn_session_close(s);
     norn_model_free(m);
@@ -376,7 +378,8 @@ static const option options[] = {
     {"seed", "S", OPT_INT, offsetof(run_options, seed), "of the random numbers; else 0", NULL, 0},
     {"resize", NULL, OPT_FLAG, offsetof(run_options, resize),
      "scale pictures to the size that the model wants", NULL, 0},
-    {"labels", "FILE", OPT_TEXT, offsetof(run_options, labels), "names of the classes, a line each", NULL, 0},
+    {"labels", "FILE", OPT_TEXT, offsetof(run_options, labels),
+     "names of the classes, a line each; else those that norn train stored in the model", NULL, 0},
     {"numerics", "MODE", OPT_CHOICE, offsetof(run_options, numerics), "which algorithms may be used",
      numerics_choices, 0},
     OPT_MAX_ITERATIONS(run_options),

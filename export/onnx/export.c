@@ -53,22 +53,18 @@ static norn_status check_updates(const norni_exporter *x) {
 }
 
 /* A Constant stays one. Before opset 9 it held real numbers only. */
-static bool was_constant(const norni_exporter *x, const norn_value *v, norni_extra *kept) {
+bool norni_export_was_constant(const norni_exporter *x, const norn_value *v, norni_extra *kept) {
     norn_dtype t = v->type.dtype;
     return (x->opset >= 9 || t == NORN_F32 || t == NORN_F64 || t == NORN_F16) &&
            norni_extra_find(v, NORNI_EXTRA_CONSTANT, kept);
 }
 
-static bool is_read(const norni_exporter *x, size_t id) {
-    return id < x->read.n && x->read.v[id];
-}
-
 /* Initialisers of the file stay even when nothing reads them, unless training was cut away. */
 static bool is_initializer(const norni_exporter *x, const norn_value *v) {
-    if ((v->kind != NORNI_CONST && v->kind != NORNI_STATE) || was_constant(x, v, NULL))
+    if ((v->kind != NORNI_CONST && v->kind != NORNI_STATE) || norni_export_was_constant(x, v, NULL))
         return false;
     bool of_file = v->kind == NORNI_CONST && v->name && (size_t)v->id < x->old_values && !x->drops;
-    return is_read(x, (size_t)v->id) || of_file;
+    return norni_export_is_read(x, v) || of_file;
 }
 
 static bool is_listed(const norni_exporter *x, const norn_value *v) {
@@ -81,7 +77,7 @@ static norn_status put_constants(writer *w, norni_str *out) {
     for (size_t i = 0; i < x->g->values.n; i++) {
         norn_value *v = x->g->values.v[i];
         norni_extra kept;
-        if (v->kind != NORNI_CONST || !is_read(x, i) || !was_constant(x, v, &kept))
+        if (v->kind != NORNI_CONST || !norni_export_is_read(x, v) || !norni_export_was_constant(x, v, &kept))
             continue;
         const char *name = norni_export_name(x, v);
         if (!name)
@@ -170,6 +166,11 @@ static norn_status put_value_info(norni_exporter *x, norni_str *out) {
     return NORN_OK;
 }
 
+norn_status norni_export_declarations(norni_exporter *x, norni_str *out) {
+    NORNI_TRY(put_outputs(x, out));
+    return put_value_info(x, out);
+}
+
 static norn_status put_graph(writer *w) {
     norni_exporter *x = w->x;
     norni_str nodes = {0}, text = {0};
@@ -190,9 +191,7 @@ static norn_status put_graph(writer *w) {
     if (s == NORN_OK)
         s = put_inputs(x, &text);
     if (s == NORN_OK)
-        s = put_outputs(x, &text);
-    if (s == NORN_OK)
-        s = put_value_info(x, &text);
+        s = norni_export_declarations(x, &text);
     if (s == NORN_OK)
         s = norni_pieces_text(x, &w->graph, &text);
     norni_str_free(&nodes);
@@ -249,7 +248,7 @@ static norn_status put_model(writer *w, norni_pieces *out) {
         norni_wire_put_string(&entry, 2, m->metadata.v[i].value);
         norni_wire_put_message(&text, 14, &entry);
     }
-    norni_str_addn(&text, m->extra.data, m->extra.bytes);
+    NORNI_TRY(norni_export_extra(x, &text));
     return norni_pieces_text(x, out, &text);
 }
 
@@ -270,43 +269,24 @@ static norn_status choose_versions(norni_exporter *x) {
     return NORN_OK;
 }
 
-/* Functions that are kept, and training, are not adapted: their operators must mean in the opset what they meant. */
-static norn_status check_kept(const norni_exporter *x) {
-    const uint8_t *p = x->model->extra.data, *end = p ? p + x->model->extra.bytes : NULL;
-    int own = norn_model_opset(x->model);
-    norni_wire_field f, import, of_import;
-    while (own && x->opset != own && norni_wire_next(&p, end, &f)) {
-        if (f.number == 20)
-            return norni_fail(NORN_UNSUPPORTED, "its training_info is of opset %d (wanted opset %d)", own,
-                              x->opset);
-        const uint8_t *q = f.data;
-        while (f.number == 25 && norni_wire_next(&q, f.data + f.bytes, &import)) {
-            const uint8_t *r = import.data;
-            bool standard = true;
-            int64_t version = 0;
-            while (import.number == 9 && norni_wire_next(&r, import.data + import.bytes, &of_import)) {
-                if (of_import.number == 1)
-                    standard =
-                        !of_import.bytes || (of_import.bytes == 7 && !memcmp(of_import.data, "ai.onnx", 7));
-                else if (of_import.number == 2)
-                    version = (int64_t)of_import.value;
-            }
-            if (import.number == 9 && standard && version != x->opset)
-                return norni_fail(NORN_UNSUPPORTED,
-                                  "a function of the file, which norn cannot expand, is of opset %lld "
-                                  "(wanted opset %d)",
-                                  (long long)version, x->opset);
-        }
-    }
+static norn_status prepare(norni_exporter *x) {
+    NORNI_TRY(choose_versions(x));
+    NORNI_TRY(check_updates(x));
+    NORNI_TRY(norni_export_check_extra(x));
+    NORNI_TRY(norni_export_choose(x));
+    if (x->subs.n && x->ir < 4) /* initialisers of subgraphs, which are not their inputs */
+        x->ir = 4;
     return NORN_OK;
 }
 
-static norn_status prepare(norni_exporter *x) {
-    NORNI_TRY(choose_versions(x));
-    NORNI_TRY(check_kept(x));
-    NORNI_TRY(check_updates(x));
-    NORNI_TRY(norni_export_choose(x));
-    return norni_export_names(x);
+/* All that is refused, as one line. */
+static norn_status refusal(const norni_exporter *x) {
+    norni_str text = {0};
+    for (size_t i = 0; i < x->refused.n; i++)
+        norni_str_addf(&text, "%s%s", i ? "; " : "", x->refused.v[i]);
+    norn_status s = text.failed ? norni_nomem() : norni_fail(NORN_UNSUPPORTED, "%s", text.s ? text.s : "");
+    norni_str_free(&text);
+    return s;
 }
 
 static void writer_free(writer *w) {
@@ -367,31 +347,106 @@ static norn_status write_model(norni_exporter *x, const char *path, char **data,
     return s;
 }
 
+static norn_status begin(norni_exporter *x, const norn_model *m, const norn_save_options *options) {
+    static const norn_save_options none;
+    *x = (norni_exporter){
+        .model = m, .g = m->graph, .options = options ? options : &none, .arena = norni_arena_new(0)};
+    if (!x->arena)
+        return norni_nomem();
+    return m->graph ? norn_graph_status(m->graph) : norni_fail(NORN_ARG, "the model has no graph");
+}
+
+void norni_exporter_free(norni_exporter *x) {
+    for (size_t i = 0; i < x->subs.n; i++) {
+        norn_graph *copy = x->subs.v[i].x->g;
+        norni_export_undo(x->subs.v[i].x);
+        norni_exporter_free(x->subs.v[i].x);
+        norn_graph_free(copy);
+    }
+    norni_vec_free(&x->subs);
+    norni_vec_free(&x->refused);
+    norni_vec_free(&x->changed);
+    norni_vec_free(&x->nodes);
+    norni_vec_free(&x->replaced);
+    norni_vec_free(&x->needed);
+    norni_vec_free(&x->names);
+    norni_vec_free(&x->read);
+    norni_table_free(&x->taken);
+    norni_table_free(&x->inner);
+    if (!x->outer)
+        norni_arena_free(x->arena);
+}
+
 static norn_status export_model(const norn_model *m, const norn_save_options *options, const char *path,
                                 char **data, size_t *bytes) {
-    static const norn_save_options none;
-    norni_exporter x = {
-        .model = m, .g = m->graph, .options = options ? options : &none, .arena = norni_arena_new(0)};
-    if (!x.arena)
-        return norni_nomem();
-    norn_status s = m->graph ? norn_graph_status(m->graph) : norni_fail(NORN_ARG, "the model has no graph");
+    norni_exporter x;
+    norn_status s = begin(&x, m, options);
     if (s == NORN_OK && !path && x.options->external_data)
         s = norni_fail(NORN_ARG, "external data (a model in memory has no directory)");
     if (s == NORN_OK) {
         norni_export_begin(&x);
         s = prepare(&x);
+        if (s == NORN_OK && x.refused.n)
+            s = refusal(&x);
+        if (s == NORN_OK)
+            s = norni_export_names(&x);
         if (s == NORN_OK)
             s = write_model(&x, path, data, bytes);
         norni_export_undo(&x);
     }
-    norni_vec_free(&x.nodes);
-    norni_vec_free(&x.replaced);
-    norni_vec_free(&x.needed);
-    norni_vec_free(&x.names);
-    norni_vec_free(&x.read);
-    norni_table_free(&x.taken);
-    norni_table_free(&x.inner);
-    norni_arena_free(x.arena);
+    norni_exporter_free(&x);
+    return s;
+}
+
+static norn_status lines(size_t n, const char *const *v, char **out) {
+    norni_str text = {0};
+    for (size_t i = 0; i < n; i++)
+        norni_str_addf(&text, "%s%s", i ? "\n" : "", v[i]);
+    *out = n ? norni_str_take(&text) : NULL;
+    return n && !*out ? norni_nomem() : NORN_OK;
+}
+
+/* "Gelu: 3 nodes become other operators (opset 17 does not have it as it is used)", each operator once. */
+static norn_status changed_lines(norni_exporter *x, char **out) {
+    NORNI_VEC(const char *) text = {0};
+    norn_status s = NORN_OK;
+    for (size_t i = 0; i < x->changed.n && s == NORN_OK; i++) {
+        size_t count = 0;
+        bool first = true;
+        for (size_t k = 0; k < x->changed.n; k++) {
+            bool same = !strcmp(x->changed.v[k], x->changed.v[i]);
+            count += same;
+            first = first && !(same && k < i);
+        }
+        if (!first)
+            continue;
+        const char *line = norni_arena_printf(
+            x->arena, "%s: %zu node%s become%s other operators (opset %d does not have %s)", x->changed.v[i],
+            count, count == 1 ? "" : "s", count == 1 ? "s" : "", x->opset, count == 1 ? "it so" : "them so");
+        if (!line || !NORNI_PUSH(&text, line))
+            s = norni_nomem();
+    }
+    if (s == NORN_OK)
+        s = lines(text.n, text.v, out);
+    norni_vec_free(&text);
+    return s;
+}
+
+norn_status norni_onnx_preview(const norn_model *m, const norn_save_options *options, char **refused,
+                               char **changed) {
+    norni_exporter x;
+    *refused = *changed = NULL;
+    norn_status s = begin(&x, m, options);
+    if (s == NORN_OK) {
+        norni_export_begin(&x);
+        s = prepare(&x);
+        norni_export_undo(&x);
+    }
+    if (s == NORN_OK)
+        s = lines(x.refused.n, x.refused.v, refused);
+    if (s == NORN_OK)
+        s = changed_lines(&x, changed);
+    norni_exporter_free(&x);
     return s;
 }
 

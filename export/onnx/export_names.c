@@ -2,20 +2,19 @@
 /* Names of values in a file: those of the graph as far as they are unique, and made-up ones for the rest. Inputs keep
  * theirs, outputs get those that the graph gives them, and names that subgraphs read stay. */
 #include "export/onnx/export.h"
+#include "ops/control.h"
 #include <stdio.h>
 #include <string.h>
 
-norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norni_captures *out, size_t *own,
-                                  bool *subgraph) {
+norn_status norni_export_captures(norni_exporter *x, const norn_node *node, norni_captures *out,
+                                  size_t *own) {
     *out = (norni_captures){0};
-    *subgraph = false;
     *own = (size_t)node->n_in;
     if (!node->extra.bytes)
         return NORN_OK;
     const norni_pb_node *p;
     NORNI_TRY(norni_pb_unpack(&norni_onnx__node_proto__descriptor, x->arena, node->extra.data,
                               node->extra.bytes, &p));
-    *subgraph = norni_has_subgraph(p);
     NORNI_TRY(norni_captures_find(p, x->arena, out, &x->inner));
     if (out->n > (size_t)node->n_in)
         return norni_fail(NORN_INTERNAL, "node '%s' %s: %d inputs (its subgraphs read %zu values)",
@@ -31,15 +30,28 @@ static norn_status room(norni_exporter *x) {
     return NORN_OK;
 }
 
-/* Gives v a name that nobody has yet; *done is false when somebody has. */
-static norn_status claim(norni_exporter *x, const norn_value *v, const char *name, bool *done) {
+/* A subgraph may not make a name again that the graphs around it have, nor these one that it has. */
+static norn_status reserve(norni_exporter *x, const norn_value *v, const char *name, bool *done) {
+    *done = false;
+    for (const norni_exporter *o = x->outer; o; o = o->outer)
+        if (norni_table_find(&o->taken, name))
+            return NORN_OK;
     norni_name *n = norni_table_add(&x->taken, name, done);
+    for (norni_exporter *o = x->outer; n && *done && o; o = o->outer)
+        if (!norni_table_add(&o->inner, name, NULL))
+            n = NULL;
     if (!n)
         return norni_nomem();
-    if (*done) {
+    if (*done)
         n->p = (void *)v;
+    return NORN_OK;
+}
+
+/* Gives v a name that nobody has yet; *done is false when somebody has. */
+static norn_status claim(norni_exporter *x, const norn_value *v, const char *name, bool *done) {
+    NORNI_TRY(reserve(x, v, name, done));
+    if (*done)
         x->names.v[v->id] = name;
-    }
     return NORN_OK;
 }
 
@@ -105,10 +117,9 @@ static norn_status name_captured(norni_exporter *x) {
         norn_node *node = x->nodes.v[i];
         norni_captures c;
         size_t own;
-        bool subgraph;
-        if (node->op != &norni_op_unknown && !node->op->control)
+        if (!norni_export_as_it_was(x, node))
             continue;
-        NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
+        NORNI_TRY(norni_export_captures(x, node, &c, &own));
         for (size_t k = 0; k < c.n; k++) {
             const norn_value *v = norni_export_value(x, node->in[own + k]);
             bool done;
@@ -134,6 +145,54 @@ norn_status norni_export_names(norni_exporter *x) {
     NORNI_TRY(name_outputs(x));
     NORNI_TRY(name_captured(x));
     /* Then every value that keeps its own name, so that no invented one comes before it. */
+    for (size_t i = 0; i < g->values.n; i++) {
+        const norn_value *v = g->values.v[i];
+        if (v->name && !x->names.v[i] && norni_export_value(x, (norn_value *)v) == v)
+            NORNI_TRY(claim(x, v, v->name, &done));
+    }
+    return NORN_OK;
+}
+
+/* ---- Subgraphs. A value that is an output and cannot have the name for itself alone: the output's is another. */
+static norn_status name_inner_output(norni_exporter *x, norni_output *o, size_t i) {
+    norn_value *v = norni_export_value(x, o->value);
+    bool done = false;
+    if (v->kind == NORNI_RESULT && !x->names.v[v->id]) {
+        if (v->name)
+            NORNI_TRY(claim(x, v, v->name, &done));
+        o->name = norni_export_name(x, v);
+        done = true;
+    }
+    const char *base = v->name ? v->name : x->g->name && *x->g->name ? x->g->name : "out";
+    for (size_t k = i; !done && o->name; k++) {
+        o->name = norni_arena_printf(x->arena, "%s_out%zu", base, k);
+        if (o->name && !norni_table_find(&x->inner, o->name))
+            NORNI_TRY(reserve(x, v, o->name, &done));
+    }
+    if (!o->name)
+        return norni_nomem();
+    norni_table_find(&x->taken, o->name)->i = i + 1;
+    return NORN_OK;
+}
+
+norn_status norni_export_inner_names(norni_exporter *x, const norn_node *node) {
+    const norn_graph *g = x->g;
+    size_t own = (size_t)norni_control_own(node);
+    bool done;
+    NORNI_TRY(room(x));
+    for (size_t i = x->formal; i < g->inputs.n; i++)
+        if (!(x->names.v[g->inputs.v[i]->id] =
+                  norni_export_name(x->outer, norni_export_value(x->outer, node->in[own + i - x->formal]))))
+            return norni_nomem();
+    for (size_t i = 0; i < x->formal; i++) {
+        norn_value *v = g->inputs.v[i];
+        NORNI_TRY(v->name ? claim(x, v, v->name, &done) : NORN_OK);
+        if (!norni_export_name(x, v))
+            return norni_nomem();
+    }
+    for (size_t i = 0; i < g->outputs.n; i++)
+        NORNI_TRY(name_inner_output(x, &g->outputs.v[i], i));
+    NORNI_TRY(name_captured(x));
     for (size_t i = 0; i < g->values.n; i++) {
         const norn_value *v = g->values.v[i];
         if (v->name && !x->names.v[i] && norni_export_value(x, (norn_value *)v) == v)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes to NodeProto. */
 #include "export/onnx/export.h"
-#include "export/onnx/types_since.h"
 #include <string.h>
 
 #define TYPE(x) NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##x
@@ -14,8 +13,12 @@ norn_status norni_export_read(norni_exporter *x, const norn_value *v) {
     return NORN_OK;
 }
 
+bool norni_export_is_read(const norni_exporter *x, const norn_value *v) {
+    return (size_t)v->id < x->read.n && x->read.v[v->id];
+}
+
 /* ---- Attributes. */
-static norn_status put_attr(norni_str *node, const char *name, const norni_attr_value *v) {
+norn_status norni_export_attr(norni_str *node, const char *name, const norni_attr_value *v) {
     norni_str a = {0};
     int type = TYPE(UNDEFINED);
     norn_status s = NORN_OK;
@@ -60,8 +63,8 @@ static norn_status put_attr(norni_str *node, const char *name, const norni_attr_
 }
 
 /* ---- Inputs and outputs: names, "" for those that are absent, none behind the last. */
-static norn_status put_names(norni_exporter *x, norni_str *node, uint32_t field, int n,
-                             norn_value *const *v) {
+norn_status norni_export_node_names(norni_exporter *x, norni_str *node, uint32_t field, int n,
+                                    norn_value *const *v) {
     while (n && !v[n - 1])
         n--;
     for (int i = 0; i < n; i++) {
@@ -78,7 +81,7 @@ static norn_status put_names(norni_exporter *x, norni_str *node, uint32_t field,
 
 static norn_status put_identity(norni_exporter *x, norni_str *out, norn_value *from, const char *to) {
     norni_str node = {0};
-    NORNI_TRY(put_names(x, &node, 1, 1, &from));
+    NORNI_TRY(norni_export_node_names(x, &node, 1, 1, &from));
     norni_wire_put_string(&node, 2, to);
     norni_wire_put_string(&node, 4, "Identity");
     norni_wire_put_message(out, 1, &node);
@@ -100,15 +103,14 @@ static int file_outputs(const norn_node *node) {
 static norn_status known_text(norni_exporter *x, norni_str *text, const norn_node *node,
                               const norn_node *low) {
     const norn_op *op = low->op;
-    NORNI_TRY(norni_types_check(node, x->opset));
-    NORNI_TRY(put_names(x, text, 1, low->n_in, low->in));
-    NORNI_TRY(put_names(x, text, 2, file_outputs(node), node->out));
+    NORNI_TRY(norni_export_node_names(x, text, 1, low->n_in, low->in));
+    NORNI_TRY(norni_export_node_names(x, text, 2, file_outputs(node), node->out));
     norni_wire_put_string(text, 3, node->name);
     norni_wire_put_string(text, 4, op->name);
     for (const norni_attr *a = op->attrs; a && a->name; a++) {
         norni_attr_value v;
         if (norni_attr_get(a, low->attrs, &v))
-            NORNI_TRY(put_attr(text, a->name, &v));
+            NORNI_TRY(norni_export_attr(text, a->name, &v));
     }
     if (*op->domain)
         norni_wire_put_string(text, 7, op->domain);
@@ -173,18 +175,11 @@ static norn_status unknown_text(norni_exporter *x, norni_str *text, size_t at, a
     const norn_node *node = x->nodes.v[at];
     norni_captures c;
     size_t own;
-    int file_opset = norn_model_opset(x->model);
-    bool standard = !node->domain || !*node->domain, subgraph;
-    NORNI_TRY(norni_export_captures(x, node, &c, &own, &subgraph));
-    if ((standard ? strcmp(node->type, "Constant") != 0 : subgraph) && x->opset != file_opset)
-        return norni_fail(
-            NORN_UNSUPPORTED,
-            "norn does not have this operator and cannot say it in opset %d (wanted %d, that of the file it "
-            "came from)",
-            x->opset, file_opset);
+    bool standard = !node->domain || !*node->domain;
+    NORNI_TRY(norni_export_captures(x, node, &c, &own));
     NORNI_TRY(put_captured(x, at, &c, own, aliases));
-    NORNI_TRY(put_names(x, text, 1, (int)own, node->in));
-    NORNI_TRY(put_names(x, text, 2, node->n_out, node->out));
+    NORNI_TRY(norni_export_node_names(x, text, 1, (int)own, node->in));
+    NORNI_TRY(norni_export_node_names(x, text, 2, node->n_out, node->out));
     if (!node->extra.bytes) {
         norni_wire_put_string(text, 3, node->name);
         norni_wire_put_string(text, 4, node->type);
@@ -197,6 +192,15 @@ static norn_status unknown_text(norni_exporter *x, norni_str *text, size_t at, a
         if (f.number > 2)
             norni_str_addn(text, (const char *)f.start, (size_t)(p - f.start));
     return NORN_OK;
+}
+
+static norn_status put_control(norni_exporter *x, norni_str *out, const norn_node *node) {
+    norni_str text = {0};
+    norn_status s = norni_export_at(norni_export_control(x, &text, node), node);
+    if (s == NORN_OK)
+        norni_wire_put_message(out, 1, &text);
+    norni_str_free(&text);
+    return s;
 }
 
 static norn_status put_unknown(norni_exporter *x, norni_str *out, size_t at, alias_list *aliases) {
@@ -264,8 +268,10 @@ norn_status norni_export_nodes(norni_exporter *x, norni_str *out) {
     norn_status s = put_outputs(x, &aliases);
     for (size_t i = x->nodes.n; i-- > 0 && s == NORN_OK;) {
         const norn_node *node = x->nodes.v[i];
-        if (node->op == &norni_op_unknown || node->op->control)
+        if (norni_export_as_it_was(x, node))
             s = put_unknown(x, &texts[i], i, &aliases);
+        else if (node->op->control)
+            s = put_control(x, &texts[i], node);
         else if (!is_idle(x, node))
             s = put_known(x, &texts[i], node);
     }
@@ -281,8 +287,8 @@ norn_status norni_export_constant(norni_exporter *x, norni_str *out, const char 
     norni_str node = {0};
     norni_wire_put_string(&node, 2, name);
     norni_wire_put_string(&node, 4, "Constant");
-    norn_status s =
-        put_attr(&node, "value", &(norni_attr_value){.kind = NORNI_ATTR_TENSOR, .t = (norn_tensor *)t});
+    norn_status s = norni_export_attr(&node, "value",
+                                      &(norni_attr_value){.kind = NORNI_ATTR_TENSOR, .t = (norn_tensor *)t});
     norni_str_addn(&node, kept->data, kept->bytes);
     if (s == NORN_OK)
         norni_wire_put_message(out, 1, &node);

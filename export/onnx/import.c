@@ -147,13 +147,21 @@ static norn_status import_input(norni_scope *sc, const norni_pb_value *p) {
     } else {
         norni_type type;
         bool whole;
+        bool done;
         NORNI_TRY(norni_prefix(norni_import_type(imp, p->type, &type, &whole), "%s", where));
         if (whole && type.dtype == NORN_UNDEFINED)
             return norni_fail(NORN_PARSE, "%s has no type", where);
+        if (!NORNI_PUSH(&imp->model->input_forms, norni_import_form(p->type)))
+            return norni_nomem();
+        NORNI_TRY(
+            norni_prefix(norni_import_content(sc, name, norni_import_form(p->type), &done), "%s", where));
+        if (done)
+            return NORN_OK;
         v = norni_value_input(imp->g, NULL, &type);
         if (!v || !norni_table_add(&imp->taken, name, NULL))
             return norni_nomem();
         NORNI_TRY(norni_scope_bind(sc, name, v, where));
+        norni_known_input(imp, name, v);
         known = norni_table_find(&sc->values, name);
     }
     known->i = 1;
@@ -166,6 +174,12 @@ static norn_status import_output(norni_scope *sc, const norni_pb_value *p) {
     norni_importer *imp = sc->imp;
     const char *name = norni_pb_text(p->name);
     norni_name *made = norni_table_find(&sc->values, name);
+    bool done;
+    if (!NORNI_PUSH(&imp->model->output_forms, norni_import_form(p->type)))
+        return norni_nomem();
+    NORNI_TRY(norni_output_list(sc, name, norni_import_form(p->type), &done));
+    if (done)
+        return NORN_OK;
     if (!*name || !made || !made->p)
         return norni_fail(NORN_PARSE, "output '%s': nothing makes it", name);
     norni_output o = {norni_arena_strdup(imp->g->arena, name), made->p, {0}};
@@ -236,17 +250,21 @@ static norn_status import_model(norni_importer *imp, const norni_prescan *scan) 
     return s == NORN_OK ? keep_rest(imp) : s;
 }
 
-static norn_status run(norni_blob *source, norni_externals *externals, uint64_t limit, norn_model **out) {
+static norn_status run(norni_blob *source, norni_externals *externals, const norn_load_options *options,
+                       norn_model **out) {
     norni_prescan scan;
+    uint64_t limit = options ? options->memory_limit_bytes : 0;
     NORNI_TRY(norni_prescan_run(source->data, source->bytes, &norni_onnx__model_proto__descriptor,
                                 norni_prescan_limit(source->bytes, limit), &scan));
     norni_importer imp = {
-        .tensors = {
-            .source = source, .scan = &scan, .externals = externals, .dense_left = NORNI_DENSE_BYTES}};
+        .tensors = {.source = source, .scan = &scan, .externals = externals, .dense_left = NORNI_DENSE_BYTES},
+        .contents = options ? options->contents : NULL,
+        .n_contents = options ? options->n_contents : 0};
     norn_status s = import_model(&imp, &scan);
     norni_table_free(&imp.function_names);
     norni_table_free(&imp.taken);
     norni_table_free(&imp.sizes);
+    norni_known_free(&imp);
     norni_arena_free(imp.unpacked);
     norni_arena_free(imp.scratch);
     norni_prescan_free(&scan);
@@ -257,14 +275,14 @@ static norn_status run(norni_blob *source, norni_externals *externals, uint64_t 
     return s;
 }
 
-norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out) {
+norn_status norni_onnx_load(const char *path, const norn_load_options *options, norn_model **out) {
     norni_blob *source;
     norni_externals externals;
     *out = NULL;
     NORNI_TRY(norni_blob_open(path, &source));
     norn_status s = norni_externals_init(&externals, path);
     if (s == NORN_OK) {
-        s = run(source, &externals, limit, out);
+        s = run(source, &externals, options, out);
         norni_externals_free(&externals);
         const char *kind = s == NORN_OK ? NULL : norni_file_kind(path, source->data, source->bytes);
         s = kind ? norni_fail(s, "%s: %s (wanted an ONNX model): %s", path, kind, norn_error())
@@ -274,13 +292,13 @@ norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out) 
     return s;
 }
 
-norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit,
-                              norn_model **out) {
+norn_status norni_onnx_import(const void *data, size_t bytes, const char *name,
+                              const norn_load_options *options, norn_model **out) {
     norni_blob *source;
     norni_externals none = {0};
     *out = NULL;
     NORNI_TRY(norni_blob_memory(data, bytes, &source));
-    norn_status s = norni_prefix(run(source, &none, limit, out), "%s", name ? name : "model");
+    norn_status s = norni_prefix(run(source, &none, options, out), "%s", name ? name : "model");
     norni_blob_free(source);
     return s;
 }

@@ -36,6 +36,11 @@ typedef struct {
     size_t function_nodes;
     norni_table taken; /* names of values */
     norni_table sizes; /* named sizes: norni_dim by name */
+    const norn_content
+        *contents; /* of the inputs: the model is read for these (import_known.c); NULL: it is not */
+    size_t n_contents;
+    NORNI_VEC(norn_tensor *)
+    known; /* by a value's id: its elements, NULL where they have not been asked for */
 } norni_importer;
 
 /* A sequence or an optional whose content is known (import_sequence.c). */
@@ -116,6 +121,7 @@ norn_status norni_import_control(norni_scope *sc, const norni_pb_node *n, const 
 /* ---- Sequences and optionals. What a node makes when that is known: a value, or a list, whose node is kept. */
 norn_status norni_import_sequence(norni_scope *sc, const norni_pb_node *n, const char *where,
                                   norn_value **out, norni_list **list);
+norni_list *norni_list_new(norni_scope *sc, int n);
 norn_status norni_scope_add_list(norni_scope *sc, const char *name, norni_list *list);
 /* The end of a scope: nodes that only made lists go. */
 void norni_scope_drop_lists(norni_scope *sc);
@@ -133,6 +139,27 @@ norn_status norni_import_flex_attention(norni_scope *sc, const norni_pb_node *n,
                                         const norni_captures *captures, norn_value **out);
 /* out: for each name in xs. */
 norn_status norni_import_gradient(norni_scope *sc, const norni_pb_node *n, norn_value **out);
+
+/* If, Loop and SequenceMap over lists, where the model is read for contents; *done is false for everything else. */
+norn_status norni_import_unrolled(norni_scope *sc, const norni_pb_node *n, const norni_captures *captures,
+                                  const char *where, bool *done);
+
+/* ---- What is known because the inputs are (norn_load_options). */
+static inline bool norni_reads_contents(const norni_importer *imp) {
+    return imp->contents != NULL;
+}
+norn_form norni_import_form(const norni_pb_type *t);
+/* A sequence or optional as inputs of tensors, and a list of them. */
+norn_status norni_import_content(norni_scope *sc, const char *name, norn_form form, bool *done);
+/* Notes what a tensor holds. */
+void norni_known_input(norni_importer *imp, const char *name, const norn_value *v);
+/* A list as outputs of tensors. */
+norn_status norni_output_list(norni_scope *sc, const char *name, norn_form form, bool *done);
+/* The elements of a value where they follow from constants and contents; NULL where not. Lent. */
+const norn_tensor *norni_known(norni_importer *imp, const norn_value *v);
+/* The same for a few integers (or a bool), which may also be known as sizes. */
+bool norni_known_ints(norni_importer *imp, norn_value *v, int64_t *out, int max, int *n);
+void norni_known_free(norni_importer *imp);
 
 /* ---- Names in subgraphs of a function's node, as the graph knows them; between begin and end. */
 typedef struct {

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes whose subgraphs become nodes around them, once for each time that they run: FlexAttention, and, in a model that is
- * read with its inputs' contents (norn_load_options), what works on sequences and optionals: If, Loop, SequenceMap. Sources:
- * ONNX FlexAttention-1 (ai.onnx.preview), If-25, Loop-25, SequenceMap-17. */
+/* Subgraphs that become nodes around them (import_unroll.c has more users), and FlexAttention, which has two. Source: ONNX
+ * FlexAttention-1 of ai.onnx.preview. */
 #include "export/onnx/import.h"
 #include <math.h>
 #include <string.h>
-
-enum { MAX_ITERATIONS = 1000 };
 
 norni_item norni_scope_item(const norni_scope *sc, const char *name) {
     norni_name *value = *name ? norni_table_find(&sc->values, name) : NULL,
@@ -87,11 +84,10 @@ static const norni_pb_attr *attr_of(norni_scope *sc, const norni_pb_node *n, con
     return NULL;
 }
 
-/* A name for what an iteration makes: of the node, or of its first output. */
-static const char *prefix_of(norni_scope *sc, const norni_pb_node *n, const char *part, int64_t i) {
+/* Of names of what a subgraph makes: from the node's, or its first output's. */
+static const char *prefix_of(norni_scope *sc, const norni_pb_node *n, const char *part) {
     const char *call = *norni_pb_text(n->name) ? n->name : n->n_output ? n->output[0] : "";
-    return i < 0 ? norni_arena_printf(sc->imp->scratch, "%s%s/%s/", sc->prefix, call, part)
-                 : norni_arena_printf(sc->imp->scratch, "%s%s/%s%lld/", sc->prefix, call, part, (long long)i);
+    return norni_arena_printf(sc->imp->scratch, "%s%s/%s/", sc->prefix, call, part);
 }
 
 /* ---- FlexAttention: softmax of the changed scores, changed, times V. */
@@ -102,7 +98,7 @@ static norn_value *changed(norni_scope *sc, const norni_pb_node *n, const norni_
     norn_graph *g = sc->imp->g;
     const norni_pb_attr *a = attr_of(sc, n, name);
     norni_item in = {x, NULL}, out = {0};
-    const char *prefix = prefix_of(sc, n, name, -1);
+    const char *prefix = prefix_of(sc, n, name);
     if (!a || !x)
         return x;
     if (!a->g || a->g->n_output != 1)

@@ -301,8 +301,10 @@ static norn_status import_control(norni_scope *sc, const norni_pb_node *n, const
     NORNI_TRY(norni_import_control(sc, n, captures, wanted_outputs(n), where, out, &made, done));
     if (!*done)
         return NORN_OK;
+    /* What a function has in another opset than the file's is not written as it is. */
+    bool same = norni_scope_opset(sc, "") == norni_model_opset_of(sc->imp->model, "");
     if (made)
-        NORNI_TRY(keep_proto(sc, n, captures, made, where));
+        NORNI_TRY(same ? keep_proto(sc, n, captures, made, where) : describe(sc, made, n));
     return bind_outputs(sc, n, wanted_outputs(n), out, where);
 }
 
@@ -393,6 +395,9 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     NORNI_TRY(import_written_out(sc, n, captures, where, &done));
     if (done)
         return NORN_OK;
+    NORNI_TRY(norni_import_unrolled(sc, n, captures, where, &done));
+    if (done)
+        return NORN_OK;
     if (!*domain && !strcmp(type, "Constant")) {
         NORNI_TRY(norni_import_constant(sc, n, where, &kept));
         return kept ? import_unknown(sc, n, captures, where) : NORN_OK;
@@ -408,7 +413,10 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
     if (element)
         return bind_outputs(sc, n, wanted_outputs(n), &element, where);
     if (list) {
-        NORNI_TRY(import_unknown(sc, n, captures, where));
+        if (!norni_reads_contents(sc->imp))
+            NORNI_TRY(import_unknown(sc, n, captures, where));
+        else if (!norni_table_add(&sc->values, n->output[0], NULL))
+            return norni_nomem();
         return norni_scope_add_list(sc, n->output[0], list);
     }
     const norn_op *op = take_zip_map(sc, n, norni_scope_op(sc, n, &version), where);

@@ -24,7 +24,7 @@ static int64_t attr_of(norni_scope *sc, const norni_pb_node *n, const char *name
     return otherwise;
 }
 
-static norni_list *new_list(norni_scope *sc, int n) {
+norni_list *norni_list_new(norni_scope *sc, int n) {
     norni_list *l = norni_arena_alloc(sc->imp->scratch, sizeof *l);
     if (!l || !(l->v = norni_arena_array(sc->imp->scratch, (size_t)n + 1, sizeof *l->v)))
         return NULL;
@@ -42,7 +42,7 @@ static norn_status position(const norni_scope *sc, const norni_pb_node *n, size_
     *at = otherwise;
     if (!v)
         return NORN_OK;
-    *known = norni_value_ints(v, &p, 1, &one) && one == 1;
+    *known = norni_known_ints(sc->imp, v, &p, 1, &one) && one == 1;
     if (!*known)
         return NORN_OK;
     if (p < -count || p > most)
@@ -53,7 +53,7 @@ static norn_status position(const norni_scope *sc, const norni_pb_node *n, size_
 
 /* ---- What makes a list. */
 static norn_status construct(norni_scope *sc, const norni_pb_node *n, norni_list **out) {
-    norni_list *l = new_list(sc, (int)n->n_input);
+    norni_list *l = norni_list_new(sc, (int)n->n_input);
     if (!l)
         return norni_nomem();
     for (size_t i = 0; i < n->n_input; i++)
@@ -76,7 +76,7 @@ static norn_status change(norni_scope *sc, const norni_pb_node *n, bool insert, 
         return NORN_OK;
     if (!insert && !from->n)
         return norni_fail(NORN_ARG, "the sequence is empty");
-    norni_list *l = new_list(sc, from->n + (insert ? 1 : -1));
+    norni_list *l = norni_list_new(sc, from->n + (insert ? 1 : -1));
     if (!l)
         return norni_nomem();
     for (int i = 0, k = 0; i < l->n; i++) {
@@ -97,11 +97,11 @@ static norn_status split(norni_scope *sc, const norni_pb_node *n, norni_list **o
         return NORN_OK;
     NORNI_TRY(norni_axis(attr_of(sc, n, "axis", 0), x->type.rank, &axis));
     if (sizes && sizes->type.rank != 0) {
-        if (sizes->type.rank < 0 || !norni_value_ints(sizes, each, NORNI_MAX_LIST, &count))
+        if (sizes->type.rank < 0 || !norni_known_ints(sc->imp, sizes, each, NORNI_MAX_LIST, &count))
             return NORN_OK;
     } else {
         size = x->type.dims[axis];
-        if (size < 0 || (sizes && (!norni_value_ints(sizes, &step, 1, &count) || count != 1)))
+        if (size < 0 || (sizes && (!norni_known_ints(sc->imp, sizes, &step, 1, &count) || count != 1)))
             return NORN_OK;
         if (step < 1)
             return norni_fail(NORN_ARG, "split %lld (wanted 1 or more)", (long long)step);
@@ -110,7 +110,7 @@ static norn_status split(norni_scope *sc, const norni_pb_node *n, norni_list **o
         for (count = 0; size > 0; size -= step)
             each[count++] = size < step ? size : step;
     }
-    norni_list *l = new_list(sc, count);
+    norni_list *l = norni_list_new(sc, count);
     if (!l)
         return norni_nomem();
     norn_value *axes = norni_i64_const(g, 1, (int64_t[]){axis});
@@ -129,7 +129,7 @@ static norn_status split(norni_scope *sc, const norni_pb_node *n, norni_list **o
 static norn_status optional(norni_scope *sc, const norni_pb_node *n, norni_list **out) {
     const norni_list *inner = list_of(sc, n, 0);
     norn_value *v = value_of(sc, n, 0);
-    norni_list *l = new_list(sc, inner ? inner->n : v ? 1 : 0);
+    norni_list *l = norni_list_new(sc, inner ? inner->n : v ? 1 : 0);
     if (!l)
         return norni_nomem();
     if (inner && inner->optional)
@@ -185,7 +185,7 @@ static norn_status get_element(norni_scope *sc, const norni_pb_node *n, norn_val
     if (l && l->optional && !l->holds)
         return norni_fail(NORN_ARG, "the optional is empty");
     if (l && (l->sequence || !l->optional)) {
-        *list = new_list(sc, l->n);
+        *list = norni_list_new(sc, l->n);
         if (!*list)
             return norni_nomem();
         memcpy((*list)->v, l->v, (size_t)l->n * sizeof *l->v);
@@ -202,7 +202,7 @@ static norn_status resolve(norni_scope *sc, const norni_pb_node *n, norn_value *
     if (!strcmp(type, "SequenceConstruct"))
         return construct(sc, n, list);
     if (!strcmp(type, "SequenceEmpty"))
-        return (*list = new_list(sc, 0)) ? NORN_OK : norni_nomem();
+        return (*list = norni_list_new(sc, 0)) ? NORN_OK : norni_nomem();
     if (!strcmp(type, "SequenceInsert") || !strcmp(type, "SequenceErase"))
         return change(sc, n, type[8] == 'I', list);
     if (!strcmp(type, "SplitToSequence"))

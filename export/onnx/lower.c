@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators in the form of an older opset: the hook of the operator, then inputs that were attributes. And other nodes
  * for those that cannot be said at all: hidden operators of domain norn, hidden outputs, operators that are too new. */
-#include "export/onnx/export.h"
+#include "export/onnx/older.h"
+#include "ops/control.h"
 #include <string.h>
 
 enum { MAX_DEPTH = 16 }; /* replacements within replacements */
@@ -65,6 +66,21 @@ static norn_status axes_from_front(const norn_node *low, int64_t *axes, int n) {
     return NORN_OK;
 }
 
+norn_value *norni_export_known(norni_exporter *x, norn_value *v) {
+    int64_t ints[NORNI_MAX_KNOWN];
+    int n;
+    norn_tensor *t;
+    if (v->kind == NORNI_CONST)
+        return v;
+    if (!norni_type_static(&v->type) || !norni_value_ints(v, ints, NORNI_MAX_KNOWN, &n) ||
+        n != norni_type_elems(&v->type) ||
+        norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &t) != NORN_OK)
+        return NULL;
+    for (int i = 0; i < n; i++)
+        norni_set_int(t->dtype, norni_tensor_data(t), i, ints[i]);
+    return norni_value_const(x->g, NULL, t);
+}
+
 static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_moved *m) {
     const norn_op *op = low->op;
     const norni_attr *a = norni_attr_find(op, m->attr);
@@ -73,7 +89,7 @@ static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_m
     if (!v)
         return NORN_OK;
     const char *name = norni_op_input(op, m->input)->name;
-    if (v->kind != NORNI_CONST)
+    if (v->kind != NORNI_CONST && !(v = norni_export_known(x, v)))
         return norni_fail(NORN_UNSUPPORTED,
                           "input '%s' is computed (in opset %d it is the attribute '%s', a constant)", name,
                           x->opset, m->attr);
@@ -85,10 +101,21 @@ static norn_status to_attribute(norni_exporter *x, norn_node *low, const norni_m
     return NORN_OK;
 }
 
+/* Dilations of 1 say nothing. */
+static void drop_ones(const norni_attr *a, norn_node *low, const norni_attr_value *v) {
+    bool ones = a->kind == NORNI_ATTR_INTS && !strcmp(a->name, "dilations");
+    for (int i = 0; ones && i < v->ints.n; i++)
+        ones = v->ints.v[i] == 1;
+    if (ones)
+        norni_attr_reset(a, low->attrs);
+}
+
 /* What the form in force at the opset does not have. */
-static norn_status check_form(norni_exporter *x, const norn_node *low) {
+static norn_status check_form(norni_exporter *x, norn_node *low) {
     for (const norni_attr *a = low->op->attrs; a && a->name; a++) {
         norni_attr_value v;
+        if (!(a->flags & NORNI_ATTR_OLD) && a->since > x->opset && norni_attr_get(a, low->attrs, &v))
+            drop_ones(a, low, &v);
         if (!(a->flags & NORNI_ATTR_OLD) && a->since > x->opset && norni_attr_get(a, low->attrs, &v))
             return norni_fail(NORN_UNSUPPORTED, "attribute '%s' is new in opset %d (wanted opset %d)",
                               a->name, a->since, x->opset);
@@ -143,6 +170,8 @@ norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low
         low->n_in--;
     if (s == NORN_OK && standard && !*replaced)
         s = check_form(x, low);
+    if (s == NORN_OK && !*replaced)
+        s = norni_types_check(node, x->opset);
     if (s != NORN_OK)
         norni_attrs_release(op, low->attrs);
     return norni_export_at(s, node);
@@ -192,15 +221,63 @@ static norn_status expand_formula(norni_exporter *x, norn_node *node, norn_value
     return norn_graph_status(x->g);
 }
 
+static void clear_status(norni_exporter *x) {
+    if (x->g->status == NORN_OK)
+        return;
+    x->g->status = NORN_OK;
+    norni_free(x->g->error);
+    x->g->error = NULL;
+}
+
+/* The node with the inputs that stand for its own. */
+static norn_status in_its_place(norni_exporter *x, const norn_node *node, norn_node *out) {
+    *out = *node;
+    out->in = norni_arena_array(x->arena, (size_t)node->n_in, sizeof *out->in);
+    if (!out->in)
+        return norni_nomem();
+    for (int i = 0; i < node->n_in; i++)
+        out->in[i] = norni_export_value(x, node->in[i]);
+    return NORN_OK;
+}
+
+/* A failure means that there is no such way. */
+static norn_status by_older(norni_exporter *x, const norn_node *node, norn_value **out, bool *done) {
+    norn_status s = norni_older(x, node, out, done);
+    if (s == NORN_NOMEM)
+        return s;
+    if (s != NORN_OK) {
+        clear_status(x);
+        *done = false;
+    }
+    return NORN_OK;
+}
+
+/* The same for a node whose operator the opset has, but not so: `why` and norn_error() say what is missing. */
+static norn_status by_others(norni_exporter *x, const norn_node *node, norn_value **out, norn_status why) {
+    char *message = norni_arena_strdup(x->arena, norn_error());
+    norn_node in_place;
+    bool done;
+    if (!message)
+        return norni_nomem();
+    NORNI_TRY(in_its_place(x, node, &in_place));
+    NORNI_TRY(by_older(x, &in_place, out, &done));
+    if (!done && norni_op_pointwise(node->op) && !node->op->variadic_fold && !node->op->channel_from) {
+        done = expand_formula(x, &in_place, out) == NORN_OK && out[0] && out[0]->producer &&
+               out[0]->producer->op != node->op;
+        clear_status(x);
+    }
+    return done ? NORN_OK : norni_fail(why, "%s", message);
+}
+
 /* The nodes that stand for one that the opset does not have. */
 static norn_status expand(norni_exporter *x, const norn_node *node, norn_value **out) {
     const norn_op *op = node->op;
-    norn_node in_place = *node;
-    in_place.in = norni_arena_array(x->arena, (size_t)node->n_in, sizeof *in_place.in);
-    if (!in_place.in)
-        return norni_nomem();
-    for (int i = 0; i < node->n_in; i++)
-        in_place.in[i] = norni_export_value(x, node->in[i]);
+    norn_node in_place;
+    bool done;
+    NORNI_TRY(in_its_place(x, node, &in_place));
+    NORNI_TRY(by_older(x, &in_place, out, &done));
+    if (done)
+        return NORN_OK;
     if (op->expand) {
         NORNI_TRY(op->expand(x->g, &in_place, out));
         return norn_graph_status(x->g);
@@ -220,6 +297,16 @@ static norn_status expand(norni_exporter *x, const norn_node *node, norn_value *
 
 static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *const *within, int depth);
 
+norn_status norni_export_refuse(norni_exporter *x, norn_status s) {
+    if (s == NORN_OK || s == NORN_NOMEM || s == NORN_INTERNAL)
+        return s;
+    const char *line = norni_arena_strdup(x->arena, norn_error());
+    if (!line || !NORNI_PUSH(&x->refused, line))
+        return norni_nomem();
+    clear_status(x); /* it was fine before: a replacement failed */
+    return NORN_OK;
+}
+
 /* Writes the nodes that were made since first, and lets their results stand for those of the node. */
 static norn_status replace(norni_exporter *x, const norn_node *node, norn_value **out, size_t first,
                            const norn_node *const *within, int depth) {
@@ -235,18 +322,35 @@ static norn_status replace(norni_exporter *x, const norn_node *node, norn_value 
         if (!old || ((hidden || !is_needed(x, old)) && !out[k]))
             continue;
         if (!out[k])
-            return norni_export_at(norni_fail(NORN_INTERNAL, "its replacement does not make output %d", k),
-                                   node);
+            return norni_fail(NORN_INTERNAL, "its replacement does not make output %d", k);
         norn_value *v = norni_export_value(x, out[k]);
         if (v == old)
-            return norni_export_at(norni_fail(NORN_INTERNAL, "its replacement is the node itself"), node);
+            return norni_fail(NORN_INTERNAL, "its replacement is the node itself");
         if ((size_t)v->id >= x->old_values && !v->name) { /* takes over what the file says of the value */
             v->name = old->name;
             v->extra = old->extra;
+            if (v->type.dtype == old->type.dtype)
+                v->type = old->type;
         }
         x->replaced.v[old->id] = v;
     }
     return NORN_OK;
+}
+
+static norn_status too_deep(const norni_exporter *x) {
+    return norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d", MAX_DEPTH, x->opset);
+}
+
+/* Before opset 11 both branches of an If had the same shapes, before 9 Scan worked on batches. */
+static bool has_control_form(const norni_exporter *x, const norn_node *node) {
+    const norni_control_attrs *a = norni_control_of(node);
+    if (!norni_op_version(node->op, x->opset) || (node->op == &norni_op_Scan && x->opset < 9))
+        return false;
+    for (size_t k = 0; node->op == &norni_op_If && x->opset < 11 && k < a->then_branch->graph->outputs.n; k++)
+        if (a->then_branch->graph->outputs.v[k].value->type.rank !=
+            a->else_branch->graph->outputs.v[k].value->type.rank)
+            return false;
+    return true;
 }
 
 /* within: the nodes that this one is a replacement for. */
@@ -255,38 +359,50 @@ static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *c
     norn_value *out[32] = {0};
     const norn_op *op = node->op;
     size_t first = x->g->nodes.n;
-    bool kept = op->control && x->opset == norn_model_opset(x->model) && node->extra.bytes;
-    if (op == &norni_op_unknown || kept)
+    if (norni_export_as_it_was(x, node)) {
+        NORNI_TRY(norni_export_check_proto(x, node));
         return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
+    }
+    if (op->control && has_control_form(x, node)) {
+        size_t refused = x->refused.n;
+        NORNI_TRY(norni_export_subgraphs(x, node));
+        if (x->refused.n == refused || !norni_control_unrolls(node))
+            return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
+        x->refused.n = refused; /* without a subgraph it may be said */
+    }
     if (op->control || !strcmp(op->domain, "norn") || stash_is_read(x, node) ||
         (!*op->domain && !norni_op_version(op, x->opset))) {
         for (int i = 0; i < depth; i++)
             if (within[i]->op == op && !op->control)
-                return norni_export_at(norni_fail(NORN_UNSUPPORTED,
-                                                  "the operator is new in opset %d (wanted opset %d)",
-                                                  op->versions[0], x->opset),
-                                       within[0]);
+                return norni_fail(NORN_UNSUPPORTED, "the operator is new in opset %d (wanted opset %d)",
+                                  op->versions[0], x->opset);
         if (depth == MAX_DEPTH)
-            return norni_export_at(norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d",
-                                              MAX_DEPTH, x->opset),
-                                   within[0]);
+            return too_deep(x);
         NORNI_TRY(norni_export_at(expand(x, node, out), node));
     } else {
         norn_node low;
         bool replaced;
-        NORNI_TRY(norni_lower(x, node, &low, out, &replaced));
-        norni_attrs_release(op, low.attrs);
+        norn_status s = norni_lower(x, node, &low, out, &replaced);
+        if (s == NORN_OK)
+            norni_attrs_release(op, low.attrs);
+        else if (s == NORN_NOMEM || s == NORN_INTERNAL)
+            return s;
+        else {
+            NORNI_TRY(by_others(x, node, out, s));
+            replaced = true;
+        }
         if (!replaced)
             return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
         if (depth == MAX_DEPTH)
-            return norni_export_at(norni_fail(NORN_UNSUPPORTED, "takes more than %d steps to say in opset %d",
-                                              MAX_DEPTH, x->opset),
-                                   within[0]);
+            return too_deep(x);
     }
     if (depth)
         memcpy(path, within, (size_t)depth * sizeof *path);
     path[depth] = node;
-    return replace(x, node, out, first, path, depth);
+    if (!depth && *op->domain != 'n' && !NORNI_PUSH(&x->changed, op->name))
+        return norni_nomem();
+    norn_status s = replace(x, node, out, first, path, depth);
+    return depth ? s : norni_export_at(s, node); /* what stands for it says why, not for what */
 }
 
 /* ---- All nodes. */
@@ -335,7 +451,7 @@ norn_status norni_export_choose(norni_exporter *x) {
         x->needed.v[x->g->outputs.v[i].value->id] = true;
     for (size_t i = 0; i < x->old_nodes; i++)
         if (!dropped[i])
-            NORNI_TRY(choose(x, x->g->nodes.v[i], NULL, 0));
+            NORNI_TRY(norni_export_refuse(x, choose(x, x->g->nodes.v[i], NULL, 0)));
     return NORN_OK;
 }
 
@@ -347,11 +463,7 @@ void norni_export_begin(norni_exporter *x) {
 
 void norni_export_undo(norni_exporter *x) {
     norn_graph *g = x->g;
-    if (g->status != NORN_OK) { /* it was fine before: a replacement failed */
-        g->status = NORN_OK;
-        norni_free(g->error);
-        g->error = NULL;
-    }
+    clear_status(x);
     for (size_t i = x->old_nodes; i < g->nodes.n; i++)
         norni_attrs_release(g->nodes.v[i]->op, g->nodes.v[i]->attrs);
     for (size_t i = x->old_values; i < g->values.n; i++)

@@ -12,11 +12,14 @@ enum {
     NORNI_OPSET_BUILT = 17
 };
 
-/* limit: see norn_load_options. */
-norn_status norni_onnx_load(const char *path, uint64_t limit, norn_model **out);
-norn_status norni_onnx_import(const void *data, size_t bytes, const char *name, uint64_t limit,
-                              norn_model **out);
+/* options NULL: defaults. */
+norn_status norni_onnx_load(const char *path, const norn_load_options *options, norn_model **out);
+norn_status norni_onnx_import(const void *data, size_t bytes, const char *name,
+                              const norn_load_options *options, norn_model **out);
+norn_status norni_onnx_content(const char *path, norn_form form, norn_content *out);
 norn_status norni_onnx_save(const norn_model *m, const char *path, const norn_save_options *options);
+norn_status norni_onnx_preview(const norn_model *m, const norn_save_options *options, char **refused,
+                               char **changed);
 norn_status norni_onnx_export(const norn_model *m, const norn_save_options *options, char **data,
                               size_t *bytes);
 

@@ -30,6 +30,15 @@ norn_status norni_tensor_from_pb(const char *path, norn_tensor **out) {
     return s;
 }
 
+norn_status norni_tensor_from_bytes(const void *data, size_t bytes, norn_tensor **out) {
+    norni_blob *source;
+    *out = NULL;
+    NORNI_TRY(norni_blob_memory(data, bytes, &source));
+    norn_status s = read_tensor(source, out);
+    norni_blob_free(source);
+    return s;
+}
+
 norn_status norni_tensor_to_pb(const norn_tensor *t, const char *name, const char *path) {
     norni_exporter x = {.arena = norni_arena_new(0)};
     norni_pieces pieces = {0};

@@ -111,7 +111,7 @@ static norn_value *upright(norni_rebuild *r, const norn_value *keys) {
     for (int i = 0; i < rank; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, "%s%d", i ? "," : "", (int)order[i]);
     snprintf(text + n, sizeof text - (size_t)n, "]>");
-    return NORNI_OP1(r->to, x, text);
+    return NORNI_OP1(r->to, x, "%s", text);
 }
 
 /* Rank 3 to 4: all of it as heads of one batch. */

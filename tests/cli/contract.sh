@@ -83,7 +83,7 @@ code 1 "$norn" verify plain.onnx
 "$norn" run "$net" --input "input=nan.npy" --json >out.txt 2>/dev/null
 grep -q '"mean":.*null' out.txt || fail "the mean of NaN: $(cat out.txt)"
 # A cache folder that is none is said once.
-NORN_CACHE= NORN_CACHE_DIR=$PWD/two.txt "$norn" run "$net" --input "input=nan.npy" >/dev/null 2>err.txt
+NORN_CACHE="" NORN_CACHE_DIR=$PWD/two.txt "$norn" run "$net" --input "input=nan.npy" >/dev/null 2>err.txt
 [ "$(grep -c NORN_CACHE_DIR err.txt)" = 1 ] || fail "no word of the cache folder: $(cat err.txt)"
 for verb in devices train run verify bench convert show version; do
     code 0 "$norn" $verb --help
@@ -110,6 +110,8 @@ code 0 "$norn" train mlp --data pictures --out pictures.onnx --steps 1
 grep -q '^classes: 0 cat, 1 dog$' out.txt || fail "no names of classes: $(cat out.txt)"
 "$norn" show pictures.onnx --json >out.txt
 grep -q '"norn.classes":.*"cat\\ndog"' out.txt || fail "no names of classes in the file: $(cat out.txt)"
+code 0 "$norn" run pictures.onnx
+grep -qE '(cat|dog)$' out.txt || fail "run does not name the class: $(cat out.txt)"
 code 3 "$norn" train mlp --data pictures --val val --out pictures.onnx --steps 1
 grep -q "class 0 is 'cat' in pictures and 'dog' in val" err.txt || fail "other classes: $(cat err.txt)"
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NORNI_OLDER_H
+#define NORNI_OLDER_H
+#include "export/onnx/export.h"
+#include "export/onnx/types_since.h"
+
+/* Makes the outputs of a node, which the opset of x cannot say as it is, from nodes that are at the end of the graph
+ * afterwards; *done is false where there is no way that gives the same numbers. */
+norn_status norni_older(norni_exporter *x, const norn_node *node, norn_value **out, bool *done);
+/* The same by wider elements only; false where there is no such way. */
+bool norni_widen(norni_exporter *x, const norn_node *node, norn_value **out);
+
+#endif
