@@ -142,10 +142,11 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     if (g->epilogue)
         norni_emit_epilogue_once(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS,
                                  1u | (unsigned)width);
-    /* Short sums are bound by what is written: then neighbours write side by side, as long as B stays in a cache. */
-    enum { SHORT = 256, CACHE_BYTES = 512 * 1024 };
+    /* Short sums are bound by what is written: then neighbours write long rows side by side, as long as B stays in a
+     * cache. */
+    enum { SHORT = 256, LONG_ROW = 256, CACHE_BYTES = 512 * 1024 };
     size_t rows = (size_t)ceil_div(g->m, mr), columns = (size_t)ceil_div(g->n, nr);
-    bool rows_last = norni_device_is_cpu(e->device) && g->k <= SHORT &&
+    bool rows_last = norni_device_is_cpu(e->device) && g->k <= SHORT && g->n > LONG_ROW &&
                      (size_t)(g->k * nr) * columns * compute_bytes(g->dtype) <= CACHE_BYTES;
     if (rows_last)
         norni_step_define(e, s, "ROWS_LAST", 1);
