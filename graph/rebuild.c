@@ -170,6 +170,10 @@ static bool may_stay(const norni_rebuild *r, const norn_node *made) {
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
+    if (r->integers_only)
+        for (int k = 0; k < made->n_out; k++)
+            if (made->out[k] && norni_dtype_is_float(made->out[k]->type.dtype))
+                return NORN_OK;
     if (norni_node_random(node) || !r->fold ||
         (r->keep_quantized && !strcmp(node->op->name, "DequantizeLinear")))
         return NORN_OK;
@@ -246,6 +250,7 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     made->domain = node->domain ? norni_arena_strdup(r->to->arena, node->domain) : NULL;
     made->type = node->type ? norni_arena_strdup(r->to->arena, node->type) : NULL;
     made->stream = node->stream;
+    made->guard = node->guard;
     made->extra =
         (norni_extra){norni_arena_dup(r->to->arena, node->extra.data, node->extra.bytes), node->extra.bytes};
     for (int k = 0; k < node->n_out; k++) {

@@ -506,7 +506,21 @@ static void grad_prod(norni_grad *c) {
             c->dx[0] = rule(&k, text);                                                                       \
     }
 FORMULA_RULE(grad_l1, "dy * sign(x)")
-FORMULA_RULE(grad_l2, "where(y == 0, 0, dy * x / where(y == 0, 1, y))")
+static void grad_l2(norni_grad *c) {
+    kept k;
+    if (!keep(c, &k))
+        return;
+    static const char *const names[] = {"x", "y", "dy"};
+    norn_value *safe = norni_formula(c->g, "where(y == 0, 1, y)", 2, names, (norn_value *[]){k.x, k.y});
+    if (safe && safe->producer)
+        safe->producer->guard = true;
+    k.y = safe ? k.y : NULL;
+    static const char *const all[] = {"x", "y", "dy", "safe"};
+    c->dx[0] = norni_formula(c->g, "where(y == 0, 0, dy * x / safe)", 4, all,
+                             (norn_value *[]){k.x, k.y, k.dy, safe});
+    if (c->dx[0] && c->dx[0]->producer)
+        c->dx[0]->producer->guard = true;
+}
 FORMULA_RULE(grad_sum_square, "2 * dy * x")
 FORMULA_RULE(grad_log_sum, "dy / exp(y)")
 FORMULA_RULE(grad_log_sum_exp, "dy * exp(x - y)")
