@@ -120,6 +120,8 @@ norn_status norni_import_initializer(norni_scope *sc, const norni_pb_tensor *t,
     norn_value *v = norni_value_const(imp->g, NULL, data);
     if (!v)
         return norn_graph_status(imp->g);
+    if (sparse)
+        NORNI_TRY(norni_extra_add(v, NORNI_EXTRA_SPARSE, NULL));
     if (t->doc_string || t->n_metadata_props || t->base.n_unknown_fields) {
         norni_pb_tensor rest = NORNI_ONNX__TENSOR_PROTO__INIT;
         norni_extra packed;
