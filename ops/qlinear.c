@@ -9,6 +9,9 @@
 
 #define BYTES (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
 #define F32S  NORNI_T(NORN_F32)
+#define OR_F8                                                                                                \
+    (BYTES | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |                      \
+     NORNI_T(NORN_F8E5M2FNUZ))
 #define REALS (F32S | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
 
 static norn_value *input(const norn_node *node, int i) {
@@ -181,9 +184,29 @@ static norn_value *product_of(norn_graph *g, norn_value *a, norn_value *za, norn
     return norni_opf(g, 4, in, "MatMulInteger");
 }
 
+/* With float8 among the types the product is one of floats. */
+static norn_value *centred(norn_graph *g, norn_value *q, norn_value *z, bool rows) {
+    z = scalar(g, real(g, z));
+    return NORNI_OP2(g, real(g, q), rows ? column(g, z) : z, "Sub");
+}
+
 static norn_status expand_matmul(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *const *in = node->in;
     norn_value *s = factor(g, column(g, in[1]), in[4], in[6]);
+    if (!norni_dtype_is_int(in[0]->type.dtype) || !norni_dtype_is_int(in[3]->type.dtype) ||
+        !norni_dtype_is_int(in[7]->type.dtype)) {
+        norn_value *y =
+            NORNI_OP2(g, centred(g, in[0], in[2], true), centred(g, in[3], in[5], false), "MatMul");
+        y = NORNI_OP2(g, y, s, "Mul");
+        if (norni_dtype_is_int(in[7]->type.dtype)) {
+            out[0] =
+                requantise(g, y, norni_scalar_const(g, NORN_F32, 1), scalar(g, in[7]), in[7]->type.dtype);
+            return norn_graph_status(g);
+        }
+        y = NORNI_OP2(g, y, scalar(g, real(g, in[7])), "Add");
+        out[0] = norni_cast(g, y, in[7]->type.dtype);
+        return norn_graph_status(g);
+    }
     out[0] = requantise(g, product_of(g, in[0], in[2], in[3], in[5]), s, scalar(g, in[7]), in[7]->type.dtype);
     return norn_graph_status(g);
 }
@@ -512,11 +535,15 @@ OP(QLinearConv, "", "convolution of quantised tensors", (10), ATTRS(norni_conv_a
          "float[]{0.02}, int8[]{0}, float[]{0.01}, int8[]{5}, int32[4])"));
 OP(QLinearMatMul, "", "matrix product of quantised tensors", (10, 21), .infer = infer_matmul,
    .expand = expand_matmul,
-   .inputs = PARAMS({"a", N, BYTES, 'A'}, {"a_scale", N, REALS, 'S'}, {"a_zero_point", N, BYTES, 'A'},
-                    {"b", N, BYTES, 'B'}, {"b_scale", N, REALS, 'S'}, {"b_zero_point", N, BYTES, 'B'},
-                    {"y_scale", N, REALS, 'S'}, {"y_zero_point", N, BYTES, 'Y'}),
-   .outputs = PARAMS({"y", 0, BYTES, 'Y'}),
-   CASES("QLinearMatMul(uint8[3,5], float[]{0.02}, uint8[]{100}, int8[5,40], float[]{0.02}, int8[]{-3}, "
+   .inputs = PARAMS({"a", N, OR_F8, 'A'}, {"a_scale", N, REALS, 'S'}, {"a_zero_point", N, OR_F8, 'A'},
+                    {"b", N, OR_F8, 'B'}, {"b_scale", N, REALS, 'S'}, {"b_zero_point", N, OR_F8, 'B'},
+                    {"y_scale", N, REALS, 'S'}, {"y_zero_point", N, OR_F8, 'Y'}),
+   .outputs = PARAMS({"y", 0, OR_F8, 'Y'}),
+   CASES("QLinearMatMul(float8e4m3fn[3,5], float[]{0.5}, float8e4m3fn[]{0}, float8e5m2[5,7], float[]{2.0}, "
+         "float8e5m2[]{0}, float[]{0.25}, float8e4m3fn[]{0})",
+         "QLinearMatMul(float8e4m3fnuz[3,5], float16[3]{0.5,1.0,2.0}, float8e4m3fnuz[3], int8[5,4], "
+         "float16[]{0.5}, int8[]{3}, float16[]{0.25}, uint8[]{100})",
+         "QLinearMatMul(uint8[3,5], float[]{0.02}, uint8[]{100}, int8[5,40], float[]{0.02}, int8[]{-3}, "
          "float[]{0.01}, uint8[]{120})",
          "QLinearMatMul(int8[2,3,5], float16[1]{0.02}, int8[1]{1}, uint8[5,4], "
          "float16[4]{0.02,0.01,0.03,0.04}, uint8[4]{1,2,3,4}, "
