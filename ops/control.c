@@ -129,6 +129,8 @@ static norn_status want_outputs(const norni_infer *c, size_t n) {
     return n <= 32 ? NORN_OK : norni_fail(NORN_UNSUPPORTED, "%zu outputs (wanted at most 32)", n);
 }
 
+static int known_bool(norn_value *v);
+
 static norn_status infer_if(norni_infer *c) {
     const control_attrs *at = c->attrs;
     if (!at->then_branch || !at->else_branch)
@@ -139,9 +141,10 @@ static norn_status infer_if(norni_infer *c) {
                           a->outputs.n, b->outputs.n);
     NORNI_TRY(one_element(c, 0, "cond"));
     NORNI_TRY(want_outputs(c, a->outputs.n));
+    int taken = known_bool(c->node->in[0]);
     for (size_t k = 0; k < a->outputs.n; k++) {
-        norni_type other = outside(c, at->else_branch, k);
-        c->out[k] = common(c->g, outside(c, at->then_branch, k), &other);
+        norni_type then = outside(c, at->then_branch, k), other = outside(c, at->else_branch, k);
+        c->out[k] = taken > 0 ? then : taken == 0 ? other : common(c->g, then, &other);
     }
     return NORN_OK;
 }
