@@ -376,10 +376,15 @@ norn_status norni_rebuild_run(norni_rebuild *r) {
             s = norni_nomem();
     }
     for (size_t i = 0; i < g->states.n && s == NORN_OK; i++) {
-        norn_value *next = g->states.v[i].next;
+        norn_value *next = g->states.v[i].next, *kept = r->map[g->states.v[i].value->id];
+        size_t place = 0;
+        while (place < r->to->states.n && r->to->states.v[place].value != kept)
+            place++;
+        if (place == r->to->states.n) /* it is no state any more: an input, or a constant */
+            continue;
         if (next && !r->map[next->id])
             s = copy_value(r, next);
-        r->to->states.v[i].next = next ? r->map[next->id] : NULL;
+        r->to->states.v[place].next = next ? r->map[next->id] : NULL;
     }
     norni_free(need);
     norni_free(r->map);
