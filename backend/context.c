@@ -203,6 +203,7 @@ static norn_status plan_as(norn_device *d) {
     norn_status s = norni_prefix(norn_device_parse((const char *)text, &as), "NORN_PLAN_AS: %s", path);
     norni_free(text);
     NORNI_TRY(s);
+    memcpy(d->name, as->name, sizeof d->name);
     d->type = as->type;
     d->compute_units = as->compute_units;
     d->local_dedicated = as->local_dedicated;
