@@ -470,13 +470,41 @@ static void grad_extreme(norni_grad *c) {
     c->dx[0] = NORNI_OP2(c->g, hit, NORNI_OP2(c->g, k.dy, count, "Div"), "Mul");
 }
 
+/* The product of the others, those before and those behind, axis by axis: right where elements are 0 too. */
+static void grad_prod(norni_grad *c) {
+    kept k;
+    bool set[NORN_MAX_RANK];
+    int known = 0, axes[NORN_MAX_RANK], n = 0;
+    norn_value *v[NORN_MAX_RANK + 1];
+    if (!keep(c, &k))
+        return;
+    norn_status s = k.x->type.rank < 0 ? NORN_OK : reduced_axes(c->node, k.x->type.rank, set, &known);
+    if (s != NORN_OK || !known) {
+        norni_graph_failed(c->g, s != NORN_OK ? s : norni_fail(NORN_SHAPE, "the axes are not known"));
+        return;
+    }
+    v[0] = k.x;
+    for (int i = 0; i < k.x->type.rank; i++)
+        if (set[i]) {
+            axes[n] = i;
+            v[n + 1] = NORNI_OP2(c->g, v[n], norni_i64_const(c->g, 1, (int64_t[]){i}), "ReduceProd");
+            n++;
+        }
+    c->dx[0] = k.dy;
+    while (n-- > 0) {
+        norn_value *axis = norni_scalar_const(c->g, NORN_I64, axes[n]);
+        norn_value *others = NORNI_OP2(c->g, NORNI_OP2(c->g, v[n], axis, "CumProd<exclusive=1>"),
+                                       NORNI_OP2(c->g, v[n], axis, "CumProd<exclusive=1, reverse=1>"), "Mul");
+        c->dx[0] = NORNI_OP2(c->g, c->dx[0], others, "Mul");
+    }
+}
+
 #define FORMULA_RULE(name, text)                                                                             \
     static void name(norni_grad *c) {                                                                        \
         kept k;                                                                                              \
         if (keep(c, &k))                                                                                     \
             c->dx[0] = rule(&k, text);                                                                       \
     }
-FORMULA_RULE(grad_prod, "dy * y / x")
 FORMULA_RULE(grad_l1, "dy * sign(x)")
 static void grad_l2(norni_grad *c) {
     kept k;

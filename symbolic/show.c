@@ -51,12 +51,12 @@ static const norni_show *list_of_ints(norni_shower *s, int n, const int64_t *v) 
     const norni_show *e[2 * NORN_MAX_RANK];
     for (int i = 0; i < n; i++) {
         norni_str name = {0};
-        if (v[i] < 0) {
+        if (v[i] < 0)
             norni_dim_print(&name, s->c->g, v[i]);
-            e[i] = make(s, NORNI_W_TEXT, name.s ? name.s : "?", 0, NULL);
-            norni_str_free(&name);
-        } else
-            e[i] = whole(s, v[i]);
+        else
+            norni_str_addf(&name, "%lld", (long long)v[i]);
+        e[i] = make(s, NORNI_W_TEXT, name.s ? name.s : "?", 0, NULL);
+        norni_str_free(&name);
     }
     return make(s, NORNI_W_LIST, NULL, n, e);
 }

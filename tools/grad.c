@@ -109,7 +109,13 @@ static int run(const void *options, int n_args, char *const *args) {
     size_t n = 0;
     what w;
     point at = {0};
-    (void)n_args;
+    size_t len = strlen(args[0]);
+    if (len > 5 && !strcmp(args[0] + len - 5, ".onnx"))
+        return grad_model(o, n_args, args);
+    if (n_args > 1)
+        return usage_error("got %d arguments (wanted one formula, or MODEL.onnx OUT.onnx)", n_args);
+    if (o->loss || o->step || o->batch)
+        return usage_error("--loss, --step and --batch are for models");
     int code = what_of(o, &w), order = o->order ? (int)o->order : 1;
     for (size_t i = 0; i < o->at.n && !code; i++)
         code = point_parse(o->at.v[i], &at);
@@ -158,25 +164,38 @@ static const option options[] = {
      "compare with central differences, at the point or at random ones", NULL, 0},
     {"seed", "S", OPT_INT, offsetof(grad_options, seed), "of the random points of --check; else 1", NULL, 0},
     OPT_DEVICE(grad_options),
+    {"of models", NULL, OPT_HEADING, 0, NULL, NULL, 0},
+    {"loss", "L", OPT_TEXT, offsetof(grad_options, loss),
+     "of this loss, in training mode, rather than of the first output: cross-entropy, mse", NULL, 0},
+    {"step", "O", OPT_TEXT, offsetof(grad_options, step),
+     "a whole training step: sgd, momentum, nesterov, adam, adamw, rmsprop, adagrad", NULL, 0},
+    {"batch", "N", OPT_INT, offsetof(grad_options, batch), "where the batch is a name; else 1", NULL, 1},
+    {"momentum", "X", OPT_REAL, offsetof(grad_options, train.momentum), "of --step", NULL, 0},
+    {"weight-decay", "X", OPT_REAL, offsetof(grad_options, train.weight_decay), "of --step", NULL, 0},
+    {"beta1", "X", OPT_REAL, offsetof(grad_options, train.beta1), "of --step adam and adamw", NULL, 0},
+    {"beta2", "X", OPT_REAL, offsetof(grad_options, train.beta2), "of --step adam and adamw", NULL, 0},
+    {"freeze", "PATTERNS", OPT_TEXT, offsetof(grad_options, train.freeze), "what is not trained", NULL, 0},
     OPT_END,
 };
 
-static const grad_options defaults = {.seed = 1};
+static const grad_options defaults = {.seed = 1, .train = TRAINING_DEFAULTS};
 
 const verb verb_grad = {
     .name = "grad",
-    .args = "FORMULA",
-    .summary = "Differentiates a formula and prints the result, or its value.",
+    .args = "FORMULA | MODEL.onnx [OUT.onnx]",
+    .summary = "Differentiates a formula and prints the result, or its value; or a model.",
     .details = "  norn grad 'x**2'                        2*x\n"
                "  norn grad 'x**2' --at x=4               8\n"
                "  norn grad 'x: f64[3]; sum(x * x)'       2*x\n\n"
                "Variables are scalars unless they are declared. docs/formula.md has the grammar, "
-               "docs/symbolic.md a tutorial.",
+               "docs/symbolic.md a tutorial.\n\n"
+               "  norn grad net.onnx --wrt weights        net-grad.onnx: the gradient, for any runtime\n"
+               "  norn grad net.onnx --step adam          net-step.onnx: a training step",
     .options = options,
     .bytes = sizeof(grad_options),
     .defaults = &defaults,
     .minus = true,
     .least = 1,
-    .most = 1,
+    .most = 2,
     .run = run,
 };

@@ -61,6 +61,27 @@ NORN_API norn_status norn_formula_print(const norn_graph *g, norn_print_style st
  * Errors: NORN_UNSUPPORTED, NORN_SHAPE. */
 NORN_API norn_status norn_compile_c(const norn_graph *g, const char *name, char **out);
 
+/* ---- Gradients of models as models, in operators of ONNX only: any runtime can compute them. */
+typedef struct norn_model_gradient_options {
+    const char *wrt; /* "weights" (NULL: these), "inputs", or names with commas between */
+    bool
+        with_loss; /* of a loss, in training mode, by the weights; else of the first output, in inference mode */
+    norn_loss loss;
+    const norn_optimizer *step; /* a whole training step: parameters in and out; NULL: gradients */
+    const char *
+        state_path; /* a step: where the first content of its parameters and moments is put (.npz); NULL: nowhere */
+    int64_t batch;              /* of inputs whose batch is a name; 0: 1 */
+    const char *freeze, *train; /* as in norn_train_options */
+} norn_model_gradient_options;
+/* Of an output y that is no scalar, sum(y * grad_y) is differentiated: "grad_y" is an input of the new model. Its outputs are the
+ * model's and "grad:NAME" for each NAME of wrt. Of a loss the inputs are the model's and "labels", the outputs "loss", with class
+ * labels "correct", and "grad:NAME". A step has also the inputs "lr" (float scalar) and, for everything that it changes, NAME, and
+ * the outputs "NAME_next"; optimizers keep "NAME/exp_avg" and the like, and "optimizer/step". With a loss the model is brought into
+ * inference form first (norn_trainer_new). Errors: NORN_UNSUPPORTED, naming an operator that has no gradient or no form in
+ * operators of ONNX; NORN_ARG, NORN_SHAPE. */
+NORN_API norn_status norn_model_gradient(norn_model *m, const norn_model_gradient_options *options,
+                                         norn_model **out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin" "$work/cwd"
 ln -s "$norn" "$work/bin/norn"
+ln -s "$(dirname "$page")/../examples/digits" "$work/cwd/digits"
 PATH=$work/bin:$PATH OCL_ICD_VENDORS=$work/none NORN_DEVICE=host
 export PATH OCL_ICD_VENDORS NORN_DEVICE
 cd "$work/cwd"
