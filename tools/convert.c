@@ -35,13 +35,10 @@ static norn_session *open_device(const convert_options *o) {
     return s;
 }
 
-/* Says what the opset that is asked for cannot keep: notes where other operators mean the same, an error for each reason why
- * there can be no file. */
+/* Says what is not kept: notes where other operators mean the same, an error for each reason why there can be no file. */
 static int preview(const norn_model *m, const norn_save_options *save, const char *out, bool *refused) {
     char *why, *changed;
     *refused = false;
-    if (!save->opset || save->opset == norn_model_opset(m))
-        return 0;
     norn_status s = norn_model_save_preview(m, save, &why, &changed);
     if (s != NORN_OK)
         return fail_text(s, "%s: %s", out, norn_error());
