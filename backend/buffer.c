@@ -91,7 +91,9 @@ static norn_status create(norn_context *ctx, norn_buffer *b) {
     if (b->mem)
         return NORN_OK;
     int e = CL_SUCCESS;
-    NORNI_CL_NEW(b->mem, e, clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, b->room, NULL, &e));
+    b->mem = norni_large_pages_buffer(ctx, b->room);
+    if (!b->mem)
+        NORNI_CL_NEW(b->mem, e, clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, b->room, NULL, &e));
     if (e != CL_SUCCESS && norni_context_reclaim(ctx, e))
         NORNI_CL_NEW(b->mem, e, clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, b->room, NULL, &e));
     if (e != CL_SUCCESS) {

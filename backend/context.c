@@ -180,6 +180,8 @@ static norn_status open_device(norn_context *ctx) {
     ctx->lazy =
         norni_text_has(d->platform, "Portable Computing Language") || norni_text_has(d->version, "PoCL");
     ctx->timed_queue = ctx->lazy;
+    ctx->large_pages =
+        d->type == NORN_DEVICE_CPU && (ctx->lazy || norni_text_has(d->platform, "Intel(R) OpenCL"));
     ctx->build_threads = build_threads(d);
     NORNI_TRY(new_queue(ctx, ctx->timed_queue, &ctx->queue));
     ctx->pool_cap_bytes = (size_t)(d->memory_bytes / 4 < SIZE_MAX / 4 ? d->memory_bytes / 4 : SIZE_MAX / 4);

@@ -132,6 +132,7 @@ struct norn_context {
                     then */
     unsigned build_threads;
     bool poison; /* NORN_POISON: fresh and recycled memory is filled with 0xFF */
+    bool large_pages; /* buffers are host memory that the driver uses as it is */
     bool timed_queue;
     int refs; /* the caller's until close, one a buffer, program and kernel */
     cl_platform_id platform;
@@ -167,6 +168,8 @@ norn_status norni_context_set_queue(norn_context *ctx, bool timed);
 const char *norni_context_name(norn_context *ctx, const char *name);
 
 /* Gives all pooled memory back. */
+/* A buffer on large pages; NULL where that has no use or does not work. */
+cl_mem norni_large_pages_buffer(norn_context *ctx, size_t bytes);
 void norni_pool_drop(norn_context *ctx);
 /* Buffers ----------------------------------------------------------------------------------------- */
 struct norn_buffer {

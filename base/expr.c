@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Formulas: syntax tree, parser, text. */
-#include "base/expr.h"
+#include "base/syntax.h"
 #include <ctype.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -15,55 +14,23 @@ static const struct {
 #undef ROW
 };
 
-/* Nesting is bounded so that a hostile formula cannot exhaust the stack of the recursive walks. */
-enum { MAX_DEPTH = 200 };
-
+/* Formulas over scalars from the tree that the parser gives. */
 typedef struct {
     norni_arena *arena;
-    const char *text, *at;
-    int n, depth;
+    const norni_program *program;
+    int n;
     const char *const *names;
+    const norni_expr **lets; /* values of the statements so far */
+    int n_lets;
     norn_status status;
-} parser;
+} maker;
 
 int norni_expr_arity(norni_expr_op op) {
     return ops[op].arity;
 }
 
-static const norni_expr *fail(parser *p, const char *wanted) {
-    if (p->status == NORN_OK)
-        p->status = norni_fail(NORN_PARSE, "formula '%s': column %d: got '%.12s' (wanted %s)", p->text,
-                               (int)(p->at - p->text) + 1, p->at, wanted);
-    return NULL;
-}
-
-static void spaces(parser *p) {
-    while (isspace((unsigned char)*p->at))
-        p->at++;
-}
-
-static bool take(parser *p, const char *token) {
-    spaces(p);
-    size_t n = strlen(token);
-    if (strncmp(p->at, token, n))
-        return false;
-    if (isalpha((unsigned char)token[0]) && (isalnum((unsigned char)p->at[n]) || p->at[n] == '_'))
-        return false;
-    p->at += n;
-    return true;
-}
-
-static const norni_expr *node(parser *p, norni_expr_op op, const norni_expr *a, const norni_expr *b,
-                              const norni_expr *c) {
-    if (p->status != NORN_OK)
-        return NULL;
-    norni_expr *e = norni_arena_alloc(p->arena, sizeof *e);
-    if (!e) {
-        p->status = norni_nomem();
-        return NULL;
-    }
-    *e = (norni_expr){.op = op, .a = {a, b, c}};
-    return e;
+const char *norni_expr_op_name(norni_expr_op op) {
+    return ops[op].name;
 }
 
 const norni_expr *norni_expr_const(norni_arena *arena, double v) {
@@ -73,174 +40,121 @@ const norni_expr *norni_expr_const(norni_arena *arena, double v) {
     return e;
 }
 
-static const norni_expr *parse_or(parser *p);
-static const norni_expr *parse_unary(parser *p);
-
-static const norni_expr *parse_call(parser *p, const char *name, size_t len) {
-    for (int op = 0; op < NORNI_E_COUNT; op++) {
-        if (!ops[op].name || !isalpha((unsigned char)ops[op].name[0]) || strlen(ops[op].name) != len ||
-            memcmp(ops[op].name, name, len))
-            continue;
-        const norni_expr *a[3] = {0};
-        for (int i = 0; i < ops[op].arity; i++) {
-            if (i && !take(p, ","))
-                return fail(p, "','");
-            a[i] = parse_or(p);
-        }
-        if (!take(p, ")"))
-            return fail(p, "')'");
-        return node(p, (norni_expr_op)op, a[0], a[1], a[2]);
-    }
-    p->at = name;
-    return fail(p, "a known function");
+static const norni_expr *fail_at(maker *m, const char *at, const char *wanted) {
+    if (m->status == NORN_OK)
+        m->status = norni_syntax_fail(m->program->text, at, "%s", wanted);
+    return NULL;
 }
 
-static const norni_expr *parse_number(parser *p) {
-    char *end;
-    double v = norni_strtod(p->at, &end);
-    bool integer = true;
-    for (const char *c = p->at; c < end; c++)
-        integer &= isdigit((unsigned char)*c) != 0;
-    p->at = end;
-    norni_expr *e = (norni_expr *)node(p, NORNI_E_CONST, NULL, NULL, NULL);
-    if (e) {
-        e->value = v;
-        e->integer = integer;
+static norni_expr *node(maker *m, norni_expr_op op, const norni_expr *const *a) {
+    norni_expr *e = m->status == NORN_OK ? norni_arena_alloc(m->arena, sizeof *e) : NULL;
+    if (!e) {
+        if (m->status == NORN_OK)
+            m->status = norni_nomem();
+        return NULL;
     }
+    *e = (norni_expr){.op = op};
+    for (int i = 0; i < ops[op].arity; i++)
+        if (!(e->a[i] = a[i]))
+            return NULL;
     return e;
 }
 
-static const norni_expr *parse_atom(parser *p) {
-    spaces(p);
-    if (take(p, "(")) {
-        const norni_expr *e = parse_or(p);
-        return take(p, ")") ? e : fail(p, "')'");
-    }
-    if (isdigit((unsigned char)*p->at) || *p->at == '.')
-        return parse_number(p);
-    const char *name = p->at;
-    while (isalnum((unsigned char)*p->at) || *p->at == '_')
-        p->at++;
-    size_t len = (size_t)(p->at - name);
-    if (!len)
-        return fail(p, "a number, a name or '('");
-    if (take(p, "("))
-        return parse_call(p, name, len);
-    for (int i = 0; i < p->n; i++)
-        if (strlen(p->names[i]) == len && !memcmp(p->names[i], name, len)) {
-            norni_expr *e = (norni_expr *)node(p, NORNI_E_VAR, NULL, NULL, NULL);
+static const norni_expr *make(maker *m, const norni_syntax *s);
+
+static const norni_expr *make_call(maker *m, const norni_syntax *s) {
+    int op = norni_expr_op_named(s->at, s->len);
+    const norni_expr *a[3] = {0};
+    if (op < 0)
+        return fail_at(m, s->at, "a known function");
+    for (int i = 0; i < s->n; i++)
+        if (i >= ops[op].arity)
+            return fail_at(m, s->a[i]->at, "')'");
+        else if (s->a[i]->kind == NORNI_S_NAMED)
+            return fail_at(m, s->a[i]->at, "a value");
+        else if (!(a[i] = make(m, s->a[i])))
+            return NULL;
+    return s->n < ops[op].arity ? fail_at(m, s->end, "','") : node(m, (norni_expr_op)op, a);
+}
+
+static const norni_expr *make_name(maker *m, const norni_syntax *s) {
+    static const struct {
+        const char *name;
+        double value;
+    } constants[] = {{"inf", (double)INFINITY}, {"nan", (double)NAN}, {"pi", 3.14159265358979323846}};
+    for (int i = m->n_lets; i-- > 0;)
+        if (m->program->statements[i].len == s->len && !memcmp(m->program->statements[i].at, s->at, s->len))
+            return m->lets[i];
+    for (int i = 0; i < m->n; i++)
+        if (norni_syntax_is(s, m->names[i])) {
+            norni_expr *e = node(m, NORNI_E_VAR, NULL);
             if (e)
                 e->var = i;
             return e;
         }
-    if ((len == 3 && !memcmp(name, "inf", 3)) || (len == 3 && !memcmp(name, "nan", 3)) ||
-        (len == 2 && !memcmp(name, "pi", 2))) {
-        norni_expr *e = (norni_expr *)node(p, NORNI_E_CONST, NULL, NULL, NULL);
-        if (e)
-            e->value = name[0] == 'i'   ? (double)INFINITY
-                       : name[0] == 'n' ? (double)NAN
-                                        : 3.14159265358979323846;
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+        if (norni_syntax_is(s, constants[i].name)) {
+            norni_expr *e = node(m, NORNI_E_CONST, NULL);
+            if (e)
+                e->value = constants[i].value;
+            return e;
+        }
+    return fail_at(m, s->at, "a known variable");
+}
+
+static const norni_expr *make(maker *m, const norni_syntax *s) {
+    const norni_expr *a[3] = {0};
+    norni_expr *e;
+    switch (s->kind) {
+    case NORNI_S_NUMBER:
+        if ((e = node(m, NORNI_E_CONST, NULL))) {
+            e->value = s->value;
+            e->integer = s->integer;
+        }
         return e;
-    }
-    p->at = name;
-    return fail(p, "a known variable");
-}
-
-static const norni_expr *parse_power(parser *p) {
-    const norni_expr *a = parse_atom(p);
-    return take(p, "**") ? node(p, NORNI_E_POW, a, parse_unary(p), NULL) : a;
-}
-
-static const norni_expr *parse_unary(parser *p) {
-    if (++p->depth > MAX_DEPTH)
-        return fail(p, "less nesting");
-    const norni_expr *e = take(p, "-") ? node(p, NORNI_E_NEG, parse_unary(p), NULL, NULL) : parse_power(p);
-    p->depth--;
-    return e;
-}
-
-static const norni_expr *parse_term(parser *p) {
-    const norni_expr *a = parse_unary(p);
-    for (;;) {
-        spaces(p);
-        if (p->at[0] == '*' && p->at[1] != '*') {
-            p->at++;
-            a = node(p, NORNI_E_MUL, a, parse_unary(p), NULL);
-        } else if (take(p, "/"))
-            a = node(p, NORNI_E_DIV, a, parse_unary(p), NULL);
-        else
-            return a;
-        if (!a)
-            return NULL;
+    case NORNI_S_NAME:
+        return make_name(m, s);
+    case NORNI_S_CALL:
+        return make_call(m, s);
+    case NORNI_S_OP:
+        for (int i = 0; i < s->n; i++)
+            if (!(a[i] = make(m, s->a[i])))
+                return NULL;
+        return node(m, s->op, a);
+    default:
+        return fail_at(m, s->at, "numbers only: this formula is evaluated element by element");
     }
 }
 
-static const norni_expr *parse_sum(parser *p) {
-    const norni_expr *a = parse_term(p);
-    while (a) {
-        if (take(p, "+"))
-            a = node(p, NORNI_E_ADD, a, parse_term(p), NULL);
-        else if (take(p, "-"))
-            a = node(p, NORNI_E_SUB, a, parse_term(p), NULL);
-        else
-            return a;
-    }
-    return NULL;
-}
-
-static const norni_expr *parse_compare(parser *p) {
-    /* The longer token first. */
-    static const norni_expr_op order[] = {NORNI_E_LE, NORNI_E_GE, NORNI_E_EQ,
-                                          NORNI_E_NE, NORNI_E_LT, NORNI_E_GT};
-    const norni_expr *a = parse_sum(p);
-    for (size_t i = 0; a && i < sizeof order / sizeof *order; i++)
-        if (take(p, ops[order[i]].name))
-            return node(p, order[i], a, parse_sum(p), NULL);
-    return a;
-}
-
-static const norni_expr *parse_not(parser *p) {
-    if (++p->depth > MAX_DEPTH)
-        return fail(p, "less nesting");
-    const char *start = p->at;
-    const norni_expr *e;
-    if (take(p, "not") && (spaces(p), *p->at != '('))
-        e = node(p, NORNI_E_NOT, parse_not(p), NULL, NULL);
-    else {
-        p->at = start; /* not(...) is read as a call */
-        e = parse_compare(p);
-    }
-    p->depth--;
-    return e;
-}
-
-static const norni_expr *parse_and(parser *p) {
-    const norni_expr *a = parse_not(p);
-    while (a && take(p, "and"))
-        a = node(p, NORNI_E_AND, a, parse_not(p), NULL);
-    return a;
-}
-
-static const norni_expr *parse_or(parser *p) {
-    if (++p->depth > MAX_DEPTH)
-        return fail(p, "less nesting");
-    const norni_expr *a = parse_and(p);
-    while (a && take(p, "or"))
-        a = node(p, NORNI_E_OR, a, parse_and(p), NULL);
-    p->depth--;
-    return a;
+int norni_expr_op_named(const char *name, size_t len) {
+    for (int op = 0; op < NORNI_E_COUNT; op++)
+        if (ops[op].name && isalpha((unsigned char)ops[op].name[0]) && strlen(ops[op].name) == len &&
+            !memcmp(ops[op].name, name, len))
+            return op;
+    return -1;
 }
 
 norn_status norni_expr_parse(norni_arena *arena, const char *text, int n, const char *const *names,
                              const norni_expr **out) {
-    parser p = {.arena = arena, .text = text, .at = text, .n = n, .names = names};
-    *out = parse_or(&p);
-    spaces(&p);
-    if (*out && *p.at) {
-        fail(&p, "an operator or the end");
-        *out = NULL;
+    norni_program program;
+    *out = NULL;
+    NORNI_TRY(norni_program_parse(arena, text, &program));
+    maker m = {.arena = arena, .program = &program, .n = n, .names = names};
+    m.lets = norni_arena_array(arena, (size_t)program.n, sizeof *m.lets);
+    if (program.n && !m.lets)
+        return norni_nomem();
+    for (; m.n_lets < program.n && m.status == NORN_OK; m.n_lets++) {
+        const norni_statement *s = &program.statements[m.n_lets];
+        if (!s->value)
+            fail_at(&m, s->at, "no declaration: the variables have their types already");
+        else
+            m.lets[m.n_lets] = make(&m, s->value);
     }
-    return p.status;
+    if (m.status == NORN_OK)
+        *out = make(&m, program.body);
+    if (m.status != NORN_OK)
+        *out = NULL;
+    return m.status;
 }
 
 const norni_expr *norni_expr_replace(norni_arena *arena, const norni_expr *e, const norni_expr *const *with) {

@@ -2,11 +2,8 @@
 /* Formulas over scalars: one grammar for the pointwise operators' definitions, for formulas a user writes and
  * for user-defined operators; one parser, one evaluator, one printer with several back ends.
  *
- *   expr    = or ;  or = and { "or" and } ;  and = not { "and" not } ;  not = "not" not | compare
- *   compare = sum [ ("<" | "<=" | ">" | ">=" | "==" | "!=") sum ]
- *   sum     = term { ("+" | "-") term } ;  term = unary { ("*" | "/") unary }
- *   unary   = "-" unary | power ;  power = atom [ "**" unary ]
- *   atom    = number | name | name "(" expr { "," expr } ")" | "(" expr ")"
+ * The grammar is that of base/syntax.h and docs/formula.md. A formula over scalars has "let" statements and pointwise functions,
+ * no declarations, products of matrices, reductions, lists or indices.
  *
  * Numbers without point or exponent are integers and take the type of what they meet. Meaning: division of
  * integers truncates (x / 0 is 0), max and min pass NaN on, round goes to even, mod has the sign of the
@@ -60,6 +57,10 @@ const norni_expr *norni_expr_const(norni_arena *arena, double v);
 /* The formula with variable i replaced by with[i] where that is not NULL. */
 const norni_expr *norni_expr_replace(norni_arena *arena, const norni_expr *e, const norni_expr *const *with);
 int norni_expr_arity(norni_expr_op op);
+/* "+", "sqrt". */
+const char *norni_expr_op_name(norni_expr_op op);
+/* The operator that is called by this name; -1: none. */
+int norni_expr_op_named(const char *name, size_t len);
 /* As text that parses back to the same formula. */
 void norni_expr_print(norni_str *out, const norni_expr *e, const char *const *names);
 /* Number of operators: the cost of one evaluation. */

@@ -3,6 +3,7 @@
 include(CMakePackageConfigHelpers)
 install(TARGETS norn EXPORT nornTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${PROJECT_SOURCE_DIR}/include/norn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/norn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT nornTargets NAMESPACE norn:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/norn)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/nornConfig.cmake.in ${PROJECT_BINARY_DIR}/nornConfig.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/norn)

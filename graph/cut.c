@@ -97,6 +97,15 @@ static int blocking(const norn_node *n, norn_value **out, bool *all) {
     return count;
 }
 
+static bool shape_inputs_known(const norn_node *n) {
+    for (int i = 0; i < n->n_in; i++) {
+        const norni_param *p = norni_op_input(n->op, i);
+        if (n->in[i] && n->in[i]->kind != NORNI_CONST && p && p->flags & NORNI_HOST)
+            return false;
+    }
+    return true;
+}
+
 /* Values that the nodes before `need` make, and others read too: they are kept, so that nothing is computed twice. */
 static norn_status find_frontier(const norn_graph *g, norn_value *const *need, int n, norni_output **out,
                                  size_t *count) {
@@ -334,7 +343,7 @@ static bool node_static(const norn_node *n) {
     return true;
 }
 
-/* Puts a node's subgraphs in its place. */
+/* Puts a node's subgraphs, or what it stands for, in its place. */
 static norn_status expand_one(norni_rebuild *r, const norn_node *node, norn_value **in, bool *done) {
     unsigned wanted = 0;
     norn_value *out[32] = {0};
@@ -353,7 +362,7 @@ static norn_status expand_one(norni_rebuild *r, const norn_node *node, norn_valu
     return NORN_OK;
 }
 
-static norn_status put_subgraphs(norni_cuts *c, const norn_node *node, norn_graph **g) {
+static norn_status put_expansion(norni_cuts *c, const norn_node *node, norn_graph **g) {
     norni_rebuild r = {.from = *g,
                        .fold = true,
                        .merge = true,
@@ -362,7 +371,7 @@ static norn_status put_subgraphs(norni_cuts *c, const norn_node *node, norn_grap
                        .ctx = (void *)node,
                        .log = c->log};
     NORNI_TRY(norni_rebuild_run(&r));
-    /* Again: the node that was replaced stands there unread, and its subgraphs' constants can be folded now. */
+    /* Again: the node that was replaced stands there unread, and the constants of what came can be folded now. */
     norn_graph *plain;
     norni_rebuild again = {
         .from = r.to, .fold = true, .merge = true, .fold_limit_elems = 1 << 16, .log = c->log};
@@ -394,11 +403,11 @@ norn_status norni_resolve_shapes(norni_cuts *c, norn_graph **g) {
         norni_node_print(&line, unknown);
         norn_status s;
         if (in_place)
-            s = norni_prefix(put_subgraphs(c, unknown, g), "%s", line.s ? line.s : "");
+            s = norni_prefix(put_expansion(c, unknown, g), "%s", line.s ? line.s : "");
         else if (!unknown->op->control && !unknown->op->impls && unknown->op->expand &&
-                 !(host && unknown->op->eval)) {
-            c->data_dependent = true;
-            s = norni_graph_decompose(g, host); /* what its expansion needs is less than all of its data */
+                 !(host && unknown->op->eval) && shape_inputs_known(unknown)) {
+            c->data_dependent = true; /* what its expansion needs is less than all of its data */
+            s = norni_prefix(put_expansion(c, unknown, g), "%s", line.s ? line.s : "");
         } else {
             c->data_dependent = true;
             s = norni_prefix(cut(c, unknown, g), "%s", line.s ? line.s : "");

@@ -154,6 +154,9 @@ static norn_status apply_rule(norni_grad *c) {
     else
         return norni_fail(NORN_UNSUPPORTED, "%s has no gradient",
                           op == &norni_op_unknown ? c->node->type : op->name);
+    for (int i = 0; c->node->guard && i < c->node->n_in; i++)
+        if (c->dx[i] && c->dx[i]->producer)
+            c->dx[i]->producer->guard = true;
     return norn_graph_status(c->g);
 }
 

@@ -173,10 +173,9 @@ static norn_status upload_constants(norni_loaded *l) {
 /* ---- Steps. */
 static norn_status run_host(norni_loaded *l, const norni_step *s) {
     const norn_node *node = s->node;
-    norn_tensor *in[NORNI_MAX_ARGS] = {0}, *out[NORNI_MAX_ARGS] = {0};
-    norn_status st = node->n_in + node->n_out <= NORNI_MAX_ARGS
-                         ? NORN_OK
-                         : norni_fail(NORN_UNSUPPORTED, "too many inputs");
+    norn_tensor **in = norni_alloc_array((size_t)(node->n_in + node->n_out) + 1, sizeof *in);
+    norn_tensor **out = in + node->n_in;
+    norn_status st = in ? NORN_OK : norni_nomem();
     norn_buffer *b;
     int arg = 0;
     for (int i = 0; i < node->n_in && st == NORN_OK; i++) {
@@ -197,10 +196,9 @@ static norn_status run_host(norni_loaded *l, const norni_step *s) {
             if (st == NORN_OK && norni_tensor_bytes(out[k]))
                 st = norn_buffer_write(b, 0, norni_tensor_data(out[k]), norni_tensor_bytes(out[k]));
         }
-    for (int i = 0; i < NORNI_MAX_ARGS; i++) {
+    for (int i = 0; in && i < node->n_in + node->n_out; i++)
         norn_tensor_free(in[i]);
-        norn_tensor_free(out[i]);
-    }
+    norni_free(in);
     return st;
 }
 

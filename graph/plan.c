@@ -133,7 +133,8 @@ static bool needs_fp64(const norn_node *n) {
 static norn_status emit_host(norni_emit *e) {
     norni_plan_builder *b = e->plan;
     norni_step *s = norni_arena_alloc(e->arena, sizeof *s);
-    if (!s || !(s->args = norni_arena_array(e->arena, NORNI_MAX_ARGS, sizeof *s->args)) ||
+    int room = e->node->n_in + e->node->n_out; /* a Concat may have any number */
+    if (!s || !(s->args = norni_arena_array(e->arena, (size_t)room, sizeof *s->args)) ||
         !NORNI_PUSH(&b->steps, s))
         return norni_nomem();
     s->kind = NORNI_STEP_HOST;

@@ -170,6 +170,10 @@ static bool may_stay(const norni_rebuild *r, const norn_node *made) {
 /* A node all of whose inputs are constants becomes constants. One without inputs holds its elements already: of
  * whatever size. */
 static norn_status fold(norni_rebuild *r, const norn_node *node, norn_node *made, bool *done) {
+    if (r->integers_only)
+        for (int k = 0; k < made->n_out; k++)
+            if (made->out[k] && norni_dtype_is_float(made->out[k]->type.dtype))
+                return NORN_OK;
     if (norni_node_random(node) || !r->fold ||
         (r->keep_quantized && !strcmp(node->op->name, "DequantizeLinear")))
         return NORN_OK;
@@ -214,7 +218,8 @@ static void keep_type(norni_rebuild *r, norni_type *t, const norni_type *old) {
     if (t->dtype != old->dtype || old->rank < 0 || (t->rank >= 0 && t->rank != old->rank))
         return;
     for (int i = 0; i < old->rank; i++)
-        if (t->rank < 0 || (norni_dim_unknown(r->to, t->dims[i]) && !norni_dim_unknown(r->from, old->dims[i])))
+        if (t->rank < 0 ||
+            (norni_dim_unknown(r->to, t->dims[i]) && !norni_dim_unknown(r->from, old->dims[i])))
             t->dims[i] = norni_dim_import(r->to, r->from, old->dims[i]);
     t->rank = old->rank;
 }
@@ -246,6 +251,7 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     made->domain = node->domain ? norni_arena_strdup(r->to->arena, node->domain) : NULL;
     made->type = node->type ? norni_arena_strdup(r->to->arena, node->type) : NULL;
     made->stream = node->stream;
+    made->guard = node->guard;
     made->extra =
         (norni_extra){norni_arena_dup(r->to->arena, node->extra.data, node->extra.bytes), node->extra.bytes};
     for (int k = 0; k < node->n_out; k++) {
@@ -369,10 +375,15 @@ norn_status norni_rebuild_run(norni_rebuild *r) {
             s = norni_nomem();
     }
     for (size_t i = 0; i < g->states.n && s == NORN_OK; i++) {
-        norn_value *next = g->states.v[i].next;
+        norn_value *next = g->states.v[i].next, *kept = r->map[g->states.v[i].value->id];
+        size_t place = 0;
+        while (place < r->to->states.n && r->to->states.v[place].value != kept)
+            place++;
+        if (place == r->to->states.n) /* it is no state any more: an input, or a constant */
+            continue;
         if (next && !r->map[next->id])
             s = copy_value(r, next);
-        r->to->states.v[i].next = next ? r->map[next->id] : NULL;
+        r->to->states.v[place].next = next ? r->map[next->id] : NULL;
     }
     norni_free(need);
     norni_free(r->map);

@@ -10,6 +10,7 @@
  *  2. element types, tensors     6. gradient and optimizers       10. data sets and training
  *  3. devices and contexts       7. plan                          11. benchmarks
  *  4. buffers, tensors on them   8. session, state, executable  12. certificates
+ * 13. formulas and their derivatives (norn/symbolic.h)
  *
  * Conventions. A function that can fail returns norn_status; norn_error() then holds one line
  * "where: what: got (wanted)". Results come through the last arguments and are NULL after a failure. What
@@ -983,4 +984,6 @@ NORN_API norn_status norn_certificate_check(norn_session *s, const char *path, n
 #ifdef __cplusplus
 }
 #endif
+
+#include <norn/symbolic.h> /* 13. formulas and their derivatives */
 #endif /* NORN_H */

@@ -129,6 +129,8 @@ static norn_status want_outputs(const norni_infer *c, size_t n) {
     return n <= 32 ? NORN_OK : norni_fail(NORN_UNSUPPORTED, "%zu outputs (wanted at most 32)", n);
 }
 
+static int known_bool(norn_value *v);
+
 static norn_status infer_if(norni_infer *c) {
     const control_attrs *at = c->attrs;
     if (!at->then_branch || !at->else_branch)
@@ -139,9 +141,10 @@ static norn_status infer_if(norni_infer *c) {
                           a->outputs.n, b->outputs.n);
     NORNI_TRY(one_element(c, 0, "cond"));
     NORNI_TRY(want_outputs(c, a->outputs.n));
+    int taken = known_bool(c->node->in[0]);
     for (size_t k = 0; k < a->outputs.n; k++) {
-        norni_type other = outside(c, at->else_branch, k);
-        c->out[k] = common(c->g, outside(c, at->then_branch, k), &other);
+        norni_type then = outside(c, at->then_branch, k), other = outside(c, at->else_branch, k);
+        c->out[k] = taken > 0 ? then : taken == 0 ? other : common(c->g, then, &other);
     }
     return NORN_OK;
 }
@@ -446,19 +449,40 @@ bool norni_control_unrolls(const norn_node *node) {
            scan_times(node, states, scanned, &times) == NORN_OK;
 }
 
-/* Scan 8: each sample by itself, put together again. */
+/* x with so many zeros behind along its first axis. */
+static norn_value *zeros_behind(norn_graph *g, norn_value *x, int64_t count) {
+    int64_t pads[2 * NORN_MAX_RANK] = {0};
+    if (!x || !count)
+        return x;
+    if (x->type.rank < 1)
+        return norni_graph_failed(g, norni_fail(NORN_UNSUPPORTED, "the rank of an output is not known"));
+    pads[x->type.rank] = count;
+    return NORNI_OP2(g, x, norni_i64_const(g, 2 * x->type.rank, pads), "Pad");
+}
+
+/* Scan 8: each sample by itself, put together again; with sequence_lens, its first elements, and zeros behind. */
 static norn_status raise_scan(norni_adapt *a) {
     norn_node *n = a->node;
     control_attrs *at = n->attrs;
     norn_graph *g = a->g;
     if (a->version >= 9)
         return NORN_OK;
-    if (n->n_in < 2 || n->in[0])
-        return norni_fail(NORN_UNSUPPORTED, "opset 8 with sequence_lens");
+    int64_t lens[NORNI_MAX_KNOWN];
+    int n_lens = 0;
+    if (n->n_in < 2 || (n->in[0] && !norni_value_ints(n->in[0], lens, NORNI_MAX_KNOWN, &n_lens)))
+        return norni_fail(NORN_UNSUPPORTED, "opset 8 with sequence_lens that are no constants, or too many");
     int own = norni_control_own(n) - 1, scanned = (int)at->num_scan_inputs, states = own - scanned;
     norni_dim samples = n->in[1] && n->in[1]->type.rank > 0 ? n->in[1]->type.dims[0] : -1;
     if (samples < 0 || states < 0 || scanned < 1)
         return norni_fail(NORN_UNSUPPORTED, "opset 8 with a number of samples that is not known");
+    norni_dim longest = n->in[own]->type.rank > 1 ? n->in[own]->type.dims[1] : -1;
+    if (n->in[0] && (n_lens != samples || longest < 0))
+        return norni_fail(NORN_SHAPE, "%d sequence_lens for %lld samples of %lld", n_lens, (long long)samples,
+                          (long long)longest);
+    for (int i = 0; i < n_lens; i++)
+        if (lens[i] < 1 || lens[i] > longest)
+            return norni_fail(NORN_ARG, "sequence_lens has %lld (wanted 1 to %lld)", (long long)lens[i],
+                              (long long)longest);
     norni_control_attrs plain = *at;
     plain.scan_input_directions = at->directions;
     plain.directions = (norni_ints){-1, NULL};
@@ -473,10 +497,16 @@ static norn_status raise_scan(norni_adapt *a) {
             in[i] = i < own ? NORNI_OP2(g, n->in[i + 1], norni_scalar_const(g, NORN_I64, (double)b),
                                         "Gather<axis=0>")
                             : n->in[i + 1];
+        for (int i = states; i < own && n_lens; i++)
+            in[i] = NORNI_OP3(g, in[i], zero, norni_i64_const(g, 1, &lens[b]), "Slice");
         norn_node *made = norni_apply(g, n->op, &plain, n->n_in - 1, in, a->wanted);
         for (size_t k = 0; made && k < n_out && k < 32; k++)
             if (a->wanted >> k & 1)
-                pieces[k * (size_t)samples + (size_t)b] = NORNI_OP2(g, made->out[k], zero, "Unsqueeze");
+                pieces[k * (size_t)samples + (size_t)b] =
+                    NORNI_OP2(g,
+                              n_lens && (int)k >= states ? zeros_behind(g, made->out[k], longest - lens[b])
+                                                         : made->out[k],
+                              zero, "Unsqueeze");
     }
     for (size_t k = 0; k < n_out && k < 32; k++)
         if (a->wanted >> k & 1)

@@ -52,6 +52,8 @@ const char *norni_conv_direct_fits(const norni_fit *f);
 norn_status norni_emit_conv_blocked(norni_emit *e); /* Conv, ConvTranspose with stride 1 into blocked form */
 const char *norni_conv_blocked_fits(const norni_fit *f);
 const char *norni_conv_to_blocked_fits(const norni_fit *f);
+norn_status norni_emit_conv_scatter(norni_emit *e); /* ConvTranspose of small images into blocked form */
+const char *norni_conv_scatter_fits(const norni_fit *f);
 norn_status norni_emit_conv_phases(norni_emit *e); /* ConvTranspose with strides into blocked form */
 const char *norni_conv_phases_fits(const norni_fit *f);
 norn_status norni_emit_conv_winograd(norni_emit *e); /* the same with kernels 3 x 3 */

@@ -97,7 +97,8 @@ void norni_conv_flatten(norni_conv *v) {
     }
 }
 
-static norni_ref pack(norni_emit *e, const norni_conv *v, bool transposed, int block, int nv) {
+norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transposed, int nv) {
+    int block = norni_block_of(v->dtype);
     int64_t taps = norni_window_taps(&v->w), tiles = ceil_div(v->m, block * nv),
             blocks = ceil_div(v->c, block);
     char key[64];
@@ -188,7 +189,7 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
     bool plain = e->form == NORNI_TO_BLOCKED;
     if (!norni_conv_choose_tile(&v, plain, &t))
         return norni_fail(NORN_INTERNAL, "conv_blocked: no tile");
-    norni_ref weights = pack(e, &v, transposed, block, t.nv), bias = -1;
+    norni_ref weights = norni_emit_conv_blocks(e, &v, transposed, t.nv), bias = -1;
     if (e->node->n_in > 2 && e->node->in[2])
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);
     norni_emit_conv_tiles(e, &v, &t, plain, norni_emit_in(e, 0), weights, norni_emit_out(e, 0), bias, true,

@@ -30,6 +30,8 @@ typedef struct {
 void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_tile *t, bool plain_in,
                            norni_ref x, norni_ref w, norni_ref y, norni_ref bias, bool epilogue,
                            const norni_conv_place *place);
+/* The node's weights as conv_blocked reads them. transposed: w of a ConvTranspose, v->c its input's channels. */
+norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transposed, int nv);
 void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place);
 /* A 1 x 1 convolution does not know rows. */
 void norni_conv_flatten(norni_conv *v);

@@ -125,11 +125,15 @@ const norn_op norni_op_DropoutMask = {
 /* ---- Dropout. */
 typedef struct {
     int64_t seed;
-    float ratio; /* before opset 12 */
+    float ratio;                /* before opset 12 */
+    int64_t is_test;            /* before opset 7, */
+    norni_ints consumed_inputs; /* and 6 */
 } attrs;
 static const norni_attr table[] = {
     NORNI_A_INT(attrs, seed, NORNI_NO_INT, .flags = NORNI_ATTR_OPTIONAL, .since = 12),
-    NORNI_A(attrs, ratio, FLOAT, .flags = NORNI_ATTR_OLD, .since = 12), NORNI_A_END};
+    NORNI_A(attrs, ratio, FLOAT, .flags = NORNI_ATTR_OLD, .since = 12),
+    NORNI_A(attrs, is_test, INT, .flags = NORNI_ATTR_OLD, .since = 7),
+    NORNI_A(attrs, consumed_inputs, INTS, .flags = NORNI_ATTR_OLD, .since = 6), NORNI_A_END};
 static const norni_moved moved[] = {{"ratio", 1, 12, NORN_UNDEFINED}, {0}};
 
 static norn_value *input(const norn_node *node, int i) {
@@ -239,7 +243,13 @@ static void grad(norni_grad *c) {
 
 /* Opsets 7 to 9: the mask has the type of the data. Many files name one that nobody reads: it goes. */
 static norn_status raise(norni_adapt *a) {
-    const norn_node *node = a->node;
+    norn_node *node = a->node;
+    int64_t is_test = ((const attrs *)node->attrs)->is_test;
+    if (a->version < 7 && (is_test == NORNI_NO_INT || !is_test)) { /* it trains unless it says otherwise */
+        while (node->n_in < 3)
+            node->in[node->n_in++] = NULL;
+        node->in[2] = norni_scalar_const(a->g, NORN_BOOL, 1);
+    }
     if (a->version < 10)
         a->wanted &= ~(a->unread & 2);
     if (a->version >= 10 || !(a->wanted & 2))
@@ -281,7 +291,7 @@ static norn_status lower(norni_adapt *a) {
 const norn_op norni_op_Dropout = {
     .domain = "",
     .name = "Dropout",
-    .versions = (const int[]){7, 10, 12, 13, 22, 0},
+    .versions = (const int[]){1, 6, 7, 10, 12, 13, 22, 0},
     .doc = "in training, elements are set to 0 at random and the others scaled; else the identity",
     .inputs =
         (const norni_param[]){{"data", 0, NORNI_FLOATS, 'T'},

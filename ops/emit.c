@@ -215,7 +215,7 @@ void norni_step_define(norni_emit *e, norni_step *s, const char *name, int64_t v
 static void add_arg(norni_emit *e, norni_step *s, norni_arg a) {
     if (!s)
         return;
-    if (s->n_args == NORNI_MAX_ARGS)
+    if (s->kind != NORNI_STEP_HOST && s->n_args == NORNI_MAX_ARGS)
         failed(e, norni_fail(NORN_INTERNAL, "kernel %s: more than %d arguments", s->kernel, NORNI_MAX_ARGS));
     else
         s->args[s->n_args++] = a;

@@ -102,7 +102,10 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     norni_ref a = g->a.ref, b = g->b.ref;
     a_stride = g->a.stride;
     b_stride = g->b.stride;
-    if (!g->a_packed)
+    bool as_is = g->m == 1 && mr == 1 && !g->a.trans && !g->a.offset &&
+                 (g->a.dtype == NORN_UNDEFINED || g->a.dtype == g->dtype) &&
+                 norni_compute_dtype(g->dtype) == g->dtype; /* a single row is its own panel */
+    if (!g->a_packed && !as_is)
         a = pack(e, g, &g->a, g->m, !g->a.trans, mr, width, &a_stride);
     if (!g->b_packed)
         b = pack(e, g, &g->b, g->n, g->b.trans, nr, width, &b_stride);
@@ -141,7 +144,15 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     if (g->epilogue)
         norni_emit_epilogue_once(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS,
                                  1u | (unsigned)width);
-    norni_step_range(s, 3, (size_t)ceil_div(g->m, mr), (size_t)ceil_div(g->n, nr), (size_t)g->batch, 1, 1, 1);
+    /* Short sums are bound by what is written: then neighbours write long rows side by side, as long as B stays in a
+     * cache. */
+    enum { SHORT = 256, LONG_ROW = 256, CACHE_BYTES = 512 * 1024 };
+    size_t rows = (size_t)ceil_div(g->m, mr), columns = (size_t)ceil_div(g->n, nr);
+    bool rows_last = norni_device_is_cpu(e->device) && g->k <= SHORT && g->n > LONG_ROW &&
+                     (size_t)(g->k * nr) * columns * compute_bytes(g->dtype) <= CACHE_BYTES;
+    if (rows_last)
+        norni_step_define(e, s, "ROWS_LAST", 1);
+    norni_step_range(s, 3, rows_last ? columns : rows, rows_last ? rows : columns, (size_t)g->batch, 1, 1, 1);
     return e->status;
 }
 

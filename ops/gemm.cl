@@ -104,7 +104,11 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
                    , const long channel, const long channel_step
 #endif
                    NORNI_EPI_ARGS) {
+#ifdef ROWS_LAST /* neighbours lie side by side in c */
+    const long i0 = get_global_id(1) * MR, j0 = get_global_id(0) * NR, z = get_global_id(2);
+#else
     const long i0 = get_global_id(0) * MR, j0 = get_global_id(1) * NR, z = get_global_id(2);
+#endif
     if (i0 >= m || j0 >= n)
         return;
     a += z * a_stride + i0 * k;

@@ -198,6 +198,13 @@ static void fold_known(norn_node *node, int k) {
         norn_tensor_free(res[i]);
 }
 
+static bool input_untyped(const norn_node *node) {
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i] && node->in[i]->type.dtype == NORN_UNDEFINED)
+            return true;
+    return false;
+}
+
 norn_status norni_infer_node(norn_node *node) {
     const norn_op *op = node->op;
     if (op == &norni_op_unknown)
@@ -219,7 +226,11 @@ norn_status norni_infer_node(norn_node *node) {
         else if (p->types && !(p->types & (p->types - 1))) /* only one type is possible */
             c.out[k].dtype = (norn_dtype)__builtin_ctz(p->types);
     }
-    NORNI_TRY(op->infer(&c));
+    norn_status s = op->infer(&c);
+    if (s == NORN_DTYPE &&
+        input_untyped(node)) /* an operator that norn does not have made it: nothing is known */
+        return NORN_OK;
+    NORNI_TRY(s);
     for (int i = 0; i < node->n_in; i++)
         if (norni_is_const(node->in[i]))
             NORNI_TRY(norni_node_check(node, i, node->in[i]->data));

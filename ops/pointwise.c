@@ -163,7 +163,7 @@ BINARY(Mod, NORNI_NUMBERS, VERSIONS(10, 13, 28),
        .attrs = mod_table, .expr = "mod(a, b)", .expr_of = mod_expr, .lo = 0.5, .hi = 3,
        CASES("Mod<fmod=1>(float[7,3], float[3])", "Mod(int32[2,5], int32[5])",
              "Mod<fmod=1>(int64[9], int64[9])"),
-       .grad = norni_no_gradient);
+       GRAD("dy", "dy * (y - a) / b")); /* y = a - b n, n an integer */
 
 /* a ** b: the exponent may have another type. d/da = b a^(b-1), 0 where b = 0; d/db = y ln a, 0 where a = 0.
  */
@@ -174,12 +174,15 @@ static void grad_pow(norni_grad *c) {
         b = NORNI_OP1(g, b, "Cast<to=%d>", (int)a->type.dtype);
     static const char *const names[] = {"a", "b", "y", "dy"};
     norn_value *vars[] = {a, b, c->node->out[0], c->dy[0]};
+    bool square = norni_is_const_value(b, 2);
     if (c->want[0])
-        c->dx[0] = norni_formula(
-            g, norni_is_const_value(b, 2) ? "2 * dy * a" : "where(b == 0, 0, dy * b * a ** (b - 1))", 4,
-            names, vars);
+        c->dx[0] = norni_formula(g, square ? "2 * dy * a" : "where(b == 0, 0, dy * b * a ** (b - 1))", 4, names,
+                                 vars);
     if (c->want[1])
         c->dx[1] = norni_formula(g, "where(a == 0, 0, dy * y * log(a))", 4, names, vars);
+    for (int i = square; i < 2; i++)
+        if (c->dx[i] && c->dx[i]->producer)
+            c->dx[i]->producer->guard = true;
 }
 #define POW_TYPES (NORNI_FLOATS | NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
 ROW(Pow, .inputs = PARAMS({"a", 0, POW_TYPES, 'T'}, {"b", 0, NORNI_NUMBERS, 0}),
@@ -316,7 +319,7 @@ ROW(PRelu, .inputs = PARAMS({"x", 0, PRELU_TYPES, 'T'}, {"slope", 0, PRELU_TYPES
     GRAD("where(x > 0, dy, slope * dy)", "where(x > 0, 0, x * dy)"),
     CASES("PRelu(float[2,3,5], float[3,1])", "PRelu(float[4], float[1])"));
 
-/* Clip: absent limits do not limit. The gradient passes where min <= x <= max. */
+/* Clip: absent limits do not limit. The gradient passes where min < x < max, as that of Relu where 0 < x. */
 typedef struct {
     float min, max;
 } clip_attrs;
@@ -349,9 +352,9 @@ static void grad_clip(norni_grad *c) {
     norn_value *vars[] = {c->node->in[0], lo ? c->node->in[1] : NULL, hi ? c->node->in[2] : NULL, c->dy[0]};
     if (c->want[0])
         c->dx[0] = norni_formula(c->g,
-                                 lo && hi ? "where(x >= min and x <= max, dy, 0)"
-                                 : lo     ? "where(x >= min, dy, 0)"
-                                 : hi     ? "where(x <= max, dy, 0)"
+                                 lo && hi ? "where(x > min and x < max, dy, 0)"
+                                 : lo     ? "where(x > min, dy, 0)"
+                                 : hi     ? "where(x < max, dy, 0)"
                                           : "dy",
                                  4, names, vars);
     if (lo && c->want[1])

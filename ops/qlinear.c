@@ -3,11 +3,15 @@
  * and a quantised output; the pointwise parts are computed where the product's result is stored. With q a quantised
  * tensor, s its scale and z its zero point, x = s (q - z); a product's sum of (a - za)(b - zb) has scale sa sb. Sources: ONNX
  * QLinearConv-10, QLinearMatMul-21, DynamicQuantizeLinear-11; ONNX Runtime's documentation of contrib operators. */
+#include "ops/qlinear.h"
 #include "ops/conv.h"
 #include <string.h>
 
 #define BYTES (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
 #define F32S  NORNI_T(NORN_F32)
+#define OR_F8                                                                                                \
+    (BYTES | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |                      \
+     NORNI_T(NORN_F8E5M2FNUZ))
 #define REALS (F32S | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
 
 static norn_value *input(const norn_node *node, int i) {
@@ -45,12 +49,12 @@ static norn_value *factor(norn_graph *g, norn_value *a, norn_value *b, norn_valu
     return c ? NORNI_OP2(g, v, real(g, scalar(g, c)), "Div") : v;
 }
 
-static norn_value *dequantise(norn_graph *g, norn_value *q, norn_value *s, norn_value *z) {
+norn_value *norni_dequantise(norn_graph *g, norn_value *q, norn_value *s, norn_value *z) {
     static const char *const names[] = {"q", "s", "z"};
     norn_value *v[] = {real(g, q), real(g, scalar(g, s)), z ? real(g, scalar(g, z)) : NULL};
     return norni_formula(g, z ? "(q - z) * s" : "q * s", z ? 3 : 2, names, v);
 }
-static norn_value *quantise(norn_graph *g, norn_value *x, norn_value *s, norn_value *z, norn_dtype t) {
+norn_value *norni_quantise(norn_graph *g, norn_value *x, norn_value *s, norn_value *z, norn_dtype t) {
     static const char *const names[] = {"x", "s", "z"};
     norn_value *v[] = {x, real(g, scalar(g, s)),
                        z ? real(g, scalar(g, z)) : norni_scalar_const(g, NORN_F32, 0)};
@@ -70,7 +74,7 @@ static norn_status check_single(const norni_infer *c, int i) {
                           norni_op_input(c->node->op, i)->name, t->rank, (long long)norni_type_elems(t));
     return NORN_OK;
 }
-static norn_status check_singles(const norni_infer *c, const int *list) {
+norn_status norni_check_singles(const norni_infer *c, const int *list) {
     for (; *list >= 0; list++)
         NORNI_TRY(check_single(c, *list));
     return NORN_OK;
@@ -108,7 +112,7 @@ static norn_status infer_conv(norni_infer *c) {
     as.node = &plain;
     NORNI_TRY(norni_window_rank(x, &rank));
     NORNI_TRY(norni_conv_check_weights(&as, rank, false));
-    NORNI_TRY(check_singles(c, (const int[]){X_SCALE, X_ZERO, Y_SCALE, Y_ZERO, -1}));
+    NORNI_TRY(norni_check_singles(c, (const int[]){X_SCALE, X_ZERO, Y_SCALE, Y_ZERO, -1}));
     NORNI_TRY(check_along(c, W_SCALE, w->dims[0]));
     NORNI_TRY(check_along(c, W_ZERO, w->dims[0]));
     if (b && b->rank >= 0 &&
@@ -180,9 +184,29 @@ static norn_value *product_of(norn_graph *g, norn_value *a, norn_value *za, norn
     return norni_opf(g, 4, in, "MatMulInteger");
 }
 
+/* With float8 among the types the product is one of floats. */
+static norn_value *centred(norn_graph *g, norn_value *q, norn_value *z, bool rows) {
+    z = scalar(g, real(g, z));
+    return NORNI_OP2(g, real(g, q), rows ? column(g, z) : z, "Sub");
+}
+
 static norn_status expand_matmul(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *const *in = node->in;
     norn_value *s = factor(g, column(g, in[1]), in[4], in[6]);
+    if (!norni_dtype_is_int(in[0]->type.dtype) || !norni_dtype_is_int(in[3]->type.dtype) ||
+        !norni_dtype_is_int(in[7]->type.dtype)) {
+        norn_value *y =
+            NORNI_OP2(g, centred(g, in[0], in[2], true), centred(g, in[3], in[5], false), "MatMul");
+        y = NORNI_OP2(g, y, s, "Mul");
+        if (norni_dtype_is_int(in[7]->type.dtype)) {
+            out[0] =
+                requantise(g, y, norni_scalar_const(g, NORN_F32, 1), scalar(g, in[7]), in[7]->type.dtype);
+            return norn_graph_status(g);
+        }
+        y = NORNI_OP2(g, y, scalar(g, real(g, in[7])), "Add");
+        out[0] = norni_cast(g, y, in[7]->type.dtype);
+        return norn_graph_status(g);
+    }
     out[0] = requantise(g, product_of(g, in[0], in[2], in[3], in[5]), s, scalar(g, in[7]), in[7]->type.dtype);
     return norn_graph_status(g);
 }
@@ -201,7 +225,7 @@ static norn_status infer_gemm(norni_infer *c) {
     const norni_type *z = norni_in_type(c, 8), *y = norni_in_type(c, 7);
     c->out[0].dtype = z ? z->dtype : y ? norni_in_type(c, 0)->dtype : NORN_F32;
     NORNI_TRY(infer_product(c, 0, 3, a->transA != 0, a->transB != 0));
-    NORNI_TRY(check_singles(c, (const int[]){1, 2, 7, 8, -1}));
+    NORNI_TRY(norni_check_singles(c, (const int[]){1, 2, 7, 8, -1}));
     if (c->out[0].rank != 2 && c->out[0].rank >= 0)
         return norni_fail(NORN_SHAPE, "A or B has another rank than 2");
     return NORN_OK;
@@ -279,22 +303,22 @@ static norn_status expand_dynamic_quantize(norn_graph *g, const norn_node *node,
 }
 
 /* ---- com.microsoft's pointwise operators. */
-static norn_dtype of_zero(const norn_node *node, int zero, int x) {
+norn_dtype norni_type_of_zero(const norn_node *node, int zero, int x) {
     return input(node, zero) ? node->in[zero]->type.dtype : node->in[x]->type.dtype;
 }
 static norn_status infer_binary(norni_infer *c) {
     norni_type y = *norni_in_type(c, 0);
     NORNI_TRY(norni_broadcast(c->g, &y, norni_in_type(c, 3)));
-    NORNI_TRY(check_singles(c, (const int[]){1, 2, 4, 5, 6, 7, -1}));
+    NORNI_TRY(norni_check_singles(c, (const int[]){1, 2, 4, 5, 6, 7, -1}));
     c->out[0] = y;
     return NORN_OK;
 }
 static norn_status expand_binary(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *const *in = node->in;
-    norn_value *a = dequantise(g, in[0], in[1], input(node, 2)),
-               *b = dequantise(g, in[3], in[4], input(node, 5));
+    norn_value *a = norni_dequantise(g, in[0], in[1], input(node, 2)),
+               *b = norni_dequantise(g, in[3], in[4], input(node, 5));
     a = NORNI_OP2(g, a, b, "%s", !strcmp(node->op->name, "QLinearAdd") ? "Add" : "Mul");
-    out[0] = quantise(g, a, in[6], input(node, 7), of_zero(node, 7, 0));
+    out[0] = norni_quantise(g, a, in[6], input(node, 7), norni_type_of_zero(node, 7, 0));
     return norn_graph_status(g);
 }
 
@@ -303,17 +327,17 @@ typedef struct {
 } leaky_attrs;
 static const norni_attr leaky_table[] = {NORNI_A_FLOAT(leaky_attrs, alpha, 0.01f), NORNI_A_END};
 static norn_status infer_unary(norni_infer *c) {
-    NORNI_TRY(check_singles(c, (const int[]){1, 2, 3, 4, -1}));
+    NORNI_TRY(norni_check_singles(c, (const int[]){1, 2, 3, 4, -1}));
     c->out[0] = *norni_in_type(c, 0);
     return NORN_OK;
 }
 static norn_status expand_unary(norn_graph *g, const norn_node *node, norn_value **out) {
-    norn_value *const *in = node->in, *x = dequantise(g, in[0], in[1], input(node, 2));
+    norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], input(node, 2));
     if (!strcmp(node->op->name, "QLinearSigmoid"))
         x = NORNI_OP1(g, x, "Sigmoid");
     else
         x = NORNI_OP1(g, x, "LeakyRelu<alpha=%.9g>", (double)((const leaky_attrs *)node->attrs)->alpha);
-    out[0] = quantise(g, x, in[3], input(node, 4), of_zero(node, 4, 0));
+    out[0] = norni_quantise(g, x, in[3], input(node, 4), norni_type_of_zero(node, 4, 0));
     return norn_graph_status(g);
 }
 
@@ -357,8 +381,8 @@ static norn_status expand_concat(norn_graph *g, const norn_node *node, norn_valu
     if (!parts)
         return norni_nomem();
     for (int i = 0; i < n; i++)
-        parts[i] = quantise(g, dequantise(g, in[2 + 3 * i], in[3 + 3 * i], in[4 + 3 * i]), in[0], in[1],
-                            in[1]->type.dtype);
+        parts[i] = norni_quantise(g, norni_dequantise(g, in[2 + 3 * i], in[3 + 3 * i], in[4 + 3 * i]), in[0],
+                                  in[1], in[1]->type.dtype);
     out[0] = norni_opf(g, n, parts, "Concat<axis=%d>", (int)((const concat_attrs *)node->attrs)->axis);
     return norn_graph_status(g);
 }
@@ -373,7 +397,7 @@ static const norni_attr global_table[] = {
 static norn_status infer_global(norni_infer *c) {
     norni_type y = *norni_in_type(c, 0);
     int first = ((const global_attrs *)c->attrs)->channels_last ? 1 : 2;
-    NORNI_TRY(check_singles(c, (const int[]){1, 2, 3, 4, -1}));
+    NORNI_TRY(norni_check_singles(c, (const int[]){1, 2, 3, 4, -1}));
     if (y.rank >= 0 && y.rank < 3)
         return norni_fail(NORN_SHAPE, "X has rank %d (wanted 3 or more)", y.rank);
     for (int i = 0; i < y.rank - 2; i++)
@@ -389,9 +413,9 @@ static norn_status expand_global(norn_graph *g, const norn_node *node, norn_valu
         return norni_fail(NORN_UNSUPPORTED, "the rank is not known");
     for (int i = 0; i < n; i++)
         axes[i] = first + i;
-    norn_value *x = dequantise(g, in[0], in[1], input(node, 2));
+    norn_value *x = norni_dequantise(g, in[0], in[1], input(node, 2));
     x = NORNI_OP2(g, x, norni_i64_const(g, n, axes), "ReduceMean<keepdims=1>");
-    out[0] = quantise(g, x, in[3], input(node, 4), of_zero(node, 4, 0));
+    out[0] = norni_quantise(g, x, in[3], input(node, 4), norni_type_of_zero(node, 4, 0));
     return norn_graph_status(g);
 }
 
@@ -432,7 +456,7 @@ static norn_status infer_pool(norni_infer *c) {
     norni_window_attrs window = a->window;
     int rank, first = a->channels_last ? 1 : 2;
     window.dilations.n = -1; /* there are none */
-    NORNI_TRY(check_singles(c, (const int[]){1, 2, 3, 4, -1}));
+    NORNI_TRY(norni_check_singles(c, (const int[]){1, 2, 3, 4, -1}));
     if (x.rank < 0)
         return NORN_OK;
     NORNI_TRY(norni_window_rank(&x, &rank));
@@ -453,7 +477,7 @@ static void add_list(norni_str *s, const char *name, const norni_ints *v) {
 
 static norn_status expand_pool(norn_graph *g, const norn_node *node, norn_value **out) {
     const pool_attrs *a = node->attrs;
-    norn_value *const *in = node->in, *x = dequantise(g, in[0], in[1], input(node, 2));
+    norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], input(node, 2));
     norni_str text = {0};
     if (a->channels_last)
         x = move_channels(g, x, true);
@@ -466,7 +490,7 @@ static norn_status expand_pool(norn_graph *g, const norn_node *node, norn_value 
     norni_str_free(&text);
     if (a->channels_last)
         x = move_channels(g, x, false);
-    out[0] = quantise(g, x, in[3], input(node, 4), of_zero(node, 4, 0));
+    out[0] = norni_quantise(g, x, in[3], input(node, 4), norni_type_of_zero(node, 4, 0));
     return norn_graph_status(g);
 }
 
@@ -511,11 +535,15 @@ OP(QLinearConv, "", "convolution of quantised tensors", (10), ATTRS(norni_conv_a
          "float[]{0.02}, int8[]{0}, float[]{0.01}, int8[]{5}, int32[4])"));
 OP(QLinearMatMul, "", "matrix product of quantised tensors", (10, 21), .infer = infer_matmul,
    .expand = expand_matmul,
-   .inputs = PARAMS({"a", N, BYTES, 'A'}, {"a_scale", N, REALS, 'S'}, {"a_zero_point", N, BYTES, 'A'},
-                    {"b", N, BYTES, 'B'}, {"b_scale", N, REALS, 'S'}, {"b_zero_point", N, BYTES, 'B'},
-                    {"y_scale", N, REALS, 'S'}, {"y_zero_point", N, BYTES, 'Y'}),
-   .outputs = PARAMS({"y", 0, BYTES, 'Y'}),
-   CASES("QLinearMatMul(uint8[3,5], float[]{0.02}, uint8[]{100}, int8[5,40], float[]{0.02}, int8[]{-3}, "
+   .inputs = PARAMS({"a", N, OR_F8, 'A'}, {"a_scale", N, REALS, 'S'}, {"a_zero_point", N, OR_F8, 'A'},
+                    {"b", N, OR_F8, 'B'}, {"b_scale", N, REALS, 'S'}, {"b_zero_point", N, OR_F8, 'B'},
+                    {"y_scale", N, REALS, 'S'}, {"y_zero_point", N, OR_F8, 'Y'}),
+   .outputs = PARAMS({"y", 0, OR_F8, 'Y'}),
+   CASES("QLinearMatMul(float8e4m3fn[3,5], float[]{0.5}, float8e4m3fn[]{0}, float8e5m2[5,7], float[]{2.0}, "
+         "float8e5m2[]{0}, float[]{0.25}, float8e4m3fn[]{0})",
+         "QLinearMatMul(float8e4m3fnuz[3,5], float16[3]{0.5,1.0,2.0}, float8e4m3fnuz[3], int8[5,4], "
+         "float16[]{0.5}, int8[]{3}, float16[]{0.25}, uint8[]{100})",
+         "QLinearMatMul(uint8[3,5], float[]{0.02}, uint8[]{100}, int8[5,40], float[]{0.02}, int8[]{-3}, "
          "float[]{0.01}, uint8[]{120})",
          "QLinearMatMul(int8[2,3,5], float16[1]{0.02}, int8[1]{1}, uint8[5,4], "
          "float16[4]{0.02,0.01,0.03,0.04}, uint8[4]{1,2,3,4}, "

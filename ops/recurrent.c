@@ -292,8 +292,23 @@ static void cost_grad(const norn_node *node, norni_cost *c) {
     c->flops *= 2;
 }
 
-static const norni_impl impls[] = {{.name = "steps", .emit = norni_recurrent_emit}, {0}},
-                        grad_impls[] = {{.name = "steps", .emit = norni_recurrent_emit_grad}, {0}};
+static const char *run_fits(const norni_fit *f) {
+    norni_recurrent r;
+    norni_recurrent_of(f->node, &r);
+    return norni_recurrent_run_fits(f, r.gates, r.h);
+}
+static const char *grad_run_fits(const norni_fit *f) {
+    norni_recurrent r;
+    norni_recurrent_of(f->node, &r);
+    return norni_recurrent_run_fits(f, 1, r.gates * r.h);
+}
+static const norni_impl impls[] = {{.name = "run", .fits = run_fits, .emit = norni_recurrent_emit_run},
+                                   {.name = "steps", .emit = norni_recurrent_emit},
+                                   {0}},
+                        grad_impls[] = {
+                            {.name = "run", .fits = grad_run_fits, .emit = norni_recurrent_emit_grad_run},
+                            {.name = "steps", .emit = norni_recurrent_emit_grad},
+                            {0}};
 
 /* ---- Descriptors. */
 static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};

@@ -9,6 +9,7 @@
  *   -DKIND=2 (0 RNN, 1 GRU, 2 LSTM)  -DG=4 gates  -DNG=4 of them multiplied here  -DMB -DW -DP=W units of a panel
  *   -DREVERSE=2 a bit for each direction that runs back  -DBDIM=0 range dimension of the sequences; 1 - BDIM: units
  *   -DF0 -DA0 -DB0 .. activations and their parameters  -DCLIP  -DCOUPLE  -DLINEAR  -DPART=1, 2 of a GRU in two parts
+ *   -DRUN all steps in one launch: a work-item has MB sequences and all their units, and waits for nobody
  *   -DKEEP z keeps the sums, cells too  -DHAS_Y -DHAS_LENS -DHAS_P -DHAS_RB -DHAS_... buffers that are there */
 #ifndef KIND
 #define KIND 2
@@ -169,8 +170,13 @@ D_ACT(softplus) { return sigmoid_of(x); }
 #define SLOPE1(x, y) INSIDE(x, SLOPE(F1, BOUND(x), y, 1))
 
 /* Where the item works. */
+#ifdef RUN
+#define UNIT unit
+#else
+#define UNIT get_global_id(1 - BDIM)
+#endif
 #define PLACE                                                                                                \
-    const long j = get_global_id(1 - BDIM) * W, b0 = get_global_id(BDIM) * MB, d = dir + get_global_id(2);   \
+    const long j = UNIT * W, b0 = get_global_id(BDIM) * MB, d = dir + get_global_id(2);   \
     if (j >= H || b0 >= B)                                                                                   \
         return;                                                                                              \
     const long n = H - j;                                                                                    \
@@ -201,7 +207,12 @@ D_ACT(softplus) { return sigmoid_of(x); }
         h[m] = (base) + min(b0 + m, B - 1) * (stride);
 
 #if !defined(NORNI_ONLY) || defined(K_rec_step)
-__kernel void rec_step(__global C *z, __global const C *r, __global const C *hp, __global C *hn, const long step,
+__kernel void rec_step(__global C *z, __global const C *r,
+#ifdef RUN
+                       __global C *h_even, __global C *h_odd, const long from,
+#else
+                       __global const C *hp, __global C *hn, const long step,
+#endif
                        const long S, const long B, const long H, const long row_t, const long row_b, const long dir
 #ifdef HAS_Y
                        , __global T *y, const long y_t, const long y_b, const long y_d
@@ -225,6 +236,11 @@ __kernel void rec_step(__global C *z, __global const C *r, __global const C *hp,
                        , __global C *rh
 #endif
 ) {
+#ifdef RUN
+    for (long step = from; step < S; step++)
+    for (long unit = 0; unit * W < H; unit++) {
+    __global C *hp = step & 1 ? h_odd : h_even, *hn = step & 1 ? h_even : h_odd;
+#endif
     PLACE
 #if PART == 2
     ROWS(rows, rh + d * B * H, H)
@@ -317,6 +333,9 @@ __kernel void rec_step(__global C *z, __global const C *r, __global const C *hp,
         put(h, hn + at, n);
 #endif
     }
+#ifdef RUN
+    }
+#endif
 }
 #endif
 
@@ -324,7 +343,12 @@ __kernel void rec_step(__global C *z, __global const C *r, __global const C *hp,
  * how many gates' units, 0 at the last step); e: what else of the gradient comes from there. dz: as W sees them. */
 #if !defined(NORNI_ONLY) || defined(K_rec_back)
 __kernel void rec_back(__global const C *z, __global C *dz, __global C *dr, __global const C *r, __global C *e,
-                       const long step, const long depth, const long S, const long B, const long H, const long row_t,
+#ifdef RUN
+                       const long last, const long through,
+#else
+                       const long step, const long depth,
+#endif
+                       const long S, const long B, const long H, const long row_t,
                        const long row_b, const long dir
 #ifdef LAST
                        , __global T *dh0, const long state_b, const long state_d
@@ -361,6 +385,11 @@ __kernel void rec_back(__global const C *z, __global C *dz, __global C *dr, __gl
 #endif
 #endif
 ) {
+#ifdef RUN
+    for (long step = last; step >= 0; step--)
+    for (long unit = 0; unit * W < H; unit++) {
+    const long depth = step < last ? through : 0;
+#endif
     PLACE
 #ifdef LAST
     const long later = t;
@@ -510,6 +539,9 @@ __kernel void rec_back(__global const C *z, __global C *dz, __global C *dr, __gl
     for (int g = 0; g < 3; g++) {
         __global C *s = dp + (tile * 3 + g) * H + j;
         put(get(s, n) + sums_p[g], s, n);
+    }
+#endif
+#ifdef RUN
     }
 #endif
 }

@@ -85,6 +85,8 @@ norn_status norni_recurrent_eval(norni_eval *e);
 norn_status norni_recurrent_eval_grad(norni_eval *e);
 norn_status norni_recurrent_emit(norni_emit *e);
 norn_status norni_recurrent_emit_grad(norni_emit *e);
+norn_status norni_recurrent_emit_run(norni_emit *e); /* all steps in one launch */
+norn_status norni_recurrent_emit_grad_run(norni_emit *e);
 norn_status norni_recurrent_expand_grad(norn_graph *g, const norn_node *node, norn_value **out);
 
 /* ---- Between the two emitters. Tiles of the step kernels: `rows` sequences by `width` units; the units of `panel`
@@ -102,6 +104,7 @@ norni_ref norni_recurrent_pack(norni_emit *e, const norni_recurrent *r, const no
 void norni_recurrent_defines(norni_emit *e, norni_step *k, const norni_recurrent *r,
                              const norni_recurrent_tile *t, int dir);
 void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *r,
-                           const norni_recurrent_tile *t, int directions);
+                           const norni_recurrent_tile *t, int directions, bool run);
+const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64_t depth);
 
 #endif

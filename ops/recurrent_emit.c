@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans of the recurrent operators: the input products of all steps as one, then a launch a step (ops/recurrent.cl). */
+/* Plans of the recurrent operators: the input products of all steps as one, then a launch a step, or one launch in which
+ * each work-item takes some sequences through all steps (ops/recurrent.cl). */
 #include "ops/gemm.h"
 #include "ops/recurrent.h"
 #include <stdio.h>
@@ -68,10 +69,35 @@ void norni_recurrent_defines(norni_emit *e, norni_step *k, const norni_recurrent
 }
 
 void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *r,
-                           const norni_recurrent_tile *t, int directions) {
-    int64_t tiles = ceil_div(r->b, t->rows), units = ceil_div(r->h, t->width);
+                           const norni_recurrent_tile *t, int directions, bool run) {
+    int64_t tiles = ceil_div(r->b, t->rows), units = run ? 1 : ceil_div(r->h, t->width);
     bool cpu = norni_device_is_cpu(e->device);
     norni_step_items(e, k, 3, cpu ? tiles : units, cpu ? units : tiles, directions);
+}
+
+/* Whether one launch is better: nobody waits for the others between steps, but the units of a sequence are computed by one
+ * core. Nanoseconds of a step, roughly, measured; `accumulators`: gates of a tile of the step kernel. */
+const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64_t depth) {
+    norni_recurrent r;
+    norni_emit e = {.node = f->node, .device = f->device};
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    norni_recurrent_of(f->node, &r);
+    if (r.kind == NORNI_GRU && !r.linear)
+        return "a step has two launches";
+    if (f->wanted)
+        return NULL;
+    norni_recurrent_tile t = norni_recurrent_tile_of(&e, &r, accumulators);
+    int64_t units = f->device->compute_units ? f->device->compute_units : 1,
+            tiles = ceil_div(r.b, t.rows) * (r.same ? r.d : 1);
+    double tile = (double)depth * (t.rows + 1.5) * accumulators / 3,
+           panel_bytes = (double)(depth * accumulators * t.panel) * 4,
+           far = panel_bytes * (double)t.panels > 1.5e6 ? panel_bytes / 12
+                                                        : 0; /* R does not stay in a core's cache */
+    double launch = units > 1 ? 6000 : 2000;
+    double run = (double)(ceil_div(tiles, units) * t.panels) * (tile > far ? tile : far);
+    double steps = (double)ceil_div(tiles * t.panels, units) * tile + launch;
+    return run < 1.2 * steps ? NULL : "launches of single steps use more cores";
 }
 
 norni_ref norni_recurrent_pack(norni_emit *e, const norni_recurrent *r, const norni_recurrent_tile *t,
@@ -105,7 +131,7 @@ typedef struct {
     norni_emit *e;
     norni_recurrent r;
     norn_dtype type, kept;
-    bool keep;
+    bool keep, run;
     norni_ref z, h[2], c, rh, bias, y, cells;
 } forward;
 
@@ -206,7 +232,9 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
         norni_step_define(e, k, "KEEP", 1);
     norni_step_buffer(e, k, f->z, f->keep || part == 1 ? NORNI_READ_WRITE : NORNI_READ);
     norni_step_buffer(e, k, packed, NORNI_READ);
-    norni_step_buffer(e, k, f->h[step & 1], NORNI_READ);
+    if (f->run)
+        norni_step_define(e, k, "RUN", 1);
+    norni_step_buffer(e, k, f->h[step & 1], f->run ? NORNI_READ_WRITE : NORNI_READ);
     norni_step_buffer(e, k, f->h[~step & 1], dir == 0 ? NORNI_WRITE : NORNI_READ_WRITE);
     const int64_t sizes[] = {step, r->s, r->b, r->h, r->row_t, r->row_b, dir};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -239,11 +267,11 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
     }
     if (part)
         norni_step_buffer(e, k, f->rh, part == 1 ? NORNI_WRITE : NORNI_READ);
-    norni_recurrent_range(e, k, r, t, directions);
+    norni_recurrent_range(e, k, r, t, directions, f->run);
 }
 
-norn_status norni_recurrent_emit(norni_emit *e) {
-    forward f = {.e = e, .type = e->node->in[0]->type.dtype, .rh = -1, .c = -1, .cells = -1};
+static norn_status emit_forward(norni_emit *e, bool run) {
+    forward f = {.e = e, .type = e->node->in[0]->type.dtype, .run = run, .rh = -1, .c = -1, .cells = -1};
     norni_recurrent *r = &f.r;
     norni_recurrent_of(e->node, r);
     int states = r->kind == NORNI_LSTM ? 2 : 1;
@@ -272,7 +300,7 @@ norn_status norni_recurrent_emit(norni_emit *e) {
     emit_state(e, r, NORNI_REC_H0, f.h[0], f.type);
     if (r->kind == NORNI_LSTM)
         emit_state(e, r, NORNI_REC_C0, f.c, f.type);
-    for (int64_t s = 0; s < r->s && state; s++)
+    for (int64_t s = 0; s < (run && r->s ? 1 : r->s) && state; s++)
         for (int dir = 0; dir < (r->same ? 1 : r->d); dir++) {
             int directions = r->same ? (int)r->d : 1;
             emit_step(&f, s, two ? 1 : 0, first, packed, &t, dir, directions);
@@ -283,4 +311,11 @@ norn_status norni_recurrent_emit(norni_emit *e) {
     if (states == 2)
         emit_result(e, r, 2, f.c, f.type);
     return e->status;
+}
+
+norn_status norni_recurrent_emit(norni_emit *e) {
+    return emit_forward(e, false);
+}
+norn_status norni_recurrent_emit_run(norni_emit *e) {
+    return emit_forward(e, true);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans of the recurrent operators' gradients: a launch a step back through time, which leaves the gradients of all gates'
+/* Plans of the recurrent operators' gradients: a launch a step back through time, or one for all steps, which leaves the gradients of all gates'
  * sums; then the gradients of X, W and R as one product each, over all steps (ops/recurrent.cl). */
 #include "ops/gemm.h"
 #include "ops/recurrent.h"
@@ -8,6 +8,7 @@ typedef struct {
     norni_emit *e;
     norni_recurrent r;
     norn_dtype type, kept;
+    bool run;
     norni_ref z, dz, dr, carry, dc, cells, before, rh, db, dp;
 } backward;
 
@@ -89,6 +90,9 @@ static void emit_back(backward *b, int64_t step, bool first, bool last, int part
         norni_step_define(e, k, "PART", part);
     if (last)
         norni_step_define(e, k, "LAST", 1);
+    bool run = b->run && !last;
+    if (run)
+        norni_step_define(e, k, "RUN", 1);
     norni_access written = first && part != 2 && dir == 0 ? NORNI_WRITE : NORNI_READ_WRITE;
     norni_step_buffer(e, k, b->z, NORNI_READ);
     norni_step_buffer(e, k, b->dz, written);
@@ -102,7 +106,7 @@ static void emit_back(backward *b, int64_t step, bool first, bool last, int part
         norni_step_buffer(e, k, norni_emit_out(e, 4), NORNI_WRITE);
         norni_step_i64(e, k, r->state_b);
         norni_step_i64(e, k, r->state_d);
-        norni_recurrent_range(e, k, r, t, directions);
+        norni_recurrent_range(e, k, r, t, directions, false);
         return;
     }
     if (in(b, r->first + NORNI_REC_DY) >= 0) {
@@ -137,7 +141,7 @@ static void emit_back(backward *b, int64_t step, bool first, bool last, int part
         norni_step_define(e, k, "HAS_DB", 1);
         norni_step_buffer(e, k, b->db, NORNI_READ_WRITE);
     }
-    norni_recurrent_range(e, k, r, t, directions);
+    norni_recurrent_range(e, k, r, t, directions, run);
 }
 
 /* Sums over the tiles into an output. */
@@ -287,10 +291,10 @@ static void emit_steps(backward *b) {
         b->dp = scratch(e, b->kept, r->d * tiles * 3 * r->h);
         norni_emit_fill(e, b->dp, 0);
     }
-    for (int64_t s = r->s; s-- > 0 && r->b;)
+    for (int64_t s = r->s; s-- > (b->run ? r->s - 1 : 0) && r->b;)
         for (int dir = 0; dir < launches; dir++) {
             bool first = s == r->s - 1;
-            emit_back(b, s, first, false, two ? 1 : 0, first ? 0 : through * r->h, packed, &t, dir,
+            emit_back(b, s, first, false, two ? 1 : 0, first && !b->run ? 0 : through * r->h, packed, &t, dir,
                       directions);
             if (two)
                 emit_back(b, s, first, false, 2, r->h, packed2, &t, dir, directions);
@@ -304,9 +308,15 @@ static void emit_steps(backward *b) {
         emit_sums(b, "rec_dpeep", b->dp, 6, 3 * r->h, tiles);
 }
 
-norn_status norni_recurrent_emit_grad(norni_emit *e) {
-    backward b = {
-        .e = e, .type = e->node->in[0]->type.dtype, .dc = -1, .before = -1, .rh = -1, .db = -1, .dp = -1};
+static norn_status emit_backward(norni_emit *e, bool run) {
+    backward b = {.e = e,
+                  .type = e->node->in[0]->type.dtype,
+                  .run = run,
+                  .dc = -1,
+                  .before = -1,
+                  .rh = -1,
+                  .db = -1,
+                  .dp = -1};
     norni_recurrent *r = &b.r;
     const norn_node *n = e->node;
     norni_recurrent_of(n, r);
@@ -329,4 +339,11 @@ norn_status norni_recurrent_emit_grad(norni_emit *e) {
     if (norni_recurrent_wants(n, 0) && r->rows)
         NORNI_TRY(emit_dx(&b));
     return emit_all_weights(&b);
+}
+
+norn_status norni_recurrent_emit_grad(norni_emit *e) {
+    return emit_backward(e, false);
+}
+norn_status norni_recurrent_emit_grad_run(norni_emit *e) {
+    return emit_backward(e, true);
 }

@@ -220,9 +220,9 @@ typedef struct {
 } job;
 
 /* Columns on CPUs: whole rows are read, in tiles of so many columns. */
-enum { TILE = 4096, TILE_ROWS = 8 };
+enum { TILE = 4096, TILE_ROWS = 8, TILE_ROWS_NARROW = 64 };
 static bool tiled(const norni_emit *e, int64_t inner, int64_t r) {
-    return norni_device_is_cpu(e->device) && inner >= 64 && r >= TILE_ROWS;
+    return norni_device_is_cpu(e->device) && inner > 1 && r >= (inner >= 16 ? TILE_ROWS : TILE_ROWS_NARROW);
 }
 
 /* One pass: x [outer][r][inner] to y [outer][parts][inner]. */
@@ -231,9 +231,9 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     bool cpu = norni_device_is_cpu(e->device), rows = inner == 1, wide = norni_dtype_bits(j->dtype) == 64;
     int how = j->how == NORNI_MAX ? 1 : j->how == NORNI_MIN ? 2 : j->how == NORNI_PROD ? 3 : 0;
     int w = cpu ? (wide ? 8 : 16) : 4, wg = 64;
-    if (rows ? r < 4 * w : inner < w)
-        w = 1;
     bool tiles = tiled(e, inner, r);
+    if (rows ? r < 4 * w : inner < w && !tiles)
+        w = 1;
     norni_step *s = norni_emit_kernel(e, "reduce.cl",
                                       tiles            ? "reduce_tiles"
                                       : !rows          ? "reduce_cols"
@@ -470,15 +470,57 @@ static void grad_extreme(norni_grad *c) {
     c->dx[0] = NORNI_OP2(c->g, hit, NORNI_OP2(c->g, k.dy, count, "Div"), "Mul");
 }
 
+/* The product of the others, those before and those behind, axis by axis: right where elements are 0 too. */
+static void grad_prod(norni_grad *c) {
+    kept k;
+    bool set[NORN_MAX_RANK];
+    int known = 0, axes[NORN_MAX_RANK], n = 0;
+    norn_value *v[NORN_MAX_RANK + 1];
+    if (!keep(c, &k))
+        return;
+    norn_status s = k.x->type.rank < 0 ? NORN_OK : reduced_axes(c->node, k.x->type.rank, set, &known);
+    if (s != NORN_OK || !known) {
+        norni_graph_failed(c->g, s != NORN_OK ? s : norni_fail(NORN_SHAPE, "the axes are not known"));
+        return;
+    }
+    v[0] = k.x;
+    for (int i = 0; i < k.x->type.rank; i++)
+        if (set[i]) {
+            axes[n] = i;
+            v[n + 1] = NORNI_OP2(c->g, v[n], norni_i64_const(c->g, 1, (int64_t[]){i}), "ReduceProd");
+            n++;
+        }
+    c->dx[0] = k.dy;
+    while (n-- > 0) {
+        norn_value *axis = norni_scalar_const(c->g, NORN_I64, axes[n]);
+        norn_value *others = NORNI_OP2(c->g, NORNI_OP2(c->g, v[n], axis, "CumProd<exclusive=1>"),
+                                       NORNI_OP2(c->g, v[n], axis, "CumProd<exclusive=1, reverse=1>"), "Mul");
+        c->dx[0] = NORNI_OP2(c->g, c->dx[0], others, "Mul");
+    }
+}
+
 #define FORMULA_RULE(name, text)                                                                             \
     static void name(norni_grad *c) {                                                                        \
         kept k;                                                                                              \
         if (keep(c, &k))                                                                                     \
             c->dx[0] = rule(&k, text);                                                                       \
     }
-FORMULA_RULE(grad_prod, "dy * y / x")
 FORMULA_RULE(grad_l1, "dy * sign(x)")
-FORMULA_RULE(grad_l2, "where(y == 0, 0, dy * x / where(y == 0, 1, y))")
+static void grad_l2(norni_grad *c) {
+    kept k;
+    if (!keep(c, &k))
+        return;
+    static const char *const names[] = {"x", "y", "dy"};
+    norn_value *safe = norni_formula(c->g, "where(y == 0, 1, y)", 2, names, (norn_value *[]){k.x, k.y});
+    if (safe && safe->producer)
+        safe->producer->guard = true;
+    k.y = safe ? k.y : NULL;
+    static const char *const all[] = {"x", "y", "dy", "safe"};
+    c->dx[0] = norni_formula(c->g, "where(y == 0, 0, dy * x / safe)", 4, all,
+                             (norn_value *[]){k.x, k.y, k.dy, safe});
+    if (c->dx[0] && c->dx[0]->producer)
+        c->dx[0]->producer->guard = true;
+}
 FORMULA_RULE(grad_sum_square, "2 * dy * x")
 FORMULA_RULE(grad_log_sum, "dy / exp(y)")
 FORMULA_RULE(grad_log_sum_exp, "dy * exp(x - y)")
@@ -575,7 +617,8 @@ static norn_status lower(norni_adapt *a) {
             #id "(float[3,17])", #id "<keepdims=0>(float[4,33,2,3], int64[2]{0,2})",                         \
             #id "(float[2,130], int64[1]{1})", #id "<noop_with_empty_axes=1>(float[2,3])",                   \
             #id "(int32[3,5], int64[1]{0})", #id "<keepdims=0>(float[5,1,4], int64[1]{1})",                  \
-            #id "(float[20000])", NULL                                                                       \
+            #id "(float[20000])", #id "<keepdims=0>(float[3,90,5], int64[1]{1})",                            \
+            #id "(float[2,70,37], int64[1]{1})", NULL                                                        \
     }
 #define FLOAT_CASES(id)                                                                                      \
     (const char *const[]) {                                                                                  \

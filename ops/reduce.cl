@@ -156,42 +156,79 @@ __kernel void reduce_cols(__global const T *x, __global T *y, const long outer, 
 
 #if W > 1 && (!defined(NORNI_ONLY) || defined(K_reduce_tiles))
 #define TILE 4096
+#define SHORT_ROW 8192 /* bytes */
 __kernel void reduce_tiles(__global const T *x, __global T *y, const long outer, const long r, const long inner,
                            const long parts, const long part, const REAL scale) {
     const long j0 = get_global_id(0) * TILE, o = get_global_id(1), p = get_global_id(2);
     const long from = p * part, to = min(from + part, r), end = min(j0 + TILE, inner), n = (end - j0) / W;
-    VEC a[TILE / W];
+    const long rest = end - j0 - n * W, last = n ? end - j0 - W : 0; /* with a rest the last vector overlaps the one before */
+    VEC a[TILE / W], b = (VEC)(START);
     C s[W];
     x += o * r * inner;
     y += (o * parts + p) * inner;
     for (long k = 0; k < n; k++)
         a[k] = (VEC)(START);
     long i = from;
-    for (; i + 4 <= to; i += 4) {
+    /* Four rows at a time; short ones one by one, since memory is fetched ahead where it is read in order. */
+    for (; i + 4 <= to && inner * sizeof(T) > SHORT_ROW; i += 4) {
         __global const T *x0 = x + i * inner + j0, *x1 = x0 + inner, *x2 = x1 + inner, *x3 = x2 + inner;
         for (long k = 0; k < n; k++) {
             const VEC v0 = LDV(W, x0, k * W), v1 = LDV(W, x1, k * W), v2 = LDV(W, x2, k * W), v3 = LDV(W, x3, k * W);
             const VEC u = JOINV(BEFORE(v0), BEFORE(v1)), v = JOINV(BEFORE(v2), BEFORE(v3)), both = JOINV(u, v);
             a[k] = JOINV(a[k], both);
         }
+        if (rest && n) {
+            const VEC v0 = LDV(W, x0, last), v1 = LDV(W, x1, last), v2 = LDV(W, x2, last), v3 = LDV(W, x3, last);
+            const VEC u = JOINV(BEFORE(v0), BEFORE(v1)), v = JOINV(BEFORE(v2), BEFORE(v3)), both = JOINV(u, v);
+            b = JOINV(b, both);
+        }
     }
-    for (; i < to; i++)
+    for (; i < to; i++) {
         for (long k = 0; k < n; k++) {
             const VEC v = LDV(W, x, i * inner + j0 + k * W);
             a[k] = JOINV(a[k], BEFORE(v));
         }
+        if (rest && n) {
+            const VEC v = LDV(W, x, i * inner + j0 + last);
+            b = JOINV(b, BEFORE(v));
+        }
+    }
+    if (rest && n) {
+        NORNI_CAT(vstore, W)(b, 0, s);
+        for (int l = 0; l < W; l++)
+            ST(y, j0 + last + l, finish(s[l], scale));
+    }
     for (long k = 0; k < n; k++) {
         NORNI_CAT(vstore, W)(a[k], 0, s);
         for (int l = 0; l < W; l++)
             ST(y, j0 + k * W + l, finish(s[l], scale));
     }
-    for (long k = j0 + n * W; k < end; k++) {
-        C b = START;
-        for (i = from; i < to; i++) {
-            const C v = LD(x, i * inner + k);
-            b = JOIN1(b, BEFORE(v));
+    if (n == 0 && rest) { /* fewer columns than lanes: lane l of vector k of W rows belongs to column (k W + l) mod inner */
+        C column[W];
+        VEC v[W];
+        const long all = (to - from) * inner, whole = all - all % (inner * W);
+        x += from * inner;
+        for (long k = 0; k < inner; k++) {
+            column[k] = START;
+            v[k] = (VEC)(START);
         }
-        ST(y, k, finish(b, scale));
+        for (long at = 0; at < whole; at += inner * W)
+            for (long k = 0; k < inner; k++) {
+                const VEC u = LDV(W, x, at + k * W);
+                v[k] = JOINV(v[k], BEFORE(u));
+            }
+        if (whole)
+            for (long k = 0; k < inner; k++) {
+                NORNI_CAT(vstore, W)(v[k], 0, s);
+                for (int l = 0; l < W; l++)
+                    column[(k * W + l) % inner] = JOIN1(column[(k * W + l) % inner], s[l]);
+            }
+        for (long at = whole; at < all; at++) {
+            const C u = LD(x, at);
+            column[at % inner] = JOIN1(column[at % inner], BEFORE(u));
+        }
+        for (long k = 0; k < inner; k++)
+            ST(y, k, finish(column[k], scale));
     }
 }
 #endif

@@ -137,19 +137,26 @@ static int fitting_width(int w, int64_t n) {
 }
 
 static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
-    enum { GROUP = 128, SHORT = 64, KEEP_BYTES = 16384 };
+    enum { GROUP = 128, SHORT = 64, KEEP_BYTES = 16384, THROUGH_MAX = 262144, THROUGH_BEST = 262144 };
     const norn_node *node = e->node;
     const norni_type *x = &node->in[0]->type;
     split s = split_of(node, x->rank, x->dims);
     bool rows = s.inner == 1, wide = rows && groups && s.r >= SHORT;
     int w = groups ? 1 : x->dtype == NORN_F64 ? 8 : 16;
     int64_t keep = groups || grad ? 0 : KEEP_BYTES / (x->dtype == NORN_F64 ? 8 : 4);
-    if (keep < s.r * (rows ? 1 : w)) { /* not kept: vectors must fit */
+    bool long_columns = !rows && s.inner > 16 * w; /* rather some of each row than all of few columns */
+    if (keep < s.r * (rows ? 1 : w) || (keep && long_columns)) { /* not kept: vectors must fit */
         keep = 0;
         w = fitting_width(w, rows ? s.r : s.inner);
     }
     int64_t blocks = 1; /* vectors of columns an item */
     while (keep && !rows && !grad && blocks < 8 && s.r * w * blocks * 2 <= keep && w * blocks * 2 <= s.inner)
+        blocks *= 2;
+    /* Exponentials go through y where it can hold them and a row (or the columns of an item) stays in cache meanwhile. */
+    bool through = !keep && !groups && !grad && w > 1 && (x->dtype == NORN_F32 || x->dtype == NORN_F64) &&
+                   s.r * (rows ? 1 : w) <= THROUGH_MAX;
+    while (through && !rows && blocks < 16 && s.r * w * blocks * 2 <= THROUGH_BEST &&
+           w * blocks * 2 <= s.inner)
         blocks *= 2;
     const char *kernel = wide   ? (grad ? "softmax_grad_group" : "softmax_group")
                          : rows ? (grad ? "softmax_grad_rows" : "softmax_rows")
@@ -158,6 +165,8 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
     norni_step_define(e, k, "W", w);
     if (keep)
         norni_step_define(e, k, "KEEP", keep);
+    if (through)
+        norni_step_define(e, k, "THROUGH", 1);
     if (blocks > 1)
         norni_step_define(e, k, "G", blocks);
     if (is_log(node->op))
@@ -316,7 +325,7 @@ static void cost(const norn_node *node, norni_cost *c) {
 #id "(float[3,17])", #id "<axis=1>(float[2,5,7])", #id "<axis=0>(float[4,33])", #id "(float[5,1])",  \
             #id "(float[2,2500])", #id "(float[7])", #id "<axis=-2>(float[2,70,3])",                         \
             #id "<axis=1>(float[2,0,3])", #id "(float[300,10])", #id "<axis=1>(float[2,3,40])",              \
-            #id "<axis=1>(float[2,5,300])", NULL                                                             \
+            #id "<axis=1>(float[2,5,300])", #id "(float[2,4500])", #id "<axis=0>(float[300,55])", NULL       \
     }
 SOFTMAX(Softmax, "e^x divided by the sum of e^x over an axis", .eval = eval, .impls = impls, .grad = grad,
         .cases = CASES(Softmax));

@@ -8,9 +8,10 @@
  *   -DKEEP=0   elements of x that an item may hold for itself: rows and columns no longer than that are read once, and
  *              their exponentials computed once
  *   softmax_rows, softmax_grad_rows    inner == 1: a work-item takes `rows` rows. Longer ones are read twice: m and s are
- *                                      found together, block by block
+ *                                      found together, block by block; -DTHROUGH=1: m first, then exponentials go to y, where
+ *                                      caches keep a row that long
  *   softmax_cols, softmax_grad_cols    a work-item takes W neighbouring columns, softmax_cols G of them (-DG=1) where they are
- *                                      kept: more of each row at once
+ *                                      kept: more of each row at once; with -DTHROUGH=1 exponentials of G W columns go to y
  *   softmax_group, softmax_grad_group  inner == 1 on GPUs: a work-group of WG items takes a row
  *   hardmax                            1 for the first largest element (NaN is larger than all), else 0; an item a row */
 #ifndef W
@@ -197,6 +198,76 @@ static inline void kept_blocks(__global const T *in, __global T *out, const long
 }
 #endif
 
+#ifdef THROUGH
+static inline void through_row(__global const T *in, __global T *out, const long r) {
+    VEC v0 = SPLAT((C)-INFINITY), v1 = v0, a0 = SPLAT((C)0), a1 = a0;
+    long i = 0;
+    for (; i + 2 * W <= r; i += 2 * W) {
+        v0 = max(v0, LDV(W, in, i));
+        v1 = max(v1, LDV(W, in, i + W));
+    }
+    C m = MAX_OF(max(v0, v1)), s = 0;
+    const long whole = i;
+    for (; i < r; i++)
+        m = max(m, (C)LD(in, i));
+    for (i = 0; i < whole; i += 2 * W) {
+#ifdef LOG
+        a0 += EXPNV(LDV(W, in, i) - SPLAT(m));
+        a1 += EXPNV(LDV(W, in, i + W) - SPLAT(m));
+#else
+        const VEC e0 = EXPNV(LDV(W, in, i) - SPLAT(m)), e1 = EXPNV(LDV(W, in, i + W) - SPLAT(m));
+        a0 += e0;
+        a1 += e1;
+        STV(W, out, i, e0);
+        STV(W, out, i + W, e1);
+#endif
+    }
+    s = SUM_OF(a0 + a1);
+    for (; i < r; i++)
+        s += EXPN1(LD(in, i) - m);
+    const C last = LAST(s);
+    for (i = 0; i < whole; i += W)
+#ifdef LOG
+        STV(W, out, i, LDV(W, in, i) - SPLAT(m) - SPLAT(last));
+#else
+        STV(W, out, i, LDV(W, out, i) * SPLAT(last));
+#endif
+    for (; i < r; i++) {
+        const C d = LD(in, i) - m;
+        ST(out, i, OUT(EXPN1, d, last));
+    }
+}
+
+/* G W columns, rows one after the other. */
+static inline void through_cols(__global const T *x, __global T *y, const long r, const long inner) {
+    VEC m[G], s[G];
+    for (int g = 0; g < G; g++) {
+        m[g] = SPLAT((C)-INFINITY);
+        s[g] = SPLAT((C)0);
+    }
+    for (long i = 0; i < r; i++)
+        for (int g = 0; g < G; g++)
+            m[g] = max(m[g], LDV(W, x, i * inner + g * W));
+    for (long i = 0; i < r; i++)
+        for (int g = 0; g < G; g++) {
+            const VEC d = LDV(W, x, i * inner + g * W) - m[g], e = EXPNV(d);
+            s[g] += e;
+#ifdef LOG
+            STV(W, y, i * inner + g * W, d);
+#else
+            STV(W, y, i * inner + g * W, e);
+#endif
+        }
+    for (int g = 0; g < G; g++)
+        s[g] = LAST(s[g]);
+    for (long i = 0; i < r; i++)
+        for (int g = 0; g < G; g++) {
+            const VEC v = LDV(W, y, i * inner + g * W);
+            STV(W, y, i * inner + g * W, KEPT_OUT(v, v, s[g]));
+        }
+}
+#endif
+
 static inline void long_row(__global const T *in, __global T *out, const long r) {
     C m = (C)-INFINITY, s = 0;
     for (long from = 0; from < r; from += BLOCK) {
@@ -237,7 +308,11 @@ __kernel void softmax_rows(__global const T *x, __global T *y, const long outer,
     }
 #endif
     for (long o = o0; o < o1; o++)
+#ifdef THROUGH
+        through_row(x + o * r, y + o * r, r);
+#else
         long_row(x + o * r, y + o * r, r);
+#endif
 }
 
 __kernel void softmax_cols(__global const T *x, __global T *y, const long outer, const long r, const long inner) {
@@ -260,8 +335,14 @@ __kernel void softmax_cols(__global const T *x, __global T *y, const long outer,
         return;
     }
 #endif
+#ifdef THROUGH
+    if (j + W * G <= inner) {
+        through_cols(x + j, y + j, r, inner);
+        return;
+    }
+#endif
 #if W > 1
-    if (j + W <= inner) {
+    for (; j + W <= inner && j < (long)(get_global_id(0) + 1) * (W * G); j += W) {
         VEC m = LDV(W, x, j), s = SPLAT((C)0);
         for (long i = 1; i < r; i++)
             m = max(m, LDV(W, x, i * inner + j));
@@ -272,10 +353,9 @@ __kernel void softmax_cols(__global const T *x, __global T *y, const long outer,
             const VEC d = LDV(W, x, i * inner + j) - m;
             STV(W, y, i * inner + j, OUT(EXPNV, d, s));
         }
-        return;
     }
 #endif
-    for (long k = j; k < min(j + W, inner); k++) {
+    for (long k = j; k < min((long)(get_global_id(0) + 1) * (W * G), inner); k++) {
         C m = LD(x, k), s = 0;
         for (long i = 1; i < r; i++)
             m = max(m, (C)LD(x, i * inner + k));

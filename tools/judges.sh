@@ -1,11 +1,11 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by check.sh and check-full.sh. judges: makes a virtual environment with the independent judges of ONNX files;
+# Sourced by check.sh and check-full.sh. judges: makes a virtual environment with the independent judges of ONNX files and derivatives;
 # JUDGES is its Python. Only tests use them, norn itself needs no Python.
 JUDGES=$PWD/build-judges/bin/python
 judges() {
-    "$JUDGES" -c 'import onnx, onnxruntime' >/dev/null 2>&1 && return
-    echo "Fetching onnx and onnxruntime from PyPI for the tests"
+    "$JUDGES" -c 'import onnx, onnxruntime, sympy' >/dev/null 2>&1 && return
+    echo "Fetching onnx, onnxruntime and sympy from PyPI for the tests"
     python3 -m venv build-judges
-    "$JUDGES" -m pip install -q --disable-pip-version-check onnx==1.23.2 onnxruntime==1.32.0
+    "$JUDGES" -m pip install -q --disable-pip-version-check onnx==1.23.2 onnxruntime==1.32.0 sympy==1.14.0
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const verb *const verbs[] = {&verb_devices, &verb_run,  &verb_train, &verb_verify, &verb_show,
-                                    &verb_convert, &verb_plan, &verb_bench, &verb_tune,   &verb_version};
+                                    &verb_convert, &verb_plan, &verb_grad,  &verb_bench,  &verb_tune,  &verb_version};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static const char *verb_name(size_t i) {

@@ -254,7 +254,7 @@ static int parse(int argc, char **argv, void *options, parsed *out) {
             int code = parse_option(argc, argv, &i, options);
             if (code)
                 return code;
-        } else if (a[0] == '-' && a[1])
+        } else if (a[0] == '-' && a[1] && !parsing->minus)
             return usage_error("unknown option '%s' (options begin with two dashes; see norn %s --help)", a,
                                parsing->name);
         else

@@ -37,6 +37,7 @@ typedef struct {
     const option *options;                                     /* ended by a NULL name */
     size_t bytes;                                              /* of the struct of options */
     const void *defaults;                                      /* NULL: all zero */
+    bool minus;                                                /* arguments may begin with a minus sign */
     int least, most;                                           /* number of arguments; most -1: any */
     int (*run)(const void *options, int n, char *const *args); /* returns the exit code */
 } verb;

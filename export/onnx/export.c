@@ -106,6 +106,12 @@ static norn_status put_initializer(writer *w, norn_value *v) {
         return norni_nomem();
     if (!t)
         return norni_fail(NORN_ARG, "parameter '%s' has no content (give it as an update)", name);
+    if (norni_export_is_sparse(x, v)) {
+        norni_str text = {0};
+        norni_extra_find(v, NORNI_EXTRA_TENSOR, &kept);
+        norn_status s = norni_export_sparse(&text, name, t, &kept);
+        return s == NORN_OK ? norni_pieces_text(x, &w->graph, &text) : (norni_str_free(&text), s);
+    }
     NORNI_TRY(norni_prefix(norni_export_packed(t, &packed), "'%s'", name));
     if (!NORNI_PUSH(&w->tensors, packed)) {
         norn_tensor_free(packed);

@@ -25,7 +25,7 @@ struct norni_exporter {
     int opset, ir;
     norni_arena *arena;
     norni_exporter *outer; /* of a subgraph: what writes the graph around it */
-    size_t formal;         /* of a subgraph: how many inputs are its own; the others it reads from around it */
+    size_t formal; /* of a subgraph: how many inputs are its own; the others it reads from around it */
     NORNI_VEC(norni_export_sub) subs;
     NORNI_VEC(const char *) refused; /* why the file cannot be written, all reasons; in the arena */
     NORNI_VEC(const char *) changed; /* operators that are written as others, once for each node */
@@ -125,6 +125,11 @@ norn_status norni_export_tensor(norni_exporter *x, norni_pieces *out, uint32_t f
                                 const norni_extra *kept);
 /* The same without a place for pieces. */
 norn_status norni_export_tensor_text(norni_str *out, uint32_t field, const char *name, const norn_tensor *t);
+/* Whether an initialiser is written as it was: sparse. As field 15 of a graph; kept: NULL for none. */
+enum { NORNI_IR_SPARSE = 5 };
+bool norni_export_is_sparse(const norni_exporter *x, const norn_value *v);
+norn_status norni_export_sparse(norni_str *out, const char *name, const norn_tensor *t,
+                                const norni_extra *kept);
 /* t as a file has it: packed, little-endian; a counted reference or a copy. Errors: NORN_ARG on a device. */
 norn_status norni_export_packed(const norn_tensor *t, norn_tensor **out);
 

@@ -74,8 +74,11 @@ static norn_status put_constant(norni_exporter *x, norni_str *nodes, norni_str *
         return norni_nomem();
     if (norni_export_was_constant(x, v, &kept))
         return norni_export_constant(x, nodes, name, v->data, &kept);
+    bool more = norni_extra_find(v, NORNI_EXTRA_TENSOR, &kept);
+    if (norni_export_is_sparse(x, v))
+        return norni_export_sparse(graph, name, v->data, &kept);
     norn_status s = norni_export_tensor_text(&tensor, 0, name, v->data);
-    if (s == NORN_OK && norni_extra_find(v, NORNI_EXTRA_TENSOR, &kept))
+    if (s == NORN_OK && more)
         norni_str_addn(&tensor, kept.data, kept.bytes);
     if (s == NORN_OK)
         norni_wire_put_message(graph, 5, &tensor);

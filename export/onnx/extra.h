@@ -15,7 +15,8 @@ typedef enum {
     NORNI_EXTRA_TENSOR = 2,   /* bytes: its TensorProto without name and data */
     NORNI_EXTRA_CONSTANT = 3, /* bytes: it was a Constant: that NodeProto without outputs and attributes */
     NORNI_EXTRA_LISTED =
-        4 /* an initialiser that is also listed as an input: a default that may be overridden */
+        4, /* an initialiser that is also listed as an input: a default that may be overridden */
+    NORNI_EXTRA_SPARSE = 5 /* an initialiser that was sparse */
 } norni_extra_field;
 
 /* Adds a field to a value's. */

@@ -18,8 +18,12 @@ static norn_status import_opsets(norni_importer *imp) {
                          p->opset_import[i]->version};
         if (!o.domain)
             return norni_nomem();
-        if (norni_model_opset_of(imp->model, o.domain))
-            return norni_fail(NORN_PARSE, "opset of domain '%s' is imported twice", o.domain);
+        int64_t before = norni_model_opset_of(imp->model, o.domain);
+        if (before && before != o.version)
+            return norni_fail(NORN_PARSE, "opsets %" PRId64 " and %" PRId64 " of domain '%s'", before,
+                              o.version, o.domain);
+        if (before) /* skl2onnx writes an import for each node kind */
+            continue;
         if (o.version < 1 || (!*o.domain && o.version > NORNI_OPSET_MAX))
             return norni_fail(NORN_UNSUPPORTED, "opset %" PRId64 " of domain '%s' (wanted 1 to %d)",
                               o.version, o.domain, NORNI_OPSET_MAX);
@@ -116,6 +120,8 @@ norn_status norni_import_initializer(norni_scope *sc, const norni_pb_tensor *t,
     norn_value *v = norni_value_const(imp->g, NULL, data);
     if (!v)
         return norn_graph_status(imp->g);
+    if (sparse)
+        NORNI_TRY(norni_extra_add(v, NORNI_EXTRA_SPARSE, NULL));
     if (t->doc_string || t->n_metadata_props || t->base.n_unknown_fields) {
         norni_pb_tensor rest = NORNI_ONNX__TENSOR_PROTO__INIT;
         norni_extra packed;

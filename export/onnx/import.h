@@ -137,6 +137,12 @@ norn_status norni_import_body(norni_scope *sc, const norni_pb_graph *p, const ch
                               const norni_item *in, const norni_captures *captures, norni_item *out);
 norn_status norni_import_flex_attention(norni_scope *sc, const norni_pb_node *n,
                                         const norni_captures *captures, norn_value **out);
+/* Where *op is NULL because the node is as opset 1 had it: the node as a later opset has it, and its operator. */
+norn_status norni_import_first(norni_scope *sc, const norni_pb_node **n, const norn_op **op, int *version);
+/* Whether other nodes stand for it wherever it is (import_ort.c, FlexAttention). */
+bool norni_writes_out(const norni_scope *sc, const norni_pb_node *n);
+/* What ONNX Runtime writes into ONNX's domain (import_ort.c); *done is false for everything else. */
+norn_status norni_import_ort(norni_scope *sc, const norni_pb_node *n, norn_value **out, bool *done);
 /* out: for each name in xs. */
 norn_status norni_import_gradient(norni_scope *sc, const norni_pb_node *n, norn_value **out);
 

@@ -42,7 +42,7 @@ static norn_status analyse_nodes(norni_importer *imp, norni_function *f, size_t 
         bool standard = !*norni_pb_domain(nodes[i]->domain), constant = standard && !strcmp(type, "Constant");
         const norn_op *control = standard && norni_has_subgraph(nodes[i]) ? norni_op_find("", type) : NULL;
         if (!constant && !(control && control->control) && !norni_scope_op(&sc, nodes[i], &version) &&
-            !(callee && callee->expands))
+            !norni_writes_out(&sc, nodes[i]) && !(callee && callee->expands))
             f->expands = false;
         for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
             const norni_pb_attr *a = nodes[i]->attribute[k];

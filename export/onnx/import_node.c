@@ -372,7 +372,7 @@ static norn_status import_written_out(norni_scope *sc, const norni_pb_node *n, c
     else if (!strcmp(domain, "ai.onnx.preview.training") && !strcmp(type, "Gradient"))
         s = norni_import_gradient(sc, n, out);
     else
-        *done = false;
+        s = norni_import_ort(sc, n, out, done);
     return *done && s == NORN_OK ? bind_outputs(sc, n, wanted_outputs(n), out, where)
                                  : norni_prefix(s, "%s %s", where, type);
 }
@@ -420,6 +420,7 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
         return norni_scope_add_list(sc, n->output[0], list);
     }
     const norn_op *op = take_zip_map(sc, n, norni_scope_op(sc, n, &version), where);
+    NORNI_TRY(norni_prefix(norni_import_first(sc, &n, &op, &version), "%s %s", where, type));
     if (op)
         return import_known(sc, n, op, version, where);
     norni_function *f = norni_function_find(sc->imp, n);

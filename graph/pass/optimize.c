@@ -99,6 +99,24 @@ static norn_value *reshape_constant(const norni_rule *x) {
                      : NULL;
 }
 
+/* A Reshape of what only has another shape: of that itself. */
+static norn_value *reshape_again(const norni_rule *x) {
+    static const char *const views[] = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", NULL};
+    int64_t v[NORN_MAX_RANK];
+    int n;
+    const norn_node *before = NULL;
+    for (int i = 0; views[i] && !before; i++)
+        before = norni_made_by(x->in[0], views[i]);
+    if (!before || !norni_is_const(x->in[1]) || !norni_value_ints(x->in[1], v, NORN_MAX_RANK, &n) ||
+        norni_node_int(x->node, "allowzero", 0))
+        return NULL;
+    const norni_type *from = &before->in[0]->type, *to = &before->out[0]->type;
+    for (int i = 0; i < n; i++) /* 0: as in what it reads */
+        if (v[i] == 0 && (i >= from->rank || i >= to->rank || from->dims[i] != to->dims[i]))
+            return NULL;
+    return norni_same_op(x, 2, (norn_value *[]){before->in[0], x->in[1]});
+}
+
 /* Small integers that shapes alone decide become constants. */
 norn_value *norni_rule_known(const norni_rule *x) {
     const norn_node *n = x->node;
@@ -106,8 +124,10 @@ norn_value *norni_rule_known(const norni_rule *x) {
     int64_t v[NORNI_MAX_KNOWN];
     int count;
     norn_tensor *t;
-    if (norni_node_is(n, "Reshape") && n->in[1])
-        return reshape_constant(x);
+    if (norni_node_is(n, "Reshape") && n->in[1]) {
+        norn_value *again = reshape_again(x);
+        return again ? again : reshape_constant(x);
+    }
     if (n->n_out != 1 || !n->n_in || !norni_dtype_is_int(out->type.dtype) || !norni_type_static(&out->type) ||
         !norni_value_ints(out, v, NORNI_MAX_KNOWN, &count) || count != norni_type_elems(&out->type))
         return NULL;
@@ -164,9 +184,9 @@ static norn_status rewrite(norni_rebuild *r, const norn_node *node, norn_value *
     return NORN_OK;
 }
 
-norn_status norn_graph_optimize(const norn_graph *g, norn_graph **out) {
+static norn_status optimize(const norn_graph *g, bool doubles, norn_graph **out) {
     norn_graph *from = NULL;
-    norni_optimizer o = {0};
+    norni_optimizer o = {.doubles = doubles};
     *out = NULL;
     for (int round = 0; round < MAX_ROUNDS; round++) {
         const norn_graph *old = from ? from : g;
@@ -195,4 +215,30 @@ norn_status norn_graph_optimize(const norn_graph *g, norn_graph **out) {
     }
     *out = from;
     return NORN_OK;
+}
+
+static size_t transpositions(const norn_graph *g) {
+    size_t n = 0;
+    for (size_t i = 0; i < g->nodes.n; i++)
+        n += norni_node_is(g->nodes.v[i], "Transpose");
+    return n;
+}
+
+/* Where transpositions are left it may help to double some, which then meet others. */
+norn_status norn_graph_optimize(const norn_graph *g, norn_graph **out) {
+    norn_graph *other;
+    NORNI_TRY(optimize(g, false, out));
+    if (!transpositions(*out))
+        return NORN_OK;
+    norn_status s = optimize(*out, true, &other);
+    if (s == NORN_OK && transpositions(other) < transpositions(*out)) {
+        norn_graph_free(*out);
+        *out = other;
+    } else if (s == NORN_OK)
+        norn_graph_free(other);
+    else {
+        norn_graph_free(*out);
+        *out = NULL;
+    }
+    return s;
 }

@@ -10,7 +10,8 @@
 typedef struct {
     const int *uses; /* of values of the old graph */
     size_t changes;
-    bool last; /* the round for rules that would hide others' chances */
+    bool last;    /* the round for rules that would hide others' chances */
+    bool doubles; /* a Transpose that several read may go through each of them */
 } norni_optimizer;
 
 typedef struct {

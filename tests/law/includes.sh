@@ -4,7 +4,7 @@
 cd "$1" || exit 2
 bad=0
 allowed=""
-for layer in base backend ops graph export train bench; do
+for layer in base backend ops graph symbolic export train bench; do
     allowed="$allowed${allowed:+|}$layer"
     found=$(grep -rnE '^#include "' --include='*.[ch]' "$layer" 2>/dev/null | grep -vE "#include \"(($allowed)/|onnx\.pb-c\.h\")") && {
         echo "$found"
@@ -15,5 +15,5 @@ found=$(grep -rnE '^#include "' --include='*.[ch]' tools examples 2>/dev/null | 
     echo "$found"
     bad=1
 }
-[ $bad = 0 ] || echo "These includes break the layer order base < backend < ops < graph < export < train < bench."
+[ $bad = 0 ] || echo "These includes break the layer order base < backend < ops < graph < symbolic < export < train < bench."
 exit $bad

@@ -202,7 +202,7 @@ def compare(a, b, base):
            [q.SerializeToString() for q in b.graph.quantization_annotation])
     init = {t.name for t in a.graph.initializer} | {s.values.name for s in a.graph.sparse_initializer}
     for m in (a, b):
-        known = {t.name for t in m.graph.initializer} | (init if m is a else set())
+        known = {t.name for t in m.graph.initializer} | {s.values.name for s in m.graph.sparse_initializer}
         m.free_inputs = [i for i in m.graph.input if i.name not in known]
     differ('inputs', [i.name for i in a.free_inputs], [i.name for i in b.free_inputs])
     differ('overridable inputs', {i.name for i in a.graph.input} & init,
@@ -222,8 +222,12 @@ def compare(a, b, base):
         differ(f'initializer {name}', tensor_value(t, base), tensor_value(ours[name], os.path.dirname(b.path)))
         differ(f'initializer {name} doc', t.doc_string, ours[name].doc_string)
         differ(f'initializer {name} metadata', entries(t.metadata_props), entries(ours[name].metadata_props))
+    sparse = {s.values.name: s for s in b.graph.sparse_initializer}
+    differ('sparse initializers', [s.values.name for s in a.graph.sparse_initializer], list(sparse))
     for s in a.graph.sparse_initializer:
-        differ(f'sparse initializer {s.values.name}', sparse_value(s), tensor_value(ours[s.values.name], ''))
+        m = sparse[s.values.name]
+        differ(f'sparse initializer {s.values.name}', sparse_value(s), sparse_value(m))
+        differ(f'sparse initializer {s.values.name} doc', s.values.doc_string, m.values.doc_string)
     info = {v.name: v for v in b.graph.value_info}
     names = {o for n in b.graph.node for o in n.output}
     for v in a.graph.value_info:

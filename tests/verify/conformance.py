@@ -22,7 +22,7 @@ from onnx import TensorProto, numpy_helper
 
 OUTCOMES = ('ok', 'FAIL', 'unsupported')
 MODELS = {'simple': 'Small models, most of ONNX\'s own functions', 'pytorch-converted': 'Layers exported by PyTorch',
-          'pytorch-operator': 'Operators exported by PyTorch'}
+          'pytorch-operator': 'Operators exported by PyTorch', 'light': 'Networks for images, with made-up weights'}
 HEAD = '''<!-- Made by: ninja -C build docs_conformance -->
 # Conformance
 

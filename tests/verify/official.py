@@ -5,7 +5,8 @@
     official.py OUT NAMES PARTS
 
 NAMES has a line KIND/NAME for each case: node (which the onnx package computes when asked), simple, pytorch-converted,
-pytorch-operator (which it holds as files). A case becomes OUT/KIND/NAME with model.onnx, test_data_set_K and meta.json: the
+pytorch-operator (which it holds as files), light (models whose weights are computed; the package's runner makes up the
+input). A case becomes OUT/KIND/NAME with model.onnx, test_data_set_K and meta.json: the
 tolerance that the package asks for, and the operator that it tests. OUT/part_K.txt lists the cases of part K, those of an
 operator together, so that its programs are compiled once. When OUT has been made from the same NAMES by the same onnx
 and the same script, nothing is done.
@@ -23,8 +24,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.backend.test import loader
+from onnx.backend.test.runner import Runner
 
-KINDS = ('node', 'simple', 'pytorch-converted', 'pytorch-operator')
+KINDS = ('node', 'simple', 'pytorch-converted', 'pytorch-operator', 'light')
 # The package's runner allows them for bfloat16; with float16, too, a case does not say in which type to compute between.
 TWO_LAST_BITS = {onnx.TensorProto.BFLOAT16: 2**-6, onnx.TensorProto.FLOAT16: 2**-9}
 BODY = re.compile(r'_expanded(_ver\d+)?$')  # the same test, of the function's body
@@ -69,6 +71,31 @@ def write_sets(folder, model, sets):
                 write(os.path.join(below, f'{prefix}_{j}.pb'), proto_of(value, info))
 
 
+def write_light(out, name):
+    """A model of the package with weights that its own nodes compute, for the input that its runner gives it."""
+    data = os.path.join(os.path.dirname(loader.__file__), '..', 'data')
+    path = os.path.join(data, 'light', f'light_{name}')
+    folder = os.path.join(out, 'light', name)
+    below = os.path.join(folder, 'test_data_set_0')
+    os.makedirs(below)
+    model = onnx.load(path + '.onnx')
+    write(os.path.join(folder, 'model.onnx'), model)
+    weights = {i.name for i in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in weights]
+    for j, info in enumerate(inputs):
+        write(os.path.join(below, f'input_{j}.pb'), numpy_helper.from_array(Runner.generate_dummy_data(info), info.name))
+    shutil.copy(path + '_output_0.pb', os.path.join(below, 'output_0.pb'))
+    with open(os.path.join(data, 'real', f'test_{name}', 'data.json'), encoding='utf-8') as f:
+        settings = json.load(f)
+    write_meta(folder, '', settings['rtol'], settings['atol'])
+    return name
+
+
+def write_meta(folder, operator, rtol, atol):
+    with open(os.path.join(folder, 'meta.json'), 'w', encoding='utf-8') as f:
+        json.dump({'operator': operator, 'tolerance': {'rtol': rtol, 'atol': atol}}, f)
+
+
 def tested(case, model, by_name):
     """The operator that a case tests: of a function's body, the function."""
     whole = by_name.get(BODY.sub('', case.name))
@@ -90,10 +117,9 @@ def write_case(out, kind, case, by_name):
         write_sets(folder, model, case.data_sets)
     for v in model.graph.output:
         rtol = max(rtol, TWO_LAST_BITS.get(v.type.tensor_type.elem_type, 0))
-    meta = {'operator': tested(case, model, by_name), 'tolerance': {'rtol': rtol, 'atol': atol}}
-    with open(os.path.join(folder, 'meta.json'), 'w', encoding='utf-8') as f:
-        json.dump(meta, f)
-    return meta['operator']
+    operator = tested(case, model, by_name)
+    write_meta(folder, operator, rtol, atol)
+    return operator
 
 
 def write_parts(out, cases, parts):
@@ -121,7 +147,9 @@ def main():
     shutil.rmtree(out, ignore_errors=True)
     warnings.simplefilter('ignore', RuntimeWarning)  # that infinities come about is what some cases are for
     cases = collections.defaultdict(list)
-    for kind in KINDS:
+    for name in sorted(names['light']):
+        cases[write_light(out, name)].append(os.path.join(out, 'light', name))
+    for kind in KINDS[:-1]:
         by_name = {c.name: c for c in loader.load_model_tests(kind=kind)} if names[kind] else {}
         missing = sorted(names[kind] - set(by_name))
         if missing:

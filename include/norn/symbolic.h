@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* norn: formulas and derivatives that can be read, compiled and run. Included by norn.h; docs/formula.md is the grammar,
+ * docs/symbolic.md a tutorial. */
+#ifndef NORN_SYMBOLIC_H
+#define NORN_SYMBOLIC_H
+#ifndef NORN_H
+#include <norn.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A formula as a graph: "x**2", "x: f64[3]; sum(x * x)". Names that are not declared become scalar inputs of type `dtype`
+ * (NORN_UNDEFINED: double), in the order in which they stand; the value becomes the output "y" ("value" where y is a
+ * variable). Errors: NORN_PARSE, NORN_SHAPE, NORN_DTYPE; the message names the column, which *column gets as well (from 1, 0
+ * for none; NULL: not wanted). */
+NORN_API norn_status norn_formula_parse(const char *text, norn_dtype dtype, norn_graph **out, int *column);
+
+/* New graphs with the inputs of g. What is differentiated is the first output of g; x: the n inputs (or parameters) by name,
+ * n 0: all floating-point inputs in their order. Results are simplified. Errors: NORN_ARG (no such input), NORN_UNSUPPORTED (an
+ * operator without a gradient), NORN_SHAPE (an output that must be a scalar and is none; sizes that must be known and are
+ * not).
+ *
+ * gradient: dy/dx, an output "d_NAME" for each x, in its shape; y is a scalar. order times: of order 2 and above there must be
+ * one x, a scalar. */
+NORN_API norn_status norn_gradient(const norn_graph *g, size_t n, const char *const *x, int order,
+                                   norn_graph **out);
+/* An output "d_NAME" for each x, of shape [shape of y..., shape of x...]; for scalars only (y of any shape, each x a scalar)
+ * one output "jacobian" of shape [elements of y, n]. */
+NORN_API norn_status norn_jacobian(const norn_graph *g, size_t n, const char *const *x, norn_graph **out);
+/* Of a scalar y: for scalars x one output "hessian" of shape [n, n]; else "d_A_B" of shape [shape of A..., shape of B...] for
+ * each pair of x. */
+NORN_API norn_status norn_hessian(const norn_graph *g, size_t n, const char *const *x, norn_graph **out);
+/* The derivative along a direction: new inputs "v_NAME" of the type of each x, one output "jvp" in the shape of y. */
+NORN_API norn_status norn_jvp(const norn_graph *g, size_t n, const char *const *x, norn_graph **out);
+/* The gradient of sum(u * y): a new input "u" in the shape of y, an output "d_NAME" for each x. */
+NORN_API norn_status norn_vjp(const norn_graph *g, size_t n, const char *const *x, norn_graph **out);
+/* The Hessian times a direction: new inputs "v_NAME", an output "h_NAME" for each x. */
+NORN_API norn_status norn_hvp(const norn_graph *g, size_t n, const char *const *x, norn_graph **out);
+
+/* A copy whose outputs are brought into normal form: constants folded exactly, like terms and powers collected, identities
+ * applied that hold wherever the formula has a value, common factors taken out where that is shorter. */
+NORN_API norn_status norn_simplify(const norn_graph *g, norn_graph **out);
+
+typedef enum norn_print_style {
+    NORN_PRINT_TEXT, /* parses again: norn_formula_parse */
+    NORN_PRINT_LATEX,
+    NORN_PRINT_C,      /* a C99 function that needs nothing but libm */
+    NORN_PRINT_OPENCL, /* a kernel; every input and output an array with an element for each work-item */
+    NORN_PRINT_PYTHON, /* a function over NumPy arrays */
+    NORN_PRINT_GRAPH,  /* norn_graph_print */
+    NORN_PRINT_SVG     /* a drawing of the graph */
+} norn_print_style;
+/* The outputs of a graph as formulas of its inputs, one line each in TEXT and LATEX. name: of the function or kernel (NULL:
+ * "f"). Freed by norn_text_free. Errors: NORN_UNSUPPORTED, naming an operator that has no such form. */
+NORN_API norn_status norn_formula_print(const norn_graph *g, norn_print_style style, const char *name,
+                                        char **out);
+/* C99 source of the graph: void NAME(const double *x, ..., double *y, ...), pointers in the order of inputs and outputs,
+ * elements in row-major order. Pointwise operators, reductions, products of matrices, changes of shape; sizes must be known.
+ * Errors: NORN_UNSUPPORTED, NORN_SHAPE. */
+NORN_API norn_status norn_compile_c(const norn_graph *g, const char *name, char **out);
+
+/* ---- Gradients of models as models, in operators of ONNX only: any runtime can compute them. */
+typedef struct norn_model_gradient_options {
+    const char *wrt; /* "weights" (NULL: these), "inputs", or names with commas between */
+    bool
+        with_loss; /* of a loss, in training mode, by the weights; else of the first output, in inference mode */
+    norn_loss loss;
+    const norn_optimizer *step; /* a whole training step: parameters in and out; NULL: gradients */
+    const char *
+        state_path; /* a step: where the first content of its parameters and moments is put (.npz); NULL: nowhere */
+    int64_t batch;              /* of inputs whose batch is a name; 0: 1 */
+    const char *freeze, *train; /* as in norn_train_options */
+} norn_model_gradient_options;
+/* Of an output y that is no scalar, sum(y * grad_y) is differentiated: "grad_y" is an input of the new model. Its outputs are the
+ * model's and "grad:NAME" for each NAME of wrt. Of a loss the inputs are the model's and "labels", the outputs "loss", with class
+ * labels "correct", and "grad:NAME". A step has also the inputs "lr" (float scalar) and, for everything that it changes, NAME, and
+ * the outputs "NAME_next"; optimizers keep "NAME/exp_avg" and the like, and "optimizer/step". With a loss the model is brought into
+ * inference form first (norn_trainer_new). Errors: NORN_UNSUPPORTED, naming an operator that has no gradient or no form in
+ * operators of ONNX; NORN_ARG, NORN_SHAPE. */
+NORN_API norn_status norn_model_gradient(norn_model *m, const norn_model_gradient_options *options,
+                                         norn_model **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* NORN_SYMBOLIC_H */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Formulas as graphs. */
+#ifndef NORNI_FORMULA_H
+#define NORNI_FORMULA_H
+#include "base/syntax.h"
+#include "ops/ir.h"
+
+/* Where a formula becomes a graph: names, what they stand for, and the type of numbers. */
+typedef struct {
+    norn_graph *g;
+    norni_arena *arena;
+    const norni_program *program;
+    norn_dtype dtype; /* of variables without a declared type, and of numbers */
+    norn_value **lets;
+    int n_lets;
+    norn_status status;
+} norni_formula_maker;
+
+/* One value of the tree; NULL after a failure, with status set. */
+norn_value *norni_make_value(norni_formula_maker *m, const norni_syntax *s);
+/* A call (symbolic/functions.c). */
+norn_value *norni_make_call(norni_formula_maker *m, const norni_syntax *s);
+/* Fails at a place of the text; always NULL. */
+void *norni_make_fail(norni_formula_maker *m, const char *at, const char *fmt, ...) NORNI_PRINTF(3, 4);
+/* v, or a failure at `at` when the graph could not make it: the message of the operator behind the column. */
+norn_value *norni_made(norni_formula_maker *m, const char *at, norn_value *v);
+/* Brought to one element type: n values; false after a failure. */
+bool norni_make_alike(norni_formula_maker *m, const char *at, int n, norn_value **v);
+/* A condition of any value: itself, or "is not 0". */
+norn_value *norni_make_condition(norni_formula_maker *m, norn_value *v);
+/* As a floating-point value. */
+norn_value *norni_make_real(norni_formula_maker *m, norn_value *v);
+/* A whole number, or a list of them; false after a failure. */
+bool norni_make_int(norni_formula_maker *m, const norni_syntax *s, int64_t *out);
+bool norni_make_ints(norni_formula_maker *m, const norni_syntax *s, int max, int64_t *out, int *n);
+
+#endif

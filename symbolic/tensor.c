@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Terms over vectors and matrices in normal form. */
+#include "ops/op.h"
+#include "symbolic/term.h"
+#include <string.h>
+
+static bool is_static(const norni_type *t) {
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i] < 0)
+            return false;
+    return t->rank >= 0;
+}
+
+static bool same_shape(const norni_type *a, const norni_type *b) {
+    norni_type t = *b;
+    t.dtype = a->dtype;
+    return norni_type_equal(a, &t);
+}
+
+/* The scalar that fills a term, or NULL. */
+static const norni_term *filled_with(const norni_term *t) {
+    return t->kind == NORNI_SPREAD && norni_t_scalar(t->a[0]) ? t->a[0] : norni_t_scalar(t) ? t : NULL;
+}
+
+const norni_term *norni_t_spread(norni_terms *c, const norni_term *a, const norni_type *type) {
+    if (!a)
+        return NULL;
+    if (same_shape(&a->type, type))
+        return a;
+    if (a->kind == NORNI_SPREAD)
+        return norni_t_spread(c, a->a[0], type);
+    norni_term like = {.kind = NORNI_SPREAD, .n = 1, .a = &a, .type = *type};
+    like.type.dtype = a->type.dtype;
+    return norni_t_intern(c, &like);
+}
+
+const norni_term *norni_t_list(norni_terms *c, int n, const norni_term *const *a, const norni_type *type) {
+    bool flat = n > 0;
+    for (int i = 0; i < n; i++) {
+        if (!a[i])
+            return NULL;
+        flat = flat && a[i] == a[0];
+    }
+    if (flat && n > 1)
+        return norni_t_spread(c, a[0], type);
+    norni_term like = {.kind = NORNI_LIST, .n = n, .a = (const norni_term **)a, .type = *type};
+    return norni_t_intern(c, &like);
+}
+
+/* ---- Reductions. */
+static norni_type reduced_type(const norni_type *t, int n, const int64_t *axes, bool keep) {
+    norni_type out = {.dtype = t->dtype};
+    for (int i = 0; i < t->rank; i++) {
+        bool gone = false;
+        for (int k = 0; k < n; k++)
+            gone |= axes[k] == i;
+        if (!gone || keep)
+            out.dims[out.rank++] = gone ? 1 : t->dims[i];
+    }
+    return out;
+}
+
+/* How many elements one result is made of; -1: not known. */
+static int64_t reduced_count(const norni_type *t, int n, const int64_t *axes) {
+    int64_t count = 1;
+    for (int k = 0; k < n; k++) {
+        if (t->dims[axes[k]] < 0)
+            return -1;
+        count *= t->dims[axes[k]];
+    }
+    return count;
+}
+
+/* The factors of a product that are the same along all of the axes come out of a sum over them. */
+static const norni_term *take_out(norni_terms *c, int fn, const norni_term *a, int n, const int64_t *axes,
+                                  bool keep, const norni_type *type) {
+    if (a->kind != NORNI_MUL)
+        return NULL;
+    int half = a->n / 2, in = 0, out = 0;
+    const norni_term **v = norni_arena_array(c->arena, 4 * (size_t)half + 2, sizeof *v);
+    if (!v)
+        return norni_t_failed(c, norni_nomem());
+    const norni_term **ib = v, **ip = v + half, **ob = v + 2 * half, **op = v + 3 * half + 1;
+    for (int i = 0; i < half; i++) {
+        bool scalar = norni_t_scalar(a->a[i]) && norni_t_scalar(a->a[half + i]);
+        if (scalar) {
+            ob[out] = a->a[i];
+            op[out++] = a->a[half + i];
+        } else {
+            ib[in] = a->a[i];
+            ip[in++] = a->a[half + i];
+        }
+    }
+    if (!out && norni_num_is(a->num, 1))
+        return NULL;
+    const norni_term *inner = norni_t_spread(c, norni_t_mul(c, norni_num_int(1), in, ib, ip), &a->type);
+    ob[out] = norni_t_reduce(c, fn, inner, n, axes, keep);
+    op[out] = c->one;
+    return norni_t_spread(c, norni_t_mul(c, a->num, out + 1, ob, op), type);
+}
+
+const norni_term *norni_t_reduce(norni_terms *c, int fn, const norni_term *a, int n, const int64_t *axes,
+                                 bool keep) {
+    const norni_term *out, *s;
+    if (!a)
+        return NULL;
+    norni_type type = reduced_type(&a->type, n, axes, keep);
+    int64_t count = reduced_count(&a->type, n, axes);
+    bool linear = fn == NORNI_R_SUM || fn == NORNI_R_MEAN;
+    if (count == 1 && fn != NORNI_R_NORM && fn != NORNI_R_NORM1)
+        return norni_t_shaped(c, a, &type);
+    if (linear && (out = take_out(c, fn, a, n, axes, keep, &type)))
+        return out;
+    if (linear && (s = filled_with(a)) && (count >= 0 || fn == NORNI_R_MEAN))
+        return norni_t_spread(c, fn == NORNI_R_SUM ? norni_t_scaled(c, norni_num_int(count), s) : s, &type);
+    if (fn == NORNI_R_SUM && a->kind == NORNI_LIST && type.rank == 0) {
+        norni_num *k = norni_arena_array(c->arena, (size_t)a->n, sizeof *k);
+        for (int i = 0; k && i < a->n; i++)
+            k[i] = norni_num_int(1);
+        return k ? norni_t_add(c, a->n, k, a->a) : norni_t_failed(c, norni_nomem());
+    }
+    if (c->status != NORN_OK)
+        return NULL;
+    if (keep && n == a->type.rank) /* one number, spread out */
+        return norni_t_spread(c, norni_t_reduce(c, fn, a, n, axes, false), &type);
+    int64_t ints[NORN_MAX_RANK + 1] = {keep};
+    int sorted = 1;
+    for (int i = 0; i < a->type.rank; i++)
+        for (int k = 0; k < n; k++)
+            if (axes[k] == i) {
+                ints[sorted++] = i;
+                break;
+            }
+    norni_term like = {
+        .kind = NORNI_RED, .fn = fn, .n = 1, .a = &a, .ints = ints, .n_ints = sorted, .type = type};
+    return norni_t_intern(c, &like);
+}
+
+/* ---- Shapes. */
+/* Equal but for sizes of 1. */
+static bool same_but_ones(const norni_type *a, const norni_type *b) {
+    int i = 0, k = 0;
+    for (;;) {
+        while (i < a->rank && a->dims[i] == 1)
+            i++;
+        while (k < b->rank && b->dims[k] == 1)
+            k++;
+        if (i == a->rank || k == b->rank)
+            return i == a->rank && k == b->rank;
+        if (a->dims[i++] != b->dims[k++])
+            return false;
+    }
+}
+
+static const norni_term *swapped(norni_terms *c, const norni_term *t);
+
+const norni_term *norni_t_shaped(norni_terms *c, const norni_term *a, const norni_type *type) {
+    const norni_term *s;
+    if (!a)
+        return NULL;
+    if (same_shape(&a->type, type))
+        return a;
+    if (a->kind == NORNI_SHAPED)
+        return norni_t_shaped(c, a->a[0], type);
+    if (norni_t_scalar(a))
+        return norni_t_spread(c, a, type);
+    if ((s = filled_with(a)) && a->kind == NORNI_SPREAD)
+        return norni_t_spread(c, s, type);
+    if (a->kind == NORNI_LIST && is_static(type))
+        return norni_t_list(c, a->n, a->a, type);
+    if (a->kind == NORNI_RED) { /* sizes of 1 left or dropped */
+        norni_type other = reduced_type(&a->a[0]->type, a->n_ints - 1, a->ints + 1, !a->ints[0]);
+        if (same_shape(&other, type))
+            return norni_t_reduce(c, a->fn, a->a[0], a->n_ints - 1, a->ints + 1, !a->ints[0]);
+    }
+    if (a->kind == NORNI_MUL && same_but_ones(&a->type, type)) { /* factors that are numbers stay outside */
+        int scalars = 0, half = a->n / 2, big = -1;
+        for (int i = 0; i < half; i++) {
+            bool one = norni_t_scalar(a->a[i]) && norni_t_scalar(a->a[half + i]);
+            scalars += one;
+            big = one ? big : i;
+        }
+        if (scalars == half - 1) {
+            const norni_term **v = norni_arena_dup(c->arena, a->a, (size_t)a->n * sizeof *v);
+            if (!v)
+                return norni_t_failed(c, norni_nomem());
+            v[big] = norni_t_shaped(c, norni_t_pow(c, a->a[big], a->a[half + big]), type);
+            v[half + big] = c->one;
+            return norni_t_mul(c, a->num, half, v, v + half);
+        }
+    }
+    if (a->kind == NORNI_PROD2 && type->rank == 1) { /* a vector made a matrix for a product, and back */
+        const norni_term *x = a->a[0], *y = a->a[1];
+        if (x->kind == NORNI_SHAPED && x->a[0]->type.rank == 1 && x->type.rank == 2 && x->type.dims[0] == 1)
+            return norni_t_matmul(c, x->a[0], y);
+        if (y->kind == NORNI_SHAPED && y->a[0]->type.rank == 1 && y->type.rank == 2 && y->type.dims[1] == 1)
+            return norni_t_matmul(c, x, y->a[0]);
+    }
+    norni_term like = {.kind = NORNI_SHAPED, .n = 1, .a = &a, .type = *type};
+    like.type.dtype = a->type.dtype;
+    return norni_t_intern(c, &like);
+}
+
+const norni_term *norni_t_perm(norni_terms *c, const norni_term *a, const int64_t *perm) {
+    if (!a)
+        return NULL;
+    int r = a->type.rank;
+    bool plain = true;
+    norni_type type = a->type;
+    for (int i = 0; i < r; i++) {
+        plain = plain && perm[i] == i;
+        type.dims[i] = a->type.dims[perm[i]];
+    }
+    if (plain)
+        return a;
+    if (a->kind == NORNI_PERM) {
+        int64_t both[NORN_MAX_RANK];
+        for (int i = 0; i < r; i++)
+            both[i] = a->ints[perm[i]];
+        return norni_t_perm(c, a->a[0], both);
+    }
+    if (filled_with(a))
+        return norni_t_spread(c, filled_with(a), &type);
+    if (r == 2 && a->kind == NORNI_PROD2 && a->a[0]->type.rank == 2 && a->a[1]->type.rank == 2)
+        return norni_t_matmul(c, swapped(c, a->a[1]), swapped(c, a->a[0]));
+    if (r == 2 && (type.dims[0] == 1 || type.dims[1] == 1))
+        return norni_t_shaped(c, a, &type);
+    if (r == 2 && a->kind == NORNI_LIST) {
+        const norni_term **e = norni_arena_array(c->arena, (size_t)a->n, sizeof *e);
+        int64_t rows = type.dims[0], columns = type.dims[1];
+        if (!e)
+            return norni_t_failed(c, norni_nomem());
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t k = 0; k < columns; k++)
+                e[i * columns + k] = a->a[k * rows + i];
+        return norni_t_list(c, a->n, e, &type);
+    }
+    const norni_term *rest;
+    norni_num k = norni_t_split(c, a, &rest);
+    if (rest && !norni_num_is(k, 1))
+        return norni_t_scaled(c, k, norni_t_perm(c, rest, perm));
+    if (a->kind == NORNI_DATA && r == 2 && a->type.dims[0] == a->type.dims[1]) { /* symmetric matrices */
+        bool symmetric = is_static(&a->type);
+        int64_t n = a->type.dims[0];
+        const void *d = norni_tensor_data(a->value->data);
+        for (int64_t i = 0; i < n && symmetric; i++)
+            for (int64_t j = 0; j < i && symmetric; j++)
+                symmetric = norni_get_double(a->type.dtype, d, i * n + j) ==
+                            norni_get_double(a->type.dtype, d, j * n + i);
+        if (symmetric)
+            return a;
+    }
+    norni_term like = {.kind = NORNI_PERM, .n = 1, .a = &a, .ints = perm, .n_ints = r, .type = type};
+    return norni_t_intern(c, &like);
+}
+
+static const norni_term *swapped(norni_terms *c, const norni_term *t) {
+    return norni_t_perm(c, t, (int64_t[]){1, 0});
+}
+
+static bool is_eye(const norni_term *t) {
+    bool eye = t->type.rank == 2 && t->type.dims[0] == t->type.dims[1] && t->kind == NORNI_LIST;
+    for (int i = 0; i < t->n && eye; i++)
+        eye = norni_t_is(t->a[i], i % (int)t->type.dims[0] == i / (int)t->type.dims[0]);
+    return eye;
+}
+
+const norni_term *norni_t_matmul(norni_terms *c, const norni_term *a, const norni_term *b) {
+    const norni_term *x, *y;
+    if (!a || !b)
+        return NULL;
+    norni_num k = norni_num_mul(norni_t_split(c, a, &x), norni_t_split(c, b, &y));
+    if (!x || !y)
+        return NULL;
+    for (int i = 0; i < 2; i++) { /* factors that are numbers come out */
+        const norni_term *m = i ? y : x;
+        if (m->kind != NORNI_MUL)
+            continue;
+        int half = m->n / 2, in = 0, out = 0;
+        const norni_term **v = norni_arena_array(c->arena, 4 * (size_t)half + 2, sizeof *v);
+        if (!v)
+            return norni_t_failed(c, norni_nomem());
+        for (int j = 0; j < half; j++) {
+            bool number = norni_t_scalar(m->a[j]) && norni_t_scalar(m->a[half + j]);
+            int to = number ? 2 * half + out++ : in++;
+            v[to] = m->a[j];
+            v[to + (number ? half + 1 : half)] = m->a[half + j];
+        }
+        if (!out || !in)
+            continue;
+        const norni_term *rest = norni_t_mul(c, norni_num_int(1), in, v, v + half);
+        if (!rest || !same_shape(&rest->type, &m->type))
+            continue;
+        v[2 * half + out] = norni_t_matmul(c, i ? x : rest, i ? rest : y);
+        v[3 * half + 1 + out] = c->one;
+        return norni_t_mul(c, k, out + 1, v + 2 * half, v + 3 * half + 1);
+    }
+    int ra = a->type.rank, rb = b->type.rank;
+    norni_type type = {.dtype = c->dtype};
+    if (ra == 2 && rb == 2 && a->type.dims[1] == 1 && b->type.dims[0] == 1) /* an outer product */
+        return norni_t_times(c, a, b);
+    if (!norni_num_is(k, 1) && x->type.rank == ra && y->type.rank == rb)
+        return norni_t_scaled(c, k, norni_t_matmul(c, x, y));
+    if (ra == 2 && rb <= 2 && is_eye(a))
+        return b;
+    if (rb == 2 && ra <= 2 && is_eye(b))
+        return a;
+    if (ra == 1 && rb == 2) /* v M = M' v */
+        return norni_t_matmul(c, swapped(c, b), a);
+    if (ra == 1 && rb == 1) {
+        if (a->id > b->id) {
+            x = a;
+            a = b;
+            b = x;
+        }
+    } else {
+        norni_type lead = {.dtype = c->dtype, .rank = ra > 2 ? ra - 2 : 0},
+                   other = {.dtype = c->dtype, .rank = rb > 2 ? rb - 2 : 0};
+        memcpy(lead.dims, a->type.dims, sizeof *lead.dims * (size_t)lead.rank);
+        memcpy(other.dims, b->type.dims, sizeof *lead.dims * (size_t)other.rank);
+        norn_status s = norni_broadcast(c->g, &lead, &other);
+        if (s != NORN_OK)
+            return norni_t_failed(c, s);
+        type = lead;
+        if (ra > 1)
+            type.dims[type.rank++] = a->type.dims[ra - 2];
+        if (rb > 1)
+            type.dims[type.rank++] = b->type.dims[rb - 1];
+    }
+    norni_term like = {.kind = NORNI_PROD2, .n = 2, .a = (const norni_term *[]){a, b}, .type = type};
+    return norni_t_intern(c, &like);
+}
+
+/* ---- Parts. */
+const norni_term *norni_t_part(norni_terms *c, const norni_term *a, const int64_t *ints,
+                               const norni_type *type) {
+    if (!a)
+        return NULL;
+    int r = a->type.rank;
+    bool all = same_shape(&a->type, type);
+    for (int i = 0; i < r; i++)
+        all = all && ints[2 * i] == 0 && ints[2 * i + 1] == 1;
+    if (all)
+        return a;
+    if (filled_with(a))
+        return norni_t_spread(c, filled_with(a), type);
+    if (a->kind == NORNI_LIST && is_static(type)) {
+        int64_t n = norni_type_elems(type), at[NORN_MAX_RANK] = {0};
+        const norni_term **e = norni_arena_array(c->arena, (size_t)n + 1, sizeof *e);
+        if (!e)
+            return norni_t_failed(c, norni_nomem());
+        for (int64_t k = 0; k < n; k++) {
+            int64_t place = 0;
+            for (int i = 0; i < r; i++)
+                place = place * a->type.dims[i] + ints[2 * i] + at[i] * ints[2 * i + 1];
+            e[k] = a->a[place];
+            for (int i = r; i-- > 0 && ++at[i] == type->dims[i];)
+                at[i] = 0;
+        }
+        return norni_t_list(c, (int)n, e, type);
+    }
+    if (a->kind == NORNI_PART) {
+        int64_t both[2 * NORN_MAX_RANK];
+        for (int i = 0; i < r; i++) {
+            both[2 * i] = a->ints[2 * i] + ints[2 * i] * a->ints[2 * i + 1];
+            both[2 * i + 1] = ints[2 * i + 1] * a->ints[2 * i + 1];
+        }
+        return norni_t_part(c, a->a[0], both, type);
+    }
+    /* Element by element: the part of the parts, so that only what is needed is left. */
+    if (a->kind == NORNI_ADD || a->kind == NORNI_MUL || a->kind == NORNI_POW || a->kind == NORNI_FN) {
+        const norni_term **v = norni_arena_array(c->arena, (size_t)a->n + 1, sizeof *v);
+        if (!v)
+            return norni_t_failed(c, norni_nomem());
+        for (int i = 0; i < a->n; i++) {
+            const norni_term *x = a->a[i];
+            int lead = r - x->type.rank;
+            int64_t in[2 * NORN_MAX_RANK];
+            norni_type t = x->type;
+            for (int k = 0; k < t.rank; k++) {
+                bool one = t.dims[k] == 1 && a->type.dims[lead + k] != 1;
+                in[2 * k] = one ? 0 : ints[2 * (lead + k)];
+                in[2 * k + 1] = one ? 1 : ints[2 * (lead + k) + 1];
+                t.dims[k] = one ? 1 : type->dims[lead + k];
+            }
+            v[i] = norni_t_part(c, x, in, &t);
+        }
+        return norni_t_spread(c, norni_t_again(c, a, v), type);
+    }
+    norni_term like = {.kind = NORNI_PART, .n = 1, .a = &a, .ints = ints, .n_ints = 2 * r, .type = *type};
+    like.type.dtype = a->type.dtype;
+    return norni_t_intern(c, &like);
+}
+
+const norni_term *norni_t_padded(norni_terms *c, const norni_term *a, const int64_t *pads,
+                                 const norni_type *type) {
+    enum { LIST_LIMIT = 64 };
+    if (!a)
+        return NULL;
+    if (norni_t_is(a->kind == NORNI_SPREAD ? a->a[0] : a, 0))
+        return norni_t_spread(c, c->zero, type);
+    if (same_shape(&a->type, type))
+        return a;
+    int r = type->rank;
+    const norni_term *inner = a;
+    while (inner->kind == NORNI_SHAPED)
+        inner = inner->a[0];
+    bool one = is_static(type) && is_static(&a->type) && norni_type_elems(&a->type) == 1 &&
+               norni_type_elems(type) <= LIST_LIMIT;
+    if (one && (norni_t_scalar(inner) || inner->kind == NORNI_SPREAD)) {
+        int n = (int)norni_type_elems(type), place = 0;
+        const norni_term *e[LIST_LIMIT];
+        for (int i = 0; i < r; i++)
+            place = place * (int)type->dims[i] + (int)pads[i];
+        for (int i = 0; i < n; i++)
+            e[i] = c->zero;
+        e[place] = norni_t_scalar(inner) ? inner : inner->a[0];
+        return norni_t_list(c, n, e, type);
+    }
+    if (a->kind == NORNI_LIST && is_static(type) && norni_type_elems(type) <= LIST_LIMIT) {
+        int n = (int)norni_type_elems(type);
+        const norni_term *e[LIST_LIMIT];
+        for (int k = 0; k < n; k++) {
+            int64_t at = k, place = 0, scale = 1;
+            bool inside = true;
+            for (int i = r; i-- > 0; at /= type->dims[i]) {
+                int64_t x = at % type->dims[i] - pads[i];
+                inside = inside && x >= 0 && x < a->type.dims[i];
+                place += x * scale;
+                scale *= a->type.dims[i];
+            }
+            e[k] = inside ? a->a[place] : c->zero;
+        }
+        return norni_t_list(c, n, e, type);
+    }
+    const norni_term *rest;
+    norni_num k = norni_t_split(c, a, &rest);
+    if (rest && !norni_num_is(k, 1) && same_shape(&rest->type, &a->type))
+        return norni_t_scaled(c, k, norni_t_padded(c, rest, pads, type));
+    norni_term like = {.kind = NORNI_PADDED, .n = 1, .a = &a, .ints = pads, .n_ints = 2 * r, .type = *type};
+    like.type.dtype = a->type.dtype;
+    return norni_t_intern(c, &like);
+}
+
+/* The element at a place (in row-major order) of a term with known sizes, as a scalar. */
+static const norni_term *element(norni_terms *c, const norni_term *t, int64_t place) {
+    int64_t at[NORN_MAX_RANK], ints[2 * NORN_MAX_RANK], rest = place;
+    int r = t->type.rank;
+    if (!r)
+        return t;
+    for (int i = r; i-- > 0; rest /= t->type.dims[i])
+        at[i] = rest % t->type.dims[i];
+    switch (t->kind) {
+    case NORNI_LIST:
+        return t->a[place];
+    case NORNI_SHAPED:
+        return element(c, t->a[0], place);
+    case NORNI_SPREAD:
+    case NORNI_ADD:
+    case NORNI_MUL:
+    case NORNI_POW:
+    case NORNI_FN: {
+        const norni_term **v = norni_arena_array(c->arena, (size_t)t->n + 1, sizeof *v);
+        if (!v)
+            return norni_t_failed(c, norni_nomem());
+        for (int i = 0; i < t->n; i++) {
+            const norni_term *x = t->a[i];
+            int64_t k = 0;
+            for (int j = 0, lead = r - x->type.rank; j < x->type.rank; j++)
+                k = k * x->type.dims[j] + (x->type.dims[j] == 1 ? 0 : at[lead + j]);
+            if (!(v[i] = element(c, x, k)))
+                return NULL;
+        }
+        return t->kind == NORNI_SPREAD ? v[0] : norni_t_again(c, t, v);
+    }
+    case NORNI_PERM: {
+        int64_t k = 0, in[NORN_MAX_RANK];
+        for (int i = 0; i < r; i++)
+            in[t->ints[i]] = at[i];
+        for (int i = 0; i < r; i++)
+            k = k * t->a[0]->type.dims[i] + in[i];
+        return element(c, t->a[0], k);
+    }
+    case NORNI_PADDED: {
+        int64_t k = 0;
+        for (int i = 0; i < r; i++) {
+            int64_t x = at[i] - t->ints[i], n = t->a[0]->type.dims[i];
+            if (x < 0 || x >= n)
+                return c->zero;
+            k = k * n + x;
+        }
+        return element(c, t->a[0], k);
+    }
+    default:
+        break;
+    }
+    norni_type one = t->type;
+    for (int i = 0; i < r; i++) {
+        ints[2 * i] = at[i];
+        ints[2 * i + 1] = 1;
+        one.dims[i] = 1;
+    }
+    return norni_t_shaped(c, norni_t_part(c, t, ints, &one), &(norni_type){.dtype = t->type.dtype});
+}
+
+/* Its elements are written one by one somewhere within: then all of it may be. */
+static bool has_list(const norni_term *t) {
+    switch (t->kind) {
+    case NORNI_LIST:
+        return true;
+    case NORNI_SHAPED:
+    case NORNI_SPREAD:
+    case NORNI_ADD:
+    case NORNI_MUL:
+    case NORNI_POW:
+    case NORNI_FN:
+    case NORNI_PERM:
+    case NORNI_PADDED:
+        for (int i = 0; i < t->n; i++)
+            if (has_list(t->a[i]))
+                return true;
+        return false;
+    default:
+        return false;
+    }
+}
+
+static bool can_list(const norni_term *t) {
+    while (t->kind == NORNI_SHAPED)
+        t = t->a[0];
+    return filled_with(t) || has_list(t);
+}
+
+const norni_term *norni_t_joined(norni_terms *c, int n, const norni_term *const *a, int axis,
+                                 const norni_type *type) {
+    enum { LIST_LIMIT = 256 };
+    bool list = is_static(type) && norni_type_elems(type) <= LIST_LIMIT && norni_type_elems(type) > 0;
+    for (int i = 0; i < n; i++) {
+        if (!a[i])
+            return NULL;
+        list = list && is_static(&a[i]->type) && can_list(a[i]);
+    }
+    if (n == 1)
+        return a[0];
+    if (list) {
+        const norni_term *e[LIST_LIMIT];
+        int64_t outer = 1, inner = 1, at = 0;
+        for (int i = 0; i < type->rank; i++) {
+            outer *= i < axis ? type->dims[i] : 1;
+            inner *= i > axis ? type->dims[i] : 1;
+        }
+        for (int64_t o = 0; o < outer; o++)
+            for (int i = 0; i < n; i++)
+                for (int64_t k = 0, m = a[i]->type.dims[axis] * inner; k < m; k++)
+                    if (!(e[at++] = element(c, a[i], o * m + k)))
+                        return NULL;
+        return norni_t_list(c, (int)at, e, type);
+    }
+    int64_t ints[] = {axis};
+    norni_term like = {
+        .kind = NORNI_JOINED, .n = n, .a = (const norni_term **)a, .ints = ints, .n_ints = 1, .type = *type};
+    return norni_t_intern(c, &like);
+}
+
+const norni_term *norni_t_other(norni_terms *c, const norn_node *node, int n, const norni_term *const *a,
+                                int output, const norni_type *type) {
+    int64_t ints[] = {output};
+    for (int i = 0; i < n; i++)
+        if (!a[i])
+            return NULL;
+    norni_term like = {.kind = NORNI_OTHER,
+                       .node = node,
+                       .n = n,
+                       .a = (const norni_term **)a,
+                       .ints = ints,
+                       .n_ints = 1,
+                       .type = *type};
+    return norni_t_intern(c, &like);
+}
+
+const norni_term *norni_t_again(norni_terms *c, const norni_term *t, const norni_term *const *a) {
+    for (int i = 0; i < t->n; i++)
+        if (!a[i])
+            return NULL;
+    switch (t->kind) {
+    case NORNI_ADD: {
+        norni_num *k = norni_arena_array(c->arena, (size_t)t->n + 1, sizeof *k);
+        const norni_term **v = norni_arena_array(c->arena, (size_t)t->n + 1, sizeof *v);
+        if (!k || !v)
+            return norni_t_failed(c, norni_nomem());
+        memcpy(k, t->coef, (size_t)t->n * sizeof *k);
+        memcpy(v, a, (size_t)t->n * sizeof *v);
+        k[t->n] = t->num;
+        v[t->n] = c->one;
+        return norni_t_add(c, t->n + 1, k, v);
+    }
+    case NORNI_MUL:
+        return norni_t_mul(c, t->num, t->n / 2, a, a + t->n / 2);
+    case NORNI_POW:
+        return norni_t_pow(c, a[0], a[1]);
+    case NORNI_FN:
+        return norni_t_fn(c, t->fn, a[0], t->n > 1 ? a[1] : NULL, t->n > 2 ? a[2] : NULL);
+    case NORNI_RED:
+        return norni_t_reduce(c, t->fn, a[0], t->n_ints - 1, t->ints + 1, t->ints[0] != 0);
+    case NORNI_PROD2:
+        return norni_t_matmul(c, a[0], a[1]);
+    case NORNI_PERM:
+        return norni_t_perm(c, a[0], t->ints);
+    case NORNI_SHAPED:
+        return norni_t_shaped(c, a[0], &t->type);
+    case NORNI_SPREAD:
+        return norni_t_spread(c, a[0], &t->type);
+    case NORNI_PART:
+        return norni_t_part(c, a[0], t->ints, &t->type);
+    case NORNI_PADDED:
+        return norni_t_padded(c, a[0], t->ints, &t->type);
+    case NORNI_JOINED:
+        return norni_t_joined(c, t->n, a, (int)t->ints[0], &t->type);
+    case NORNI_LIST:
+        return norni_t_list(c, t->n, a, &t->type);
+    case NORNI_OTHER:
+        return norni_t_other(c, t->node, t->n, a, (int)t->ints[0], &t->type);
+    default:
+        return t;
+    }
+}
