@@ -232,6 +232,9 @@ norn_status norn_grad(norn_graph *g, norn_value *y, norn_value *dy, size_t n, no
                 x[i] && x[i]->name ? x[i]->name : "", x[i] ? norni_dtype_name(x[i]->type.dtype) : "nothing");
     if (dy && (dy->type.dtype != y->type.dtype || dy->type.rank != y->type.rank))
         return norni_fail(NORN_SHAPE, "gradient: dy has another type than y");
+    if (dy && !norni_type_equal(&dy->type, &y->type) && !norni_type_static(&y->type))
+        dy = NORNI_OP2(g, dy, NORNI_OP1(g, y, "Shape"),
+                       "Reshape"); /* sizes that data decide have the names of y */
     walk w;
     norn_status s = start(&w, g, 0, n, x);
     if (s == NORN_OK && (size_t)y->id < w.n) {

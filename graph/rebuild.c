@@ -3,6 +3,7 @@
  * pass leaves a graph without what it made superfluous. */
 #include "base/hash.h"
 #include "graph/graph.h"
+#include "ops/control.h"
 #include "ops/op.h"
 #include <string.h>
 
@@ -411,6 +412,7 @@ typedef struct {
     const void *ctx;
     const norni_type *const *types;
     norn_tensor *const *tensors;
+    int branches; /* that stand in the place of an If */
 } binding;
 
 static norn_value *bound_input(norni_rebuild *r, const norn_value *old) {
@@ -431,10 +433,32 @@ static norn_value *bound_input(norni_rebuild *r, const norn_value *old) {
     return norni_value_input(r->to, old->name, &t);
 }
 
+/* Of an If whose condition is known now, the branch: with the sizes that are known now. */
+static norn_status take_branch(norni_rebuild *r, const norn_node *node, norn_value **in, bool *done) {
+    unsigned wanted = 0;
+    norn_value *out[32] = {0};
+    if (node->op != &norni_op_If || !in[0] || in[0]->kind != NORNI_CONST || node->n_out > 32)
+        return NORN_OK;
+    for (int k = 0; k < node->n_out; k++)
+        wanted |= node->out[k] ? 1u << k : 0;
+    norn_node *made = norni_apply(r->to, node->op, node->attrs, node->n_in, in, wanted);
+    if (!made)
+        return norn_graph_status(r->to);
+    if (!norni_control_unrolls(made))
+        return NORN_OK;
+    NORNI_TRY(node->op->expand(r->to, made, out));
+    for (int k = 0; k < node->n_out; k++)
+        if (node->out[k])
+            r->map[node->out[k]->id] = out[k];
+    *done = true;
+    ((binding *)r->ctx)->branches++;
+    return norn_graph_status(r->to);
+}
+
 static norn_status bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,
                         const norni_type *const *types, norn_tensor *const *tensors, norni_fold_log *log,
                         size_t n_keep, const char *const *keep, norn_graph **out) {
-    binding b = {lookup, ctx, types, tensors};
+    binding b = {lookup, ctx, types, tensors, 0};
     norni_rebuild r = {.from = g,
                        .fold = true,
                        .merge = true,
@@ -442,12 +466,25 @@ static norn_status bind(const norn_graph *g, norni_dim_lookup *lookup, const voi
                        .n_keep = n_keep,
                        .keep = keep,
                        .leaf = bound_input,
+                       .rewrite = take_branch,
                        .ctx = &b,
                        .log = log};
     *out = NULL;
     NORNI_TRY(norni_rebuild_run(&r));
     *out = r.to;
-    return NORN_OK;
+    if (!b.branches)
+        return NORN_OK;
+    norni_rebuild again = {.from = r.to, /* without the Ifs, which nobody reads */
+                           .fold = true,
+                           .merge = true,
+                           .fold_limit_elems = 1 << 16,
+                           .n_keep = n_keep,
+                           .keep = keep,
+                           .log = log};
+    norn_status s = norni_rebuild_run(&again);
+    *out = again.to;
+    norn_graph_free(r.to);
+    return s;
 }
 
 norn_status norni_graph_bind(const norn_graph *g, norni_dim_lookup *lookup, const void *ctx,

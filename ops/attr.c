@@ -149,7 +149,8 @@ norn_status norni_attrs_set(const norn_op *op, void *attrs, norni_arena *arena, 
         norn_dtype t = k == NORNI_ATTR_INT && norni_dtype_valid((int)v->i) && v->i < 1000 ? (norn_dtype)v->i
                        : k == NORNI_ATTR_STRING ? norni_dtype_parse(v->s, strlen(v->s))
                                                 : NORN_UNDEFINED;
-        if (t == NORN_UNDEFINED)
+        bool none = k == NORNI_ATTR_INT && v->i == 0 && a->def_int == 0; /* says what the default says */
+        if (t == NORN_UNDEFINED && (!none || a->flags & NORNI_ATTR_REQUIRED))
             return norni_fail(NORN_ARG, "%s: attribute '%s': got %lld (wanted the number of an element type)",
                               op->name, name, k == NORNI_ATTR_INT ? (long long)v->i : -1LL);
         FIELD(norn_dtype, a, attrs) = t;

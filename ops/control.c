@@ -322,13 +322,24 @@ static norn_status check_nodes(const norni_subgraph *body, int64_t times) {
                             (long long)times, (long long)nodes, NORNI_UNROLL_NODES);
 }
 
+/* The body's condition is the true constant of its own, of the graph around it, or the one that it was given. */
+static bool goes_on(const norn_node *node) {
+    const norn_graph *body = norni_control_of(node)->body->graph;
+    const norn_value *v = through_identity(body->outputs.v[0].value);
+    int captured = (int)norni_control_of(node)->captured;
+    for (int i = 0; i < captured; i++)
+        if (v == body->inputs.v[body->inputs.n - (size_t)captured + (size_t)i])
+            return node->in[node->n_in - captured + i] &&
+                   known_bool(node->in[node->n_in - captured + i]) == 1;
+    return norni_loop_goes_on(body);
+}
+
 /* How often it runs; fails where that is not known before it runs. */
 static norn_status loop_times(const norn_node *node, int64_t *times) {
-    const norn_graph *body = norni_control_of(node)->body->graph;
     norn_value *m = node->in[0], *cond = node->in[1];
     int first = known_bool(cond);
     *times = 0;
-    if (first < 0 || (m && !known_int(m, times)) || (first && !norni_loop_goes_on(body)))
+    if (first < 0 || (m && !known_int(m, times)) || (first && !goes_on(node)))
         return norni_fail(NORN_UNSUPPORTED, "how often it runs is only known when it runs");
     if (first && !m)
         return norni_fail(NORN_ARG, "its condition is always true, and there is no M: it has no end");
@@ -475,6 +486,9 @@ static norn_status raise_scan(norni_adapt *a) {
     norni_dim samples = n->in[1] && n->in[1]->type.rank > 0 ? n->in[1]->type.dims[0] : -1;
     if (samples < 0 || states < 0 || scanned < 1)
         return norni_fail(NORN_UNSUPPORTED, "opset 8 with a number of samples that is not known");
+    if (samples > NORNI_UNROLL_NODES)
+        return norni_fail(NORN_UNSUPPORTED, "opset 8 with %lld samples (wanted at most %d)", (long long)samples,
+                          NORNI_UNROLL_NODES);
     norni_dim longest = n->in[own]->type.rank > 1 ? n->in[own]->type.dims[1] : -1;
     if (n->in[0] && (n_lens != samples || longest < 0))
         return norni_fail(NORN_SHAPE, "%d sequence_lens for %lld samples of %lld", n_lens, (long long)samples,
@@ -522,7 +536,7 @@ static const norni_attr
                   NORNI_A(control_attrs, else_branch, GRAPH, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END},
     loop_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END},
     scan_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
-                    NORNI_A(control_attrs, num_scan_inputs, INT, .flags = NORNI_ATTR_REQUIRED),
+                    NORNI_A(control_attrs, num_scan_inputs, INT, .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = 1024),
                     NORNI_A_INTS(control_attrs, scan_input_axes, .since = 9),
                     NORNI_A_INTS(control_attrs, scan_input_directions, .since = 9),
                     NORNI_A_INTS(control_attrs, scan_output_axes, .since = 9),

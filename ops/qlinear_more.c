@@ -40,7 +40,12 @@ static norn_status expand_softmax(norn_graph *g, const norn_node *node, norn_val
     else
         x = NORNI_OP2(g, NORNI_OP1(g, NORNI_OP1(g, x, "Flatten<axis=%d>", axis), "Softmax<axis=1>"),
                       NORNI_OP1(g, in[0], "Shape"), "Reshape");
-    out[0] = norni_quantise(g, x, in[3], in[4], in[4]->type.dtype);
+    /* ONNX Runtime multiplies by the whole part of 1 / y_scale: 254, where the quantiser wrote 1/255. */
+    norn_value *one = norni_scalar_const(g, NORN_F32, 1);
+    norn_value *steps = NORNI_OP1(g, NORNI_OP2(g, one, in[3], "Div"), "Floor");
+    if (steps && steps->type.rank)
+        steps = NORNI_OP2(g, steps, norni_i64_const(g, 0, NULL), "Reshape");
+    out[0] = norni_quantise(g, NORNI_OP2(g, x, steps, "Mul"), one, in[4], in[4]->type.dtype);
     return norn_graph_status(g);
 }
 

@@ -310,17 +310,21 @@ static norn_graph *bound_graph(test *t, norn_archive *weights) {
     return g;
 }
 
-static norn_value *output_gradient(norn_graph *g) {
-    char *type;
-    if (norn_value_type_text(norn_graph_output_at(g, 0), &type) != NORN_OK)
+/* An input of the type of output 0; of the shape that is fed, which the output has where it depends on data. */
+static norn_value *output_gradient(norn_graph *g, const norn_tensor *fed) {
+    char type[512];
+    size_t n = (size_t)snprintf(type, sizeof type, "%s[", norn_dtype_name(norn_tensor_dtype(fed)));
+    for (int i = 0; i < norn_tensor_rank(fed) && n < sizeof type; i++)
+        n += (size_t)snprintf(type + n, sizeof type - n, "%s%lld", i ? "," : "",
+                              (long long)norn_tensor_dims(fed)[i]);
+    if (n + 2 > sizeof type)
         return NULL;
-    norn_value *dy = norn_graph_input(g, "norn.grad_output_0", type);
-    norn_text_free(type);
-    return dy;
+    memcpy(type + n, "]", 2);
+    return norn_graph_input(g, "norn.grad_output_0", type);
 }
 
 /* The gradients of sum(output_0 * dy). */
-static bool build_first(test *t, const char *set, norn_archive *npz) {
+static bool build_first(test *t, const char *set, const norn_tensor *fed, norn_archive *npz) {
     gradients *x = &t->first;
     wanted w = {0};
     norn_status s;
@@ -336,7 +340,7 @@ static bool build_first(test *t, const char *set, norn_archive *npz) {
         free(path);
     }
     ok = ok && want_weights(t, x, &w, g, npz, cap);
-    norn_value *dy = ok ? output_gradient(g) : NULL;
+    norn_value *dy = ok ? output_gradient(g, fed) : NULL;
     if (ok && (s = norn_graph_status(g)) != NORN_OK)
         ok = failed(t, s, "gradient");
     if (ok && (s = norn_grad(g, norn_graph_output_at(g, 0), dy, w.n, w.all, w.dx)) != NORN_OK)
@@ -411,7 +415,7 @@ static bool check_first(test *t, const char *set) {
         s = norn_archive_open(npz_path, &npz);
     bool ok = s == NORN_OK || failed(t, s, set);
     free_gradients(&t->first); /* a set may have other sizes than the last */
-    ok = ok && build_first(t, set, npz);
+    ok = ok && build_first(t, set, dy, npz);
     const norn_feed more = {"norn.grad_output_0", dy};
     ok = ok && run_gradients(t, &t->first, &more, 1, set) && compare_first(t, set, npz);
     norn_archive_close(npz);

@@ -10,6 +10,7 @@
 #   intel     operators and cases on Intel's OpenCL runtime for CPUs (from PyPI)
 #   rusticl   operators on Mesa's rusticl with llvmpipe: reported, never a failure
 #   fuzz      each fuzzer for 60 s (FUZZ_SECONDS)
+#   damage    damaged models against the command line, with sanitizers, for 5 minutes (DAMAGE_SECONDS)
 #   convert   every model of ../shared/fixtures to opset 7, 13, 28, its own, and simplified, judged by ONNX Runtime
 #   style     clang-format on the C sources, shellcheck on the scripts
 set -eu
@@ -121,8 +122,9 @@ part_fuzz() {
         fi
         name=$(basename "$fuzzer")
         mkdir -p "build-fuzz/corpus/$name"
+        sh tests/fuzz/seeds.sh . "$name" "build-fuzz/seeds/$name"
         ASAN_OPTIONS=allocator_may_return_null=1 "$fuzzer" -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=3000 \
-            -timeout=10 -artifact_prefix="build-fuzz/$name-" "build-fuzz/corpus/$name" tests/data/onnx \
+            -timeout=10 -artifact_prefix="build-fuzz/$name-" "build-fuzz/corpus/$name" "build-fuzz/seeds/$name" \
             >"build-fuzz/$name.log" 2>&1 || {
             bad=1
             tail -n 40 "build-fuzz/$name.log"
@@ -130,6 +132,15 @@ part_fuzz() {
         echo "$name: $(grep -o 'DONE.*\|ERROR.*' "build-fuzz/$name.log" | tail -n 1)"
     done
     [ "$bad" = 0 ]
+}
+
+part_damage() {
+    need clang
+    build build-asan -DCMAKE_C_COMPILER=clang -DNORN_SANITIZE=address,undefined || return 1
+    rm -rf build-asan/damaged
+    NORN_DEVICE=host OCL_ICD_VENDORS=none ASAN_OPTIONS=allocator_may_return_null=1 "$JUDGES" tests/hostile/mutate.py \
+        build-asan/norn build-asan/damaged tests/data/onnx tests/data/verify --sanitized --seed "$(date +%s)" \
+        --seconds "${DAMAGE_SECONDS:-300}"
 }
 
 part_convert() {
@@ -159,12 +170,12 @@ part_style() {
     [ "$bad" = 0 ]
 }
 
-[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz convert
+[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz damage convert
 for part in "$@"; do
     case $part in
-    clang | asan | oclgrind | intel | rusticl | fuzz | convert | style) ;;
+    clang | asan | oclgrind | intel | rusticl | fuzz | damage | convert | style) ;;
     *)
-        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz convert style)" >&2
+        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz damage convert style)" >&2
         exit 2
         ;;
     esac

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_RANDOM 268435456.0 /* elements of an input that is made up */
+
 void feeds_free(feeds *f) {
     for (size_t i = 0; i < f->n; i++)
         norn_tensor_free((norn_tensor *)f->v[i].tensor);
@@ -142,6 +144,21 @@ static int from_files(const feed_options *o, const norn_graph *g, sizes *s, feed
     return code;
 }
 
+/* Elements of an input; sizes that are not known count as 1. */
+static double elements(const norn_value *input, const sizes *s) {
+    char name[256];
+    double n = 1;
+    for (int k = 0; k < norn_value_rank(input); k++) {
+        int64_t size = norn_value_dim(input, k);
+        if (size < 0) {
+            value_size_text(input, k, name, sizeof name);
+            size = sizes_find(s, name);
+        }
+        n *= size < 0 ? 1 : (double)size;
+    }
+    return n;
+}
+
 static int from_chance(const feed_options *o, const norn_graph *g, sizes *s, feeds *out) {
     for (size_t i = 0; i < norn_graph_input_count(g); i++) {
         const norn_value *input = norn_graph_input_at(g, i);
@@ -151,6 +168,9 @@ static int from_chance(const feed_options *o, const norn_graph *g, sizes *s, fee
             given |= !strcmp(out->v[k].name, norn_value_name(input));
         if (given)
             continue;
+        if (elements(input, s) > MOST_RANDOM)
+            return fail_text(NORN_ARG, "input '%s': %.3g elements (give so many by --input)",
+                             norn_value_name(input), elements(input, s));
         norn_status st = random_input(input, s, o->seed, i, &t);
         if (st != NORN_OK)
             return fail_text(st, "input '%s': %s", norn_value_name(input), norn_error());

@@ -48,6 +48,9 @@ typedef struct {
     norn_value **v;
     int n;
     bool optional, holds, sequence; /* an optional; there is something in it, and that is a sequence */
+    norn_value *whole;              /* not NULL: its elements along `axis`, however many; v is empty then */
+    int axis;
+    bool keep; /* the axis stays, with size 1 */
 } norni_list;
 enum { NORNI_MAX_LIST = 1024 };
 

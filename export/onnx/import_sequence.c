@@ -5,9 +5,14 @@
 #include "export/onnx/import.h"
 #include <string.h>
 
-static const norni_list *list_of(const norni_scope *sc, const norni_pb_node *n, size_t i) {
+static const norni_list *any_list_of(const norni_scope *sc, const norni_pb_node *n, size_t i) {
     norni_name *e = i < n->n_input && *n->input[i] ? norni_table_find(&sc->lists, n->input[i]) : NULL;
     return e ? e->p : NULL;
+}
+
+static const norni_list *list_of(const norni_scope *sc, const norni_pb_node *n, size_t i) {
+    const norni_list *l = any_list_of(sc, n, i);
+    return l && !l->whole ? l : NULL;
 }
 
 static norn_value *value_of(const norni_scope *sc, const norni_pb_node *n, size_t i) {
@@ -87,6 +92,29 @@ static norn_status change(norni_scope *sc, const norni_pb_node *n, bool insert, 
     return NORN_OK;
 }
 
+/* One by one along an axis whose size is not known yet (torch's unbind): elements are cut out where they are read. */
+static norn_status open_split(norni_scope *sc, norn_value *x, int axis, bool keep, norni_list **out) {
+    norni_list *l = norni_list_new(sc, 0);
+    if (!l)
+        return norni_nomem();
+    l->whole = x;
+    l->axis = axis;
+    l->keep = keep;
+    *out = l;
+    return NORN_OK;
+}
+
+static norn_value *open_element(norn_graph *g, const norni_list *l, norn_value *position) {
+    norn_value *axes = norni_i64_const(g, 1, (int64_t[]){l->axis});
+    norn_value *v = NORNI_OP2(g, l->whole, NORNI_OP1(g, position, "Cast<to=7>"), "Gather<axis=%d>", l->axis);
+    return l->keep ? NORNI_OP2(g, v, axes, "Unsqueeze") : v;
+}
+
+static norn_value *open_length(norn_graph *g, const norni_list *l) {
+    norn_value *d = NORNI_OP1(g, l->whole, "Shape<start=%d, end=%d>", l->axis, l->axis + 1);
+    return NORNI_OP2(g, d, norni_i64_const(g, 1, (int64_t[]){0}), "Squeeze");
+}
+
 static norn_status split(norni_scope *sc, const norni_pb_node *n, norni_list **out) {
     norn_graph *g = sc->imp->g;
     norn_value *x = value_of(sc, n, 0), *sizes = value_of(sc, n, 1);
@@ -101,6 +129,9 @@ static norn_status split(norni_scope *sc, const norni_pb_node *n, norni_list **o
             return NORN_OK;
     } else {
         size = x->type.dims[axis];
+        if (size < 0 &&
+            (!sizes || (norni_known_ints(sc->imp, sizes, &step, 1, &count) && count == 1 && step == 1)))
+            return open_split(sc, x, axis, keep, out);
         if (size < 0 || (sizes && (!norni_known_ints(sc->imp, sizes, &step, 1, &count) || count != 1)))
             return NORN_OK;
         if (step < 1)
@@ -145,11 +176,16 @@ static norn_status optional(norni_scope *sc, const norni_pb_node *n, norni_list 
 
 /* ---- What reads one. */
 static norn_status at(norni_scope *sc, const norni_pb_node *n, norn_value **out) {
-    const norni_list *l = list_of(sc, n, 0);
+    const norni_list *l = any_list_of(sc, n, 0);
+    norn_value *where = value_of(sc, n, 1);
     int i;
     bool known;
-    if (!l || !value_of(sc, n, 1))
+    if (!l || !where)
         return NORN_OK;
+    if (l->whole) {
+        *out = where->type.rank == 0 ? open_element(sc->imp->g, l, where) : NULL;
+        return norn_graph_status(sc->imp->g);
+    }
     NORNI_TRY(position(sc, n, 1, l->n, l->n - 1, 0, &i, &known));
     if (known && l->n)
         *out = l->v[i];
@@ -198,7 +234,7 @@ static norn_status get_element(norni_scope *sc, const norni_pb_node *n, norn_val
 
 static norn_status resolve(norni_scope *sc, const norni_pb_node *n, norn_value **out, norni_list **list) {
     const char *type = norni_pb_text(n->op_type);
-    const norni_list *from = list_of(sc, n, 0);
+    const norni_list *from = any_list_of(sc, n, 0);
     if (!strcmp(type, "SequenceConstruct"))
         return construct(sc, n, list);
     if (!strcmp(type, "SequenceEmpty"))
@@ -218,7 +254,8 @@ static norn_status resolve(norni_scope *sc, const norni_pb_node *n, norn_value *
     if (!strcmp(type, "OptionalGetElement"))
         return get_element(sc, n, out, list);
     if (from && !strcmp(type, "SequenceLength"))
-        *out = norni_scalar_const(sc->imp->g, NORN_I64, from->n);
+        *out =
+            from->whole ? open_length(sc->imp->g, from) : norni_scalar_const(sc->imp->g, NORN_I64, from->n);
     if (from && !strcmp(type, "Identity"))
         *list = (norni_list *)from;
     return norn_graph_status(sc->imp->g);

@@ -5,7 +5,10 @@
 #include "ops/control.h"
 #include <string.h>
 
-enum { MAX_DEPTH = 16 }; /* replacements within replacements */
+enum {
+    MAX_DEPTH = 16,      /* replacements within replacements */
+    CEIL_LEAVES_OUT = 22 /* the opset from which ceil_mode leaves windows out */
+};
 
 norn_status norni_export_at(norn_status s, const norn_node *node) {
     if (s == NORN_OK)
@@ -168,6 +171,8 @@ norn_status norni_lower(norni_exporter *x, const norn_node *node, norn_node *low
             s = to_attribute(x, low, m);
     while (low->n_in && !low->in[low->n_in - 1])
         low->n_in--;
+    if (s == NORN_OK && standard && !*replaced && x->opset < CEIL_LEAVES_OUT)
+        s = norni_lower_ceil(node, low);
     if (s == NORN_OK && standard && !*replaced)
         s = check_form(x, low);
     if (s == NORN_OK && !*replaced)

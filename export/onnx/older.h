@@ -7,6 +7,8 @@
 /* Makes the outputs of a node, which the opset of x cannot say as it is, from nodes that are at the end of the graph
  * afterwards; *done is false where there is no way that gives the same numbers. */
 norn_status norni_older(norni_exporter *x, const norn_node *node, norn_value **out, bool *done);
+/* Pooling: ceil_mode of a node as low, its form in an older opset, has it. */
+norn_status norni_lower_ceil(const norn_node *node, norn_node *low);
 /* The same by wider elements only; false where there is no such way. */
 bool norni_widen(norni_exporter *x, const norn_node *node, norn_value **out);
 

@@ -1,8 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element types that an operator did not take in an older opset: it works on wider ones, which hold all values of the narrow
- * ones, between two casts. */
+/* What an operator took in fewer forms in an older opset. Element types: it works on wider ones, which hold all values of the
+ * narrow ones, between two casts. Pooling with ceil_mode. */
 #include "export/onnx/older.h"
 #include <string.h>
+
+/* ---- ceil_mode. Since opset 22 a last window that begins in the padding is left out, and the others are those that there are
+ * without ceil_mode; before 10 there was none. */
+norn_status norni_lower_ceil(const norn_node *node, norn_node *low) {
+    static const char *const names[] = {"kernel_shape", "strides", "dilations", "pads"};
+    const norni_attr *ceil_mode = norni_attr_find(low->op, "ceil_mode");
+    const norni_type *x = low->n_in && low->in[0] ? &low->in[0]->type : NULL,
+                     *y = node->n_out && node->out[0] ? &node->out[0]->type : NULL;
+    norni_attr_value v, list[4] = {{0}};
+    bool plain = true, left_out = false;
+    if (!ceil_mode || !norni_attr_get(ceil_mode, low->attrs, &v) || !x || !y || x->rank < 3 ||
+        y->rank != x->rank)
+        return NORN_OK;
+    for (int i = 0; i < 4; i++) {
+        const norni_attr *a = norni_attr_find(low->op, names[i]);
+        if (!a || !norni_attr_get(a, low->attrs, &list[i]))
+            list[i].ints.n = 0;
+    }
+    int n = x->rank - 2;
+    if (list[0].ints.n != n)
+        return NORN_OK;
+    for (int i = 0; i < n; i++) {
+        int64_t k = list[0].ints.v[i], s = list[1].ints.n == n ? list[1].ints.v[i] : 1,
+                d = list[2].ints.n == n ? list[2].ints.v[i] : 1, size = x->dims[i + 2], out = y->dims[i + 2];
+        int64_t pads = list[3].ints.n == 2 * n ? list[3].ints.v[i] + list[3].ints.v[i + n] : 0;
+        if (size < 0 || out < 0)
+            return NORN_OK;
+        int64_t room = size + pads - ((k - 1) * d + 1);
+        plain = plain && out == room / s + 1;
+        left_out = left_out || out < (room + s - 1) / s + 1;
+    }
+    if (plain)
+        norni_attr_reset(ceil_mode, low->attrs);
+    return plain || !left_out
+               ? NORN_OK
+               : norni_fail(NORN_UNSUPPORTED,
+                            "a last window that begins in the padding is left out since opset 22 only");
+}
+
+/* ---- Elements. */
 
 static bool exact_in_float(const char *op) {
     static const char *const ops[] = {

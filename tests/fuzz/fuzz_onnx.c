@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libFuzzer entry: any bytes are a model or an error; what imports exports, and imports again with as many inputs,
- * outputs and nodes.
+ * outputs and nodes; what is simplified imports too.
  *
  *     CC=clang cmake -B build-fuzz -DNORN_FUZZ=ON -DNORN_SANITIZE=address,undefined && ninja -C build-fuzz fuzz_onnx
  *     build-fuzz/tests/fuzz/fuzz_onnx -max_total_time=300 CORPUS tests/data/onnx */
@@ -40,6 +40,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     for (int opset = 7; opset <= 28; opset += 7)
         if (norn_model_export(m, &(norn_save_options){.opset = opset}, &copy, &n) == NORN_OK)
             norn_text_free(copy);
+    norn_graph *simple;
+    if (norn_graph_node_count(g) < 64 && norn_graph_optimize(g, &simple) == NORN_OK) {
+        norn_model_set_graph(m, simple);
+        if (norn_model_export(m, NULL, &copy, &n) == NORN_OK) {
+            must(norn_model_import(copy, n, "simple", NULL, &back) == NORN_OK,
+                 "what was simplified does not import");
+            norn_model_free(back);
+            norn_text_free(copy);
+        }
+    }
     norn_model_free(m);
     return 0;
 }

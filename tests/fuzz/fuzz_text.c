@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libFuzzer entry: any text is a graph or an error, and so is any text an operator, an instance of one, a device; a graph that
  * parses prints to text that parses to the same text. */
+#include "ops/op.h"
 #include <norn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,12 @@ static void operator_of(const char *text) {
     norn_graph_free(g);
 }
 
+static void instance(const char *text) {
+    norn_graph *g;
+    if (norni_node_parse(text, &g) == NORN_OK)
+        norn_graph_free(g);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     char *text = malloc(bytes + 1);
     norn_device *d;
@@ -53,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     text[bytes] = 0;
     graph(text);
     operator_of(text);
+    instance(text);
     if (norn_device_parse(text, &d) == NORN_OK)
         norn_device_free(d);
     free(text);

@@ -167,6 +167,16 @@ body = h.make_graph([node('Greater', ['i', 'below'], ['more']), node('Identity',
 save('endless', model([node('Loop', ['', '', 'x'], ['y'], body=body)], init=[numpy_helper.from_array(np.int64(-1), 'below')]),
      'reject', 'a loop without an end', args=['--max-iterations', '20000'])
 
+step = h.make_graph([node('Add', ['s', 'e'], ['t'])], 'body', [value('s'), value('e')], [value('t')])
+save('scan_inputs', model([node('Scan', ['x', 'z'], ['y'], body=step, num_scan_inputs=1 << 62)],
+                          [value('x'), value('z', shape=(3, 4))]), 'reject', 'a Scan over 2^62 inputs')
+samples = h.make_graph([node('Add', ['s', 'e'], ['t'])], 'body', [value('s'), value('e')], [value('t')])
+save('scan_samples', model([node('Scan', ['', 'x', 'z'], ['y'], body=samples, num_scan_inputs=1)],
+                           [value('x', shape=(1 << 40, 4)), value('z', shape=(1 << 40, 3, 4))],
+                           [value('y', shape=(1 << 40, 4))], opset=8), 'reject', 'a Scan of opset 8 over 2^40 samples')
+save('unread_input', model([node('Relu', ['x'], ['y'])], [value('x'), value('u', T.INT64, (1 << 31,))]), 'resource',
+     'an input of 16 GiB that nobody reads')
+
 # ---- Arrays.
 
 
