@@ -120,6 +120,7 @@ norn_status norni_emit_conv_winograd_w(norni_emit *e) {
 }
 
 const char *norni_conv_winograd_w_fits(const norni_fit *f) {
+    enum { MOST_SUMS = 16 << 20 };
     norni_conv v;
     scheme s;
     norni_conv_w_tile direct;
@@ -141,5 +142,7 @@ const char *norni_conv_winograd_w_fits(const norni_fit *f) {
         return "there is no tile";
     if (f->wanted || !norni_conv_w_choose_tile(&v, &direct))
         return NULL;
+    if (s.sum_bytes > MOST_SUMS) /* several cores share the way to memory */
+        return "the sums in the domain do not stay in a cache";
     return s.time < 0.95 * direct.time * (double)v.n ? NULL : "the direct form is faster";
 }

@@ -103,6 +103,21 @@ int norni_pool_width(norn_dtype t, int64_t n) {
     return w;
 }
 
+/* Of an output row what does not fill a vector is stored element by element: short rows take the width with the least of
+ * both. */
+static int rows_width(const norni_pool *p) {
+    int widest = norni_pool_width(p->dtype, p->w.in[2]), best = widest;
+    int64_t n = p->w.out[2], least = INT64_MAX;
+    for (int w = widest; w >= 4; w /= 2) {
+        int64_t cost = (n + w - 1) / w * 8 + n % w * 5;
+        if (cost < least) {
+            least = cost;
+            best = w;
+        }
+    }
+    return best;
+}
+
 int64_t norni_pool_rows_each(const norni_emit *e, int64_t rows, int64_t elems_per_row) {
     int64_t units = e->device->compute_units ? e->device->compute_units : 1;
     int64_t each = (rows + units * 8 - 1) / (units * 8), least = 4096 / (elems_per_row + 1) + 1;
@@ -117,7 +132,7 @@ int64_t norni_pool_chunk(const norni_window *w, int width) {
 
 void norni_pool_rows(norni_emit *e, norni_step *s, const norni_pool *p) {
     const norni_window *w = &p->w;
-    int width = norni_pool_width(p->dtype, w->in[2]);
+    int width = rows_width(p);
     int64_t rows = p->planes * w->out[0] * w->out[1];
     int64_t each = norni_pool_rows_each(e, rows, w->out[2] * norni_window_taps(w));
     norni_step_define(e, s, "W", width);
@@ -166,9 +181,7 @@ const char *norni_pool_rows_fit(const norn_device *d, const norni_pool *p) {
         return "for CPUs";
     if (norni_window_in(&p->w) > INT32_MAX)
         return "the planes have more than 2^31 elements";
-    return norni_pool_chunk(&p->w, norni_pool_width(p->dtype, p->w.in[2])) > 0
-               ? NULL
-               : "a window is wider than the buffer";
+    return norni_pool_chunk(&p->w, rows_width(p)) > 0 ? NULL : "a window is wider than the buffer";
 }
 
 void norni_pool_cost(const norn_node *node, norni_cost *c) {

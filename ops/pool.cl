@@ -111,7 +111,8 @@ static inline long index_of(const long at, const long in0, const long in1, const
 
 /* Of the places at + j * step, j = 0 .. n - 1, those within lo .. hi - 1: the first j; returns how many. */
 static inline long inside(const long at, const long n, const long step, const long lo, const long hi, long *first) {
-    const long a = at < lo ? (lo - at + step - 1) / step : 0, z = at < hi ? min((hi - at + step - 1) / step, n) : 0;
+    const long a = at < lo ? (lo - at + step - 1) / step : 0;
+    const long z = at + (n - 1) * step < hi ? n : at < hi ? (hi - at + step - 1) / step : 0;
     *first = a;
     return max(z - a, (long)0);
 }
@@ -202,7 +203,10 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
     const long r0 = get_global_id(0) * each, r1 = min(r0 + each, planes * out0 * out1);
     C row[L + 2 * W];
 #ifdef WHERE
-    PLACE from_row[L + 2 * W];
+    PLACE from_row[L + 2 * W], counting[W];
+    for (int i = 0; i < W; i++)
+        counting[i] = i;
+    const PVEC ramp = VLOAD(counting);
 #endif
 #ifdef AVERAGE
     C count[L + W];
@@ -220,8 +224,15 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
         for (long j = 0; j < n + W; j++)
             count[j] = counted((q0 + j) * s2 - b2, k2, d2, in2, b2, e2);
 #endif
+        long plane = r0 / (out0 * out1), o0 = r0 / out1 % out0, o1 = r0 % out1 - 1;
         for (long r = r0; r < r1; r++) {
-            const long plane = r / (out0 * out1), o0 = r / out1 % out0, o1 = r % out1;
+            if (++o1 == out1) {
+                o1 = 0;
+                if (++o0 == out0) {
+                    o0 = 0;
+                    plane++;
+                }
+            }
             const long i0 = o0 * s0 - b0, i1 = o1 * s1 - b1;
             long f0, f1;
             const long n0 = inside(i0, k0, d0, 0, in0, &f0), n1 = inside(i1, k1, d1, 0, in1, &f1);
@@ -250,14 +261,7 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
                     }
                 VSTORE(v, row + l);
 #ifdef WHERE
-                for (int i = 0; i < W; i++)
-                    from_row[l + i] = first ? NOWHERE : 0;
-                if (!first) {
-                    PLACE ramp[W];
-                    for (int i = 0; i < W; i++)
-                        ramp[i] = i;
-                    VSTORE(where + VLOAD(ramp), from_row + l);
-                }
+                VSTORE(first ? (PVEC)(NOWHERE) : where + ramp, from_row + l);
 #endif
             }
             for (long j = begin; !wide && j < end; j++) {
@@ -303,11 +307,21 @@ __kernel void pool_rows(__global const T *x, __global T *y PLACES_ARG INDICES_AR
 #endif
                 v = AFTER(v);
 #ifdef WHERE
-                PLACE found[W];
-                VSTORE(select(where, (PVEC)(-1), where == (PVEC)(NOWHERE)), found);
-                for (int l = 0; l < W && l < left; l++) {
-                    PUT_PLACE(i + j + l, (int)found[l]);
-                    PUT_INDEX(i + j + l, plane, found[l]);
+                const PVEC at_best = select(where, (PVEC)(-1), where == (PVEC)(NOWHERE));
+#if defined(PLACES) && !defined(INDICES) && !defined(T_F64)
+                const bool whole = left >= W;
+                if (whole)
+                    VSTORE(at_best, places + i + j);
+#else
+                const bool whole = false;
+#endif
+                if (!whole) {
+                    PLACE found[W];
+                    VSTORE(at_best, found);
+                    for (int l = 0; l < W && l < left; l++) {
+                        PUT_PLACE(i + j + l, (int)found[l]);
+                        PUT_INDEX(i + j + l, plane, found[l]);
+                    }
                 }
 #endif
                 if (left >= W)
