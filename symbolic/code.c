@@ -205,8 +205,8 @@ static void aligned(const place *p, const norni_term *x, const char **at) {
 const char *norni_coder_index(norni_coder *k, const norni_type *t, const char *const *at) {
     norni_str s = {0};
     for (int i = 0; i < t->rank; i++) {
-        if (i && s.n)
-            norni_str_addf(&s, i + 1 <= t->rank && t->dims[i] != 1 ? " * %lld" : "", (long long)t->dims[i]);
+        if (s.n && t->dims[i] != 1)
+            norni_str_addf(&s, " * %lld", (long long)t->dims[i]);
         if (t->dims[i] == 1 || !strcmp(at[i], "0"))
             continue;
         if (s.n) { /* (a * n) + i, the next round multiplies the whole */

@@ -2,6 +2,7 @@
 /* Derivatives of graphs as simplified graphs: the reverse walk of graph/grad.c, once or twice, then terms and back. */
 #include "graph/graph.h"
 #include "ops/op.h"
+#include "symbolic/derive.h"
 #include "symbolic/standard.h"
 #include "symbolic/term.h"
 #include <string.h>
@@ -208,6 +209,23 @@ norn_status norn_gradient(const norn_graph *g, size_t n, const char *const *x, i
         s = norn_gradient(first, 1, &name, order - 1, out);
         norn_graph_free(first);
     }
+    results_free(&r);
+    stop(&w);
+    return s;
+}
+
+norn_status norni_value_gradient(const norn_graph *g, size_t n, const char *const *x, norn_graph **out) {
+    work w;
+    results r = {0};
+    *out = NULL;
+    NORNI_TRY(start(&w, g, n, x));
+    norn_status s = want_scalar(w.y);
+    if (s == NORN_OK)
+        s = result(&r, w.y, "value", "", "");
+    if (s == NORN_OK)
+        s = gradients(&w, NULL, &r, "d_");
+    if (s == NORN_OK)
+        s = finish(w.g, &r, NULL, out);
     results_free(&r);
     stop(&w);
     return s;

@@ -223,7 +223,7 @@ static norn_value *shaped(call *c, const char *op) {
     if (!s)
         return norni_make_fail(c->m, c->s->end, "an argument 'shape' more");
     return norni_make_ints(c->m, s, NORN_MAX_RANK, dims, &n)
-               ? NORNI_OP2(c->m->g, x, norni_i64_const(c->m->g, n, dims), op)
+               ? NORNI_OP2(c->m->g, x, norni_i64_const(c->m->g, n, dims), "%s", op)
                : NULL;
 }
 static norn_value *call_reshape(call *c) {

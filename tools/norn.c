@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const verb *const verbs[] = {&verb_devices, &verb_run,  &verb_train, &verb_verify, &verb_show,
-                                    &verb_convert, &verb_plan, &verb_grad,  &verb_bench,  &verb_tune,  &verb_version};
+static const verb *const verbs[] = {&verb_devices, &verb_run,     &verb_train, &verb_verify,
+                                    &verb_show,    &verb_convert, &verb_plan,  &verb_grad,
+                                    &verb_solve,   &verb_bench,   &verb_tune,  &verb_version};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static const char *verb_name(size_t i) {

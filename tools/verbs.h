@@ -5,6 +5,6 @@
 #include "options.h"
 
 extern const verb verb_devices, verb_run, verb_train, verb_verify, verb_show, verb_convert, verb_bench,
-    verb_version, verb_plan, verb_tune, verb_grad;
+    verb_version, verb_plan, verb_tune, verb_grad, verb_solve;
 
 #endif

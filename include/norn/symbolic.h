@@ -82,6 +82,86 @@ typedef struct norn_model_gradient_options {
 NORN_API norn_status norn_model_gradient(norn_model *m, const norn_model_gradient_options *options,
                                          norn_model **out);
 
+/* ---- Solvers. Functions, gradients, Hessian-vector products and Jacobians are computed on the session's device; the methods'
+ * own linear algebra, in double, on the host. */
+typedef enum norn_solver {
+    NORN_SOLVE_AUTO, /* L-BFGS; Levenberg-Marquardt for a formula that is no scalar */
+    NORN_SOLVE_GD,   /* gradient descent with Barzilai-Borwein steps */
+    NORN_SOLVE_CG,   /* nonlinear conjugate gradients (Polak-Ribiere+) */
+    NORN_SOLVE_BFGS,
+    NORN_SOLVE_LBFGS,
+    NORN_SOLVE_NEWTON_CG, /* truncated Newton with Hessian-vector products */
+    NORN_SOLVE_LM         /* Levenberg-Marquardt: the sum of squares of the first output's elements */
+} norn_solver;
+
+typedef struct norn_solve_options {
+    norn_solver method;
+    int64_t max_iterations; /* 0: 10000 */
+    double tolerance;       /* of the largest entry of the (projected) gradient; 0: 1e-8 */
+    size_t n_lower, n_upper;
+    const norn_feed *lower,
+        *upper; /* bounds by variable: scalars, or of its shape; not with Levenberg-Marquardt */
+    /* Called after every iteration; false ends, which is no error. NULL: none. */
+    bool (*progress)(void *user, int64_t iteration, double value, double gradient);
+    void *user;
+} norn_solve_options;
+
+typedef struct norn_solution norn_solution;
+/* Minimises the first output of g, a scalar, over n_start variables (inputs of floating-point type) from their start values; the
+ * other inputs are fed from `data`. options NULL: all 0. What stops before it converges is no error: the solution says so.
+ * Errors: NORN_ARG (a variable that is none, a start that has no finite value), NORN_SHAPE, NORN_UNSUPPORTED. */
+NORN_API norn_status norn_solve(norn_session *s, const norn_graph *g, size_t n_start, const norn_feed *start,
+                                size_t n_data, const norn_feed *data, const norn_solve_options *options,
+                                norn_solution **out);
+NORN_API void norn_solution_free(norn_solution *s);
+typedef struct norn_solution_info {
+    bool converged;
+    const char *method, *reason;
+    int64_t iterations, values, gradients,
+        products;           /* evaluations; products: Hessian- or Jacobian-vector products */
+    double value, gradient; /* gradient: largest entry of the projected one, the KKT residual */
+    int64_t residuals,
+        unknowns;     /* Levenberg-Marquardt: elements of the formula; all: entries of the variables */
+    double deviation; /* Levenberg-Marquardt: estimated standard deviation of the residuals */
+} norn_solution_info;
+NORN_API void norn_solution_get(const norn_solution *s, norn_solution_info *out);
+/* The minimum, by variable: NULL when there is none of this name. Lent. */
+NORN_API const norn_tensor *norn_solution_value(const norn_solution *s, const char *name);
+/* Levenberg-Marquardt: standard errors of the estimates, and half the width of their 95 % confidence intervals (Student's t),
+ * in the shape of the variable; NULL for other methods, and where the data do not determine the variables. */
+NORN_API const norn_tensor *norn_solution_error(const norn_solution *s, const char *name);
+NORN_API const norn_tensor *norn_solution_interval(const norn_solution *s, const char *name);
+/* What happened: value and gradient after `i` iterations; x: the first two unknowns. */
+NORN_API size_t norn_solution_trace_count(const norn_solution *s);
+NORN_API void norn_solution_trace(const norn_solution *s, size_t i, double *value, double *gradient,
+                                  double x[2]);
+
+/* Quadratic programs: minimise 1/2 x'Px + q'x subject to l <= Ax <= u, by operator splitting (Stellato et al., OSQP, 2020) with a
+ * polished solution. p [n,n], symmetric and positive semidefinite; q [n]; a [m,n]; l and u [m], infinite where there is no bound.
+ * Any floating-point type. */
+typedef enum norn_qp_status {
+    NORN_QP_SOLVED,
+    NORN_QP_INFEASIBLE,
+    NORN_QP_UNBOUNDED,
+    NORN_QP_UNFINISHED
+} norn_qp_status;
+typedef struct norn_qp_result {
+    norn_qp_status status;
+    int64_t iterations;
+    double objective;
+    double primal, dual,
+        gap; /* KKT residuals: |Ax outside [l, u]|, |Px + q + A'y|, complementarity; largest entries */
+    bool polished;
+    norn_tensor *x,
+        *y; /* solution and multipliers, double, the caller's; of an infeasible program y proves it, of an unbounded one x
+                           is a direction without bound */
+} norn_qp_result;
+/* tolerance 0: 1e-9; max_iterations 0: 20000. Errors: NORN_SHAPE, NORN_DTYPE, NORN_ARG (l above u, NaN, P not positive
+ * semidefinite). */
+NORN_API norn_status norn_solve_qp(const norn_tensor *p, const norn_tensor *q, const norn_tensor *a,
+                                   const norn_tensor *l, const norn_tensor *u, double tolerance,
+                                   int64_t max_iterations, norn_qp_result *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Levenberg-Marquardt with Marquardt's scaling and Nielsen's damping (Madsen, Nielsen, Tingleff, Methods for non-linear least squares
+ * problems, 2004). Errors of the estimates: the covariance s^2 (J'J)^-1, s^2 = sum of squares / (m - n), as of a linear model at
+ * the minimum, where J'J is the Hessian of half the sum of squares but for terms in the residuals. */
+#include "symbolic/least_squares.h"
+#include <math.h>
+#include <string.h>
+
+/* ---- Student's t. */
+
+/* The regularised incomplete beta function by its continued fraction (Lentz). */
+static double beta_fraction(double a, double b, double x) {
+    double c = 1, d = 1 - (a + b) * x / (a + 1), h;
+    d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+    h = d;
+    for (int m = 1; m < 500; m++) {
+        for (int odd = 0; odd < 2; odd++) {
+            double n = odd ? -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+                           : m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+            d = 1 + n * d;
+            c = 1 + n / c;
+            d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+            c = fabs(c) < 1e-300 ? 1e-300 : c;
+            h *= d * c;
+        }
+        if (fabs(d * c - 1) < 1e-15)
+            break;
+    }
+    return h;
+}
+
+static double incomplete_beta(double a, double b, double x) {
+    if (x <= 0 || x >= 1)
+        return x <= 0 ? 0 : 1;
+    double front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+    return x < (a + 1) / (a + b + 2) ? front * beta_fraction(a, b, x) / a
+                                     : 1 - front * beta_fraction(b, a, 1 - x) / b;
+}
+
+/* t with P(|T| <= t) = 0.95 for `freedom` degrees. */
+static double student(double freedom) {
+    double lo = 0, hi = 1e4;
+    for (int i = 0; i < 200; i++) {
+        double t = (lo + hi) / 2, outside = incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t));
+        if (outside > 0.05)
+            lo = t;
+        else
+            hi = t;
+    }
+    return (lo + hi) / 2;
+}
+
+/* ---- The method. */
+typedef struct {
+    norni_squares *q;
+    int64_t m, n;
+    double *r, *r_new, *j, *jtj, *a, *g, *step, *x_new; /* j: column by column */
+} work;
+
+static double squares(int64_t n, const double *r) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++)
+        s += r[i] * r[i];
+    return s;
+}
+
+/* J'J and J'r at x. */
+static norn_status linearise(work *w, const double *x) {
+    for (int64_t k = 0; k < w->n; k++)
+        NORNI_TRY(w->q->column(w->q, x, k, w->j + k * w->m));
+    for (int64_t i = 0; i < w->n; i++) {
+        w->g[i] = 0;
+        for (int64_t e = 0; e < w->m; e++)
+            w->g[i] += w->j[i * w->m + e] * w->r[e];
+        for (int64_t k = 0; k <= i; k++) {
+            double s = 0;
+            for (int64_t e = 0; e < w->m; e++)
+                s += w->j[i * w->m + e] * w->j[k * w->m + e];
+            w->jtj[i * w->n + k] = w->jtj[k * w->n + i] = s;
+        }
+    }
+    return NORN_OK;
+}
+
+/* (J'J + damping diag(J'J)) step = -g; false: singular. */
+static bool damped_step(work *w, double damping) {
+    memcpy(w->a, w->jtj, (size_t)(w->n * w->n) * sizeof *w->a);
+    for (int64_t i = 0; i < w->n; i++) {
+        double d = w->jtj[i * w->n + i];
+        w->a[i * w->n + i] += damping * (d > 0 ? d : 1);
+        w->step[i] = -w->g[i];
+    }
+    if (!norni_cholesky(w->n, w->a))
+        return false;
+    norni_cholesky_solve(w->n, w->a, w->step);
+    return true;
+}
+
+static norn_status statistics(work *w, double f, double *errors) {
+    int64_t n = w->n, freedom = w->m - n;
+    w->q->determined = freedom > 0;
+    memcpy(w->a, w->jtj, (size_t)(n * n) * sizeof *w->a);
+    if (freedom <= 0 || !norni_cholesky(n, w->a)) {
+        w->q->determined = false;
+        return NORN_OK;
+    }
+    w->q->deviation = sqrt(f / (double)freedom);
+    double t = student((double)freedom);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < n; k++)
+            w->step[k] = k == i;
+        norni_cholesky_solve(n, w->a, w->step);
+        errors[i] = w->q->deviation * sqrt(fmax(w->step[i], 0));
+        errors[n + i] = t * errors[i];
+        w->q->determined = w->q->determined && isfinite(errors[i]);
+    }
+    return NORN_OK;
+}
+
+static norn_status iterate(work *w, const norni_method *m, double *x, norni_outcome *out) {
+    double damping = 1e-3, grow = 2;
+    NORNI_TRY(w->q->residuals(w->q, x, w->r));
+    out->f = squares(w->m, w->r);
+    if (!isfinite(out->f))
+        return norni_fail(NORN_ARG, "solve: the value at the start is %g (wanted a finite number)", out->f);
+    NORNI_TRY(linearise(w, x));
+    for (;;) {
+        out->gradient = 0;
+        for (int64_t i = 0; i < w->n; i++)
+            out->gradient = fmax(out->gradient, fabs(2 * w->g[i]));
+        norni_trace t = {out->f, out->gradient, {x[0], w->n > 1 ? x[1] : 0}};
+        if (!NORNI_PUSH(&out->trace, t))
+            return norni_nomem();
+        bool go = !m->progress || m->progress(m->user, out->iterations, out->f, out->gradient);
+        out->converged = out->gradient <= m->tolerance;
+        out->reason = out->converged                         ? "the gradient is below the tolerance"
+                      : !go                                  ? "ended by the caller"
+                      : out->iterations >= m->max_iterations ? "the largest number of iterations is reached"
+                                                             : NULL;
+        if (out->reason)
+            return NORN_OK;
+        for (;;) { /* until a step goes down */
+            double f = (double)INFINITY, moved = 0, size = 0, want = 0;
+            if (damped_step(w, damping)) {
+                for (int64_t i = 0; i < w->n; i++) {
+                    w->x_new[i] = x[i] + w->step[i];
+                    moved = fmax(moved, fabs(w->step[i]));
+                    size = fmax(size, fabs(x[i]));
+                    double d = w->jtj[i * w->n + i];
+                    want += w->step[i] * (damping * (d > 0 ? d : 1) * w->step[i] - w->g[i]);
+                }
+                NORNI_TRY(w->q->residuals(w->q, w->x_new, w->r_new));
+                f = squares(w->m, w->r_new);
+            }
+            if (f < out->f) {
+                double gain = (out->f - f) / fmax(want, 1e-300);
+                damping *= fmax(1.0 / 3, 1 - pow(2 * gain - 1, 3));
+                damping = fmax(damping, 1e-15);
+                grow = 2;
+                memcpy(x, w->x_new, (size_t)w->n * sizeof *x);
+                memcpy(w->r, w->r_new, (size_t)w->m * sizeof *w->r);
+                out->f = f;
+                break;
+            }
+            if (moved > 0 && moved <= 1e-15 * (size + 1e-15)) {
+                out->reason = "steps are as small as the numbers allow";
+                out->converged = true;
+                return NORN_OK;
+            }
+            damping *= grow;
+            grow *= 2;
+            if (damping > 1e60) {
+                out->reason = "no step goes down any further";
+                return NORN_OK;
+            }
+        }
+        NORNI_TRY(linearise(w, x));
+        out->iterations++;
+    }
+}
+
+norn_status norni_least_squares(norni_squares *q, const norni_method *m, double *x, double *errors,
+                                norni_outcome *out) {
+    size_t rows = (size_t)q->m, n = (size_t)q->n;
+    double *all = norni_alloc_array(rows * (n + 2) + n * (2 * n + 3) + 1, sizeof *all);
+    *out = (norni_outcome){0};
+    if (!all)
+        return norni_nomem();
+    work w = {.q = q, .m = q->m, .n = q->n, .r = all};
+    w.r_new = w.r + rows;
+    w.j = w.r_new + rows;
+    w.jtj = w.j + rows * n;
+    w.a = w.jtj + n * n;
+    w.g = w.a + n * n;
+    w.step = w.g + n;
+    w.x_new = w.step + n;
+    norn_status s = iterate(&w, m, x, out);
+    if (s == NORN_OK)
+        s = statistics(&w, out->f, errors);
+    norni_free(all);
+    return s;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums of squares of m residuals over n unknowns. */
+#ifndef NORNI_LEAST_SQUARES_H
+#define NORNI_LEAST_SQUARES_H
+#include "symbolic/solve.h"
+
+typedef struct norni_squares {
+    int64_t m, n;
+    norn_status (*residuals)(struct norni_squares *q, const double *x, double *r);
+    norn_status (*column)(struct norni_squares *q, const double *x, int64_t k,
+                          double *out); /* of the Jacobian */
+    void *ctx;
+    int64_t values, products;
+    bool determined; /* the standard errors are known */
+    double deviation;
+} norni_squares;
+
+/* errors: n standard errors, then n half widths of 95 % confidence intervals. The value of the outcome is the sum of squares. */
+norn_status norni_least_squares(norni_squares *q, const norni_method *m, double *x, double *errors,
+                                norni_outcome *out);
+
+#endif

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quadratic programs solved by norn, judged by their KKT conditions (which prove the solution) and by construction:
+qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate, infeasible, unbounded."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+norn, largest = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200
+path = tempfile.mkdtemp() + "/p.npz"
+failures = 0
+
+
+def solve(p, q, a, l, u):
+    np.savez(path, P=p, q=q, A=a, l=l, u=u)
+    r = subprocess.run([norn, "solve", "--qp", path, "--json", "--out", path + ".out.npz"], capture_output=True,
+                       text=True, env={**os.environ, "NORN_DEVICE": "host"})
+    if r.returncode not in (0, 1):
+        return {"status": r.stderr}
+    out = json.loads(r.stdout)
+    out.update(np.load(path + ".out.npz"))
+    return out
+
+
+def check(name, p, q, a, l, u, want="solved"):
+    global failures
+    r = solve(p, q, a, l, u)
+    text, ok = f"{r['status']}", r["status"] == want
+    if ok and want == "solved":
+        x, y = r["x"], r["y"]
+        ax = a @ x
+        support = np.where(y > 0, y * np.where(np.isinf(u), 0, u), y * np.where(np.isinf(l), 0, l)).sum()
+        size = 1 + max(np.abs(ax).max(initial=0), np.abs(p @ x).max(), np.abs(q).max())
+        primal = max(0.0, (l - ax).max(initial=0), (ax - u).max(initial=0))
+        dual = np.abs(p @ x + q + a.T @ y).max()
+        free = np.abs(y[(y > 0) & np.isinf(u)]).max(initial=0) + np.abs(y[(y < 0) & np.isinf(l)]).max(initial=0)
+        gap = abs(x @ p @ x + q @ x + support)
+        objective = 0.5 * x @ p @ x + q @ x
+        worst = max(primal / size, dual / size, free / size, gap / (1 + abs(objective)))
+        ok = worst <= 1e-6 and abs(objective - r["objective"]) <= 1e-6 * (1 + abs(objective))
+        text += f", KKT residual {worst:.1e}, {r['iterations']:.0f} iterations"
+    elif ok and want == "infeasible":  # the certificate: A'y = 0, u'y+ + l'y- < 0
+        y = r["y"]
+        ok = np.abs(a.T @ y).max() < 1e-6 and \
+            sum(v * (u[i] if v > 0 else l[i]) for i, v in enumerate(y) if v != 0) < 0
+    elif ok:  # a direction: Px = 0, q'x < 0
+        x = r["x"]
+        ok = np.abs(p @ x).max() < 1e-6 and q @ x < 0
+    failures += not ok
+    print("ok  " if ok else "FAIL", name, text, flush=True)
+
+
+def dense(n, m, r, rank=None):
+    f = r.normal(size=(rank or n, n))
+    p = f.T @ f / n
+    a = r.normal(size=(m, n))
+    x = r.normal(size=n)
+    return p, r.normal(size=n), a, a @ x - r.uniform(0, 1, m), a @ x + r.uniform(0, 1, m)
+
+
+rng = np.random.default_rng(3)
+inf = np.inf
+sizes = [n for n in (20, 50, 200, 500, 1000, 2000) if n <= largest]
+for n in sizes:
+    check(f"dense {n}", *dense(n, n // 2, rng))
+    check(f"dense {n}, P of half rank", *dense(n, n, rng, n // 2))
+    p = np.diag(np.full(n, 2.0)) + np.diag(np.full(n - 1, -1.0), 1) + np.diag(np.full(n - 1, -1.0), -1)
+    check(f"banded {n}", p, rng.normal(size=n), np.eye(n), np.full(n, -0.3), np.full(n, 0.3))
+n = 30
+p, q, a, l, u = dense(n, 20, rng)
+e = a[:5]
+check("equalities", p, q, np.vstack([e, np.eye(n)]), np.concatenate([e @ np.ones(n), np.full(n, -5.0)]),
+      np.concatenate([e @ np.ones(n), np.full(n, 5.0)]))
+check("degenerate: rows twice", p, q, np.vstack([a, a, a]), np.concatenate([l, l, l]), np.concatenate([u, u, u]))
+check("degenerate: zero P", np.zeros((n, n)), q, np.eye(n), np.full(n, -1.0), np.full(n, 1.0))
+check("no constraint that binds", p + np.eye(n), q, a, np.full(20, -inf), np.full(20, inf))
+check("infeasible", p, q, np.vstack([np.ones(n), np.ones(n)]), np.array([1.0, -inf]), np.array([inf, 0.0]), "infeasible")
+check("infeasible equalities", p, q, np.vstack([np.ones(n), 2 * np.ones(n)]), np.array([1.0, 5.0]),
+      np.array([1.0, 5.0]), "infeasible")
+check("unbounded", np.zeros((n, n)), -np.ones(n), np.eye(n), np.zeros(n), np.full(n, inf), "unbounded")
+pu = np.diag(np.concatenate([np.ones(n - 1), [0.0]]))
+check("unbounded along one axis", pu, -np.ones(n), np.eye(n), np.full(n, -1.0), np.full(n, inf), "unbounded")
+# A portfolio: minimal variance for a return, fully invested, nothing sold short.
+k = 40
+f = rng.normal(size=(k, 8))
+sigma, mu = f @ f.T / 8 + np.diag(rng.uniform(0.1, 0.3, k)), rng.uniform(0, 0.2, k)
+check("portfolio", sigma, np.zeros(k), np.vstack([np.ones(k), mu, np.eye(k)]), np.concatenate([[1, 0.1], np.zeros(k)]),
+      np.concatenate([[1, inf], np.ones(k)]))
+# The dual of a support vector machine.
+x = np.vstack([rng.normal(size=(30, 2)) + 1.5, rng.normal(size=(30, 2)) - 1.5])
+s = np.concatenate([np.ones(30), -np.ones(30)])
+check("SVM dual", (s[:, None] * s) * (x @ x.T), -np.ones(60), np.vstack([s, np.eye(60)]), np.zeros(61),
+      np.concatenate([[0], np.full(60, 1.0)]))
+sys.exit(failures != 0)

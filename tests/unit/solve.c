@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Solvers on functions whose minima are known, and a fit whose statistics are. */
+#include <math.h>
+#include <norn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static norn_session *session;
+
+static int open_session(void **state) {
+    (void)state;
+    return norn_session_open("host", &session) == NORN_OK ? 0 : -1;
+}
+static int close_session(void **state) {
+    (void)state;
+    norn_session_close(session);
+    return 0;
+}
+
+static norn_tensor *numbers(int64_t n, const double *v) {
+    norn_tensor *t;
+    assert_int_equal(norn_tensor_new(NULL, NORN_F64, n ? 1 : 0, &n, v, &t), NORN_OK);
+    return t;
+}
+
+typedef struct {
+    const char *formula;
+    int64_t n; /* of the vector x; 0: the numbers x and y */
+    double start[4];
+    double least;
+} function;
+
+static norn_status minimise(const function *f, const norn_solve_options *o, norn_solution **out) {
+    norn_graph *g;
+    norn_feed start[2] = {{"x", numbers(f->n, f->start)}, {"y", numbers(0, f->start + 1)}};
+    assert_int_equal(norn_formula_parse(f->formula, NORN_F64, &g, NULL), NORN_OK);
+    norn_status s = norn_solve(session, g, f->n ? 1 : 2, start, 0, NULL, o, out);
+    for (int i = 0; i < 2; i++)
+        norn_tensor_free((norn_tensor *)start[i].tensor);
+    norn_graph_free(g);
+    return s;
+}
+
+static const function functions[] = {
+    {"(1 - x)**2 + 100*(y - x**2)**2", 0, {-1.2, 1}, 0}, /* Rosenbrock */
+    {"x: f64[4]; (x[0] + 10*x[1])**2 + 5*(x[2] - x[3])**2 + (x[1] - 2*x[2])**4 + 10*(x[0] - x[3])**4",
+     4,
+     {3, -1, 0, 1},
+     0}, /* Powell, whose Hessian is singular at the minimum */
+    {"(1.5 - x + x*y)**2 + (2.25 - x + x*y**2)**2 + (2.625 - x + x*y**3)**2", 0, {1, 1}, 0}, /* Beale */
+    {"(x**2 + y - 11)**2 + (x + y**2 - 7)**2", 0, {0, 0}, 0},                                /* Himmelblau */
+    {"(x + 2*y - 7)**2 + (2*x + y - 5)**2", 0, {0, 0}, 0},                                   /* Booth */
+    {"x - log(x) + y**2*exp(y)", 0, {3, 1}, 1}, /* has a domain */
+};
+
+static void methods(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        for (int m = NORN_SOLVE_GD; m <= NORN_SOLVE_NEWTON_CG; m++) {
+            norn_solution *s;
+            norn_solution_info info;
+            norn_solve_options o = {.method = (norn_solver)m, .max_iterations = 60000};
+            if (m == NORN_SOLVE_GD && functions[i].n == 4)
+                continue; /* where the Hessian is singular, gradient descent takes millions of steps */
+            if (minimise(&functions[i], &o, &s) != NORN_OK)
+                fail_msg("%s: %s", functions[i].formula, norn_error());
+            norn_solution_get(s, &info);
+            if (!info.converged || !(info.gradient <= 1e-8) || fabs(info.value - functions[i].least) > 1e-9)
+                fail_msg("%s by %s: value %g, gradient %g after %d iterations: %s", functions[i].formula,
+                         info.method, info.value, info.gradient, (int)info.iterations, info.reason);
+            assert_int_equal(norn_solution_trace_count(s), info.iterations + 1);
+            norn_solution_free(s);
+        }
+}
+
+static void bounds(void **state) {
+    const double half = 0.5, minus = -1;
+    norn_tensor *upper = numbers(0, &half), *lower = numbers(0, &minus);
+    norn_feed u = {"x", upper}, l = {"y", lower};
+    (void)state;
+    for (int m = NORN_SOLVE_GD; m <= NORN_SOLVE_NEWTON_CG; m++) {
+        norn_solve_options o = {.method = (norn_solver)m,
+                                .max_iterations = 60000,
+                                .n_upper = 1,
+                                .upper = &u,
+                                .n_lower = 1,
+                                .lower = &l};
+        norn_solution *s;
+        norn_solution_info info;
+        if (minimise(&functions[0], &o, &s) != NORN_OK)
+            fail_msg("%s", norn_error());
+        norn_solution_get(s, &info);
+        if (!info.converged)
+            fail_msg("%s: %s after %d", info.method, info.reason, (int)info.iterations);
+        assert_true(fabs(norn_tensor_get(norn_solution_value(s, "x"), 0) - 0.5) < 1e-12);
+        assert_true(fabs(norn_tensor_get(norn_solution_value(s, "y"), 0) - 0.25) < 1e-8);
+        norn_solution_free(s);
+    }
+    norn_tensor_free(upper);
+    norn_tensor_free(lower);
+}
+
+/* A straight line, whose statistics have a formula. */
+static void fit(void **state) {
+    const double t[] = {1, 2, 3, 4, 5, 6}, y[] = {1.1, 1.9, 3.2, 3.9, 5.1, 5.8}, zero = 0;
+    norn_tensor *tt = numbers(6, t), *ty = numbers(6, y), *start = numbers(0, &zero);
+    norn_feed x[] = {{"a", start}, {"b", start}}, data[] = {{"t", tt}, {"y", ty}};
+    norn_graph *g;
+    norn_solution *s;
+    norn_solution_info info;
+    (void)state;
+    assert_int_equal(norn_formula_parse("t: f64[N], y: f64[N]; a + b*t - y", NORN_F64, &g, NULL), NORN_OK);
+    if (norn_solve(session, g, 2, x, 2, data, NULL, &s) != NORN_OK)
+        fail_msg("%s", norn_error());
+    norn_solution_get(s, &info);
+    assert_true(info.converged);
+    assert_string_equal(info.method, "Levenberg-Marquardt");
+    /* b = Sxy / Sxx, a = mean y - b mean t; errors s / sqrt(Sxx) and s sqrt(1/n + mean t^2 / Sxx). */
+    double mt = 3.5, my = 21.0 / 6, sxx = 17.5, sxy = 0, ssr = 0;
+    for (int i = 0; i < 6; i++)
+        sxy += (t[i] - mt) * (y[i] - my);
+    double b = sxy / sxx, a = my - b * mt;
+    for (int i = 0; i < 6; i++)
+        ssr += (a + b * t[i] - y[i]) * (a + b * t[i] - y[i]);
+    double dev = sqrt(ssr / 4);
+    const struct {
+        const char *name;
+        double value, error;
+    } want[] = {{"a", a, dev * sqrt(1.0 / 6 + mt * mt / sxx)}, {"b", b, dev / sqrt(sxx)}};
+    for (int i = 0; i < 2; i++) {
+        assert_true(fabs(norn_tensor_get(norn_solution_value(s, want[i].name), 0) - want[i].value) < 1e-8);
+        assert_true(fabs(norn_tensor_get(norn_solution_error(s, want[i].name), 0) - want[i].error) < 1e-8);
+        /* Student's t with 4 degrees of freedom: 2.7764451 */
+        assert_true(fabs(norn_tensor_get(norn_solution_interval(s, want[i].name), 0) -
+                         2.7764451052 * want[i].error) < 1e-7);
+    }
+    assert_true(fabs(info.deviation - dev) < 1e-8);
+    norn_solution_free(s);
+    norn_graph_free(g);
+    norn_tensor_free(tt);
+    norn_tensor_free(ty);
+    norn_tensor_free(start);
+}
+
+static void refused(void **state) {
+    const function nowhere = {"log(x) + y", 0, {-1, 0}, 0}, vector = {"[x, y]", 0, {1, 1}, 0};
+    norn_solve_options o = {.method = NORN_SOLVE_BFGS};
+    norn_solution *s;
+    (void)state;
+    assert_int_equal(minimise(&nowhere, &o, &s), NORN_ARG);
+    assert_null(s);
+    assert_int_equal(minimise(&vector, &o, &s), NORN_SHAPE);
+    o = (norn_solve_options){.max_iterations = 3};
+    assert_int_equal(minimise(&functions[0], &o, &s), NORN_OK);
+    norn_solution_info info;
+    norn_solution_get(s, &info);
+    assert_false(info.converged);
+    assert_int_equal(info.iterations, 3);
+    norn_solution_free(s);
+}
+
+static norn_tensor *matrix(int64_t rows, int64_t columns, const double *v) {
+    norn_tensor *t;
+    assert_int_equal(norn_tensor_new(NULL, NORN_F64, 2, (int64_t[]){rows, columns}, v, &t), NORN_OK);
+    return t;
+}
+
+static norn_qp_result program(const double *p, const double *q, const double *a, const double *l,
+                              const double *u) {
+    norn_tensor *t[] = {matrix(2, 2, p), numbers(2, q), matrix(3, 2, a), numbers(3, l), numbers(3, u)};
+    norn_qp_result r;
+    if (norn_solve_qp(t[0], t[1], t[2], t[3], t[4], 0, 0, &r) != NORN_OK)
+        fail_msg("%s", norn_error());
+    for (int i = 0; i < 5; i++)
+        norn_tensor_free(t[i]);
+    return r;
+}
+
+/* The example of OSQP's documentation, and what has no solution. */
+static void programs(void **state) {
+    const double p[] = {4, 1, 1, 2}, none[4] = {0}, q[] = {1, 1}, a[] = {1, 1, 1, 0, 0, 1}, l[] = {1, 0, 0},
+                 u[] = {1, 0.7, 0.7}, high[] = {2, 0, 0}, far[] = {INFINITY, INFINITY, INFINITY},
+                 down[] = {-1, 0};
+    (void)state;
+    norn_qp_result r = program(p, q, a, l, u);
+    assert_int_equal(r.status, NORN_QP_SOLVED);
+    assert_true(fabs(norn_tensor_get(r.x, 0) - 0.3) < 1e-9 && fabs(norn_tensor_get(r.x, 1) - 0.7) < 1e-9);
+    assert_true(fabs(r.objective - 1.88) < 1e-9);
+    assert_true(r.primal < 1e-9 && r.dual < 1e-9 && r.gap < 1e-9);
+    norn_tensor_free(r.x);
+    norn_tensor_free(r.y);
+    r = program(p, q, a, high, (const double[]){3, 0.7, 0.7});
+    assert_int_equal(r.status, NORN_QP_INFEASIBLE);
+    norn_tensor_free(r.x);
+    norn_tensor_free(r.y);
+    r = program(none, down, a, l, far);
+    assert_int_equal(r.status, NORN_QP_UNBOUNDED);
+    norn_tensor_free(r.x);
+    norn_tensor_free(r.y);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(methods), cmocka_unit_test(bounds),   cmocka_unit_test(fit),
+        cmocka_unit_test(refused), cmocka_unit_test(programs),
+    };
+    return cmocka_run_group_tests(tests, open_session, close_session);
+}
