@@ -34,6 +34,7 @@ void norn_model_free(norn_model *m) {
         return;
     norn_graph_free(m->graph);
     norni_vec_free(&m->opsets);
+    norni_vec_free(&m->inlined);
     norni_vec_free(&m->metadata);
     norni_vec_free(&m->warnings);
     norni_vec_free(&m->input_forms);

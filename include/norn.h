@@ -623,7 +623,7 @@ NORN_API norn_status norn_model_save(const norn_model *m, const char *path, cons
 NORN_API norn_status norn_model_export(const norn_model *m, const norn_save_options *options, char **data,
                                        size_t *bytes);
 /* What saving with these options would not keep, one line each, NULL where there is nothing; freed by norn_text_free.
- * refused: why it would fail with NORN_UNSUPPORTED, all reasons. changed: operators that would be written as others. */
+ * refused: why it would fail with NORN_UNSUPPORTED, all reasons. changed: operators that would be written as others, functions that became nodes. */
 NORN_API norn_status norn_model_save_preview(const norn_model *m, const norn_save_options *options,
                                              char **refused, char **changed);
 

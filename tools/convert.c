@@ -35,13 +35,10 @@ static norn_session *open_device(const convert_options *o) {
     return s;
 }
 
-/* Says what the opset that is asked for cannot keep: notes where other operators mean the same, an error for each reason why
- * there can be no file. */
+/* Says what is not kept: notes where other operators mean the same, an error for each reason why there can be no file. */
 static int preview(const norn_model *m, const norn_save_options *save, const char *out, bool *refused) {
     char *why, *changed;
     *refused = false;
-    if (!save->opset || save->opset == norn_model_opset(m))
-        return 0;
     norn_status s = norn_model_save_preview(m, save, &why, &changed);
     if (s != NORN_OK)
         return fail_text(s, "%s: %s", out, norn_error());
@@ -205,12 +202,26 @@ static char *place_of(int n, char *const *files, int at) {
     return place;
 }
 
+/* "b" of "a/b/"; "" where the path says no name. */
+static char *folder_name(const char *path) {
+    size_t n = strlen(path);
+    while (n && path[n - 1] == '/')
+        n--;
+    char *whole = text_of("%.*s", (int)n, path), *name = whole ? text_copy(base_of(whole)) : NULL;
+    if (name && name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2])))
+        *name = 0;
+    free(whole);
+    return name;
+}
+
 static int collect(int n, char *const *args, file_pairs *p) {
     int code = 0;
     for (int i = 0; i < n && !code; i++) {
         size_t before = p->in.n;
         if (is_folder(args[i])) {
-            code = add_folder(p, args[i], "", 0);
+            char *below = n > 1 ? folder_name(args[i]) : text_copy("");
+            code = below ? add_folder(p, args[i], below, 0) : out_of_memory();
+            free(below);
             if (!code && p->in.n == before)
                 code = fail_text(NORN_ARG, "%s: no model in it (wanted files that end in .onnx)", args[i]);
             continue;
@@ -311,7 +322,8 @@ const verb verb_convert = {
                "OUT is a "
                "folder (it exists, or ends in /, or there are several models), every IN goes into it: a file "
                "under its "
-               "name, a folder's models under their places in it; one that fails does not keep the others "
+               "name, a folder's models under their places in it (below its name, where there are several "
+               "IN); one that fails does not keep the others "
                "from it.\n\n"
                "In another opset operators may become others that mean the same: there is a note for each "
                "kind. What "

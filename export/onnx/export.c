@@ -416,6 +416,11 @@ static norn_status lines(size_t n, const char *const *v, char **out) {
 static norn_status changed_lines(norni_exporter *x, char **out) {
     NORNI_VEC(const char *) text = {0};
     norn_status s = NORN_OK;
+    for (size_t i = 0; i < x->model->inlined.n && s == NORN_OK; i++) {
+        const char *line = norni_arena_printf(x->arena, "function '%s': its nodes stand for its calls",
+                                              x->model->inlined.v[i]);
+        s = line && NORNI_PUSH(&text, line) ? NORN_OK : norni_nomem();
+    }
     for (size_t i = 0; i < x->changed.n && s == NORN_OK; i++) {
         size_t count = 0;
         bool first = true;

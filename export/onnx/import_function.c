@@ -206,6 +206,17 @@ static norn_status bind_outputs(norni_scope *sc, norni_scope *inner, const norni
     return NORN_OK;
 }
 
+static norn_status note_inlined(norn_model *m, const char *name) {
+    enum { MOST = 100 };
+    if (m->inlined.n >= MOST)
+        return NORN_OK;
+    for (size_t i = 0; i < m->inlined.n; i++)
+        if (!strcmp(m->inlined.v[i], name))
+            return NORN_OK;
+    const char *copy = norni_arena_strdup(m->arena, name);
+    return copy && NORNI_PUSH(&m->inlined, copy) ? NORN_OK : norni_nomem();
+}
+
 norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_function *f,
                                 const char *where) {
     norni_importer *imp = sc->imp;
@@ -243,5 +254,7 @@ norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_f
     norni_table_free(&inner.lists);
     norni_table_free(&inner.values);
     norni_table_free(&inner.declared);
+    if (s == NORN_OK)
+        s = note_inlined(imp->model, norni_pb_text(p->name));
     return norni_prefix(s, "%s %s", where, norni_pb_text(n->op_type));
 }
