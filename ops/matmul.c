@@ -56,26 +56,72 @@ static void shape_of(const norn_node *node, matmul_shape *s) {
     }
 }
 
+/* One side of a product for the host reference: element (row, p) lies at `at` + row * row_step + p * p_step. */
+typedef struct {
+    const void *data;
+    int64_t at, row_step, p_step;
+} side;
+
+/* sums[i * n + j] = sum over p of a(i, p) b(j, p), one p after the other, in double. False: there is no memory. */
+static bool sum_products(norn_dtype t, int64_t m, int64_t n, int64_t k, const side *a, const side *b,
+                         double *sums) {
+    enum { ROWS = 4 }; /* at once, for what is loaded of b */
+    double *columns = norni_alloc_array((size_t)(n * k) + 1, sizeof *columns); /* [p][j] */
+    for (int64_t p = 0; p < k && columns; p++)
+        for (int64_t j = 0; j < n; j++)
+            columns[p * n + j] = norni_get_double(t, b->data, b->at + j * b->row_step + p * b->p_step);
+    for (int64_t i = 0; i < m && columns; i += ROWS) {
+        int64_t rows = m - i < ROWS ? m - i : ROWS;
+        double *restrict s = sums + i * n;
+        memset(s, 0, (size_t)(rows * n) * sizeof *s);
+        for (int64_t p = 0; p < k; p++) {
+            const double *restrict c = columns + p * n;
+            double v[ROWS];
+            for (int64_t r = 0; r < rows; r++)
+                v[r] = norni_get_double(t, a->data, a->at + (i + r) * a->row_step + p * a->p_step);
+            if (rows == ROWS)
+                for (int64_t j = 0; j < n; j++) {
+                    s[j] += v[0] * c[j];
+                    s[n + j] += v[1] * c[j];
+                    s[2 * n + j] += v[2] * c[j];
+                    s[3 * n + j] += v[3] * c[j];
+                }
+            else
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t j = 0; j < n; j++)
+                        s[r * n + j] += v[r] * c[j];
+        }
+    }
+    norni_free(columns);
+    return columns != NULL;
+}
+
 static norn_status eval_matmul(norni_eval *e) {
     matmul_shape s;
     shape_of(e->node, &s);
     norn_dtype t = e->out[0]->dtype;
     const void *a = norni_tensor_data(e->in[0]), *b = norni_tensor_data(e->in[1]);
     int64_t batches = norni_elems(s.rank, s.batch), idx[NORN_MAX_RANK] = {0};
+    bool real = norni_dtype_is_float(t);
+    double *sums = norni_alloc_array(real ? (size_t)(s.m * s.n) + 1 : 1, sizeof *sums);
+    if (!sums)
+        return norni_nomem();
     for (int64_t z = 0; z < batches; z++) {
         int64_t za = 0, zb = 0;
         for (int i = 0; i < s.rank; i++) {
             za += idx[i] * s.a_strides[i];
             zb += idx[i] * s.b_strides[i];
         }
+        const side rows = {a, za * s.m * s.k, s.k, 1}, columns = {b, zb * s.k * s.n, 1, s.n};
+        if (real && !sum_products(t, s.m, s.n, s.k, &rows, &columns, sums)) {
+            norni_free(sums);
+            return norni_nomem();
+        }
         for (int64_t i = 0; i < s.m; i++)
             for (int64_t j = 0; j < s.n; j++) {
                 int64_t ia = (za * s.m + i) * s.k, ib = zb * s.k * s.n + j, o = (z * s.m + i) * s.n + j;
-                if (norni_dtype_is_float(t)) {
-                    double sum = 0;
-                    for (int64_t p = 0; p < s.k; p++)
-                        sum += norni_get_double(t, a, ia + p) * norni_get_double(t, b, ib + p * s.n);
-                    norni_set_double(t, norni_tensor_data(e->out[0]), o, sum);
+                if (real) {
+                    norni_set_double(t, norni_tensor_data(e->out[0]), o, sums[i * s.n + j]);
                 } else {
                     uint64_t sum = 0;
                     for (int64_t p = 0; p < s.k; p++)
@@ -87,6 +133,7 @@ static norn_status eval_matmul(norni_eval *e) {
         for (int i = s.rank - 1; i >= 0 && ++idx[i] == s.batch[i]; i--)
             idx[i] = 0;
     }
+    norni_free(sums);
     return NORN_OK;
 }
 
@@ -333,16 +380,19 @@ static norn_status eval_gemm(norni_eval *e) {
             b_p = at->transB ? 1 : n;
     const void *a = norni_tensor_data(e->in[0]), *b = norni_tensor_data(e->in[1]);
     bool d = has_addend(e->node);
+    bool real = norni_dtype_is_float(t);
+    double *sums = norni_alloc_array(real ? (size_t)(m * n) + 1 : 1, sizeof *sums);
     if (d)
         addend(e->node, &sm, &sn);
+    const side rows = {a, 0, a_i, a_p}, columns = {b, 0, b_j, b_p};
+    if (!sums || (real && !sum_products(t, m, n, k, &rows, &columns, sums))) {
+        norni_free(sums);
+        return norni_nomem();
+    }
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            if (norni_dtype_is_float(t)) {
-                double sum = 0;
-                for (int64_t p = 0; p < k; p++)
-                    sum +=
-                        norni_get_double(t, a, i * a_i + p * a_p) * norni_get_double(t, b, j * b_j + p * b_p);
-                sum *= (double)at->alpha;
+            if (real) {
+                double sum = sums[i * n + j] * (double)at->alpha;
                 if (d)
                     sum +=
                         (double)at->beta * norni_get_double(t, norni_tensor_data(e->in[2]), i * sm + j * sn);
@@ -359,6 +409,7 @@ static norn_status eval_gemm(norni_eval *e) {
                 norni_set_int(t, norni_tensor_data(e->out[0]), i * n + j, (int64_t)sum);
             }
         }
+    norni_free(sums);
     return NORN_OK;
 }
 
