@@ -6,6 +6,7 @@
  * order that every driver stands: kernels, buffers, programs, queue, context. So things may be freed after
  * their context, in any order, but they can only be freed then. */
 #include "backend/internal.h"
+#include "base/file.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,37 @@ static norn_status open_device(norn_context *ctx) {
     return norni_prefix(verify_floats(ctx), "trying halves and doubles");
 }
 
+/* NORN_PLAN_AS=FILE: plans are made for the kind of device that a file in the form of norn_device_print describes, as far
+ * as this one can run them, so that kernels for devices that are not here can be tried. */
+static norn_status plan_as(norn_device *d) {
+    const char *path = getenv("NORN_PLAN_AS");
+    unsigned char *text;
+    size_t bytes;
+    norn_device *as;
+    if (!path || !*path || d->type == NORN_DEVICE_HOST)
+        return NORN_OK;
+    NORNI_TRY(norni_prefix(norni_file_read(path, 1 << 16, &text, &bytes), "NORN_PLAN_AS"));
+    norn_status s = norni_prefix(norn_device_parse((const char *)text, &as), "NORN_PLAN_AS: %s", path);
+    norni_free(text);
+    NORNI_TRY(s);
+    memcpy(d->name, as->name, sizeof d->name);
+    d->type = as->type;
+    d->compute_units = as->compute_units;
+    d->local_dedicated = as->local_dedicated;
+    d->vector_float = as->vector_float;
+    d->unified_memory = as->unified_memory;
+    d->cache_bytes = as->cache_bytes;
+    d->fp16 = d->fp16 && as->fp16;
+    d->fp64 = d->fp64 && as->fp64;
+    d->local_bytes = as->local_bytes < d->local_bytes ? as->local_bytes : d->local_bytes;
+    d->max_work_group = as->max_work_group < d->max_work_group ? as->max_work_group : d->max_work_group;
+    for (int i = 0; i < 3; i++)
+        if (as->max_work_item[i] < d->max_work_item[i])
+            d->max_work_item[i] = as->max_work_item[i];
+    norn_device_free(as);
+    return NORN_OK;
+}
+
 norn_status norni_context_open_at(const norn_devices *list, size_t index, norn_context **out) {
     *out = NULL;
     if (index >= list->n)
@@ -205,7 +237,9 @@ norn_status norni_context_open_at(const norn_devices *list, size_t index, norn_c
     ctx->poison = poison && *poison && strcmp(poison, "0");
     ctx->opened_ns = norni_now_ns();
     ctx->saving_share = 0.05;
-    norn_status s = ctx->host ? NORN_OK : open_device(ctx);
+    norn_status s = plan_as(&ctx->device);
+    if (s == NORN_OK && !ctx->host)
+        s = open_device(ctx);
     if (s == NORN_OK) {
         *out = ctx;
         return NORN_OK;

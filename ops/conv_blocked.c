@@ -2,6 +2,7 @@
 /* Conv into the blocked form of its output (ops/conv_blocked.cl), for CPUs: from the blocked form of its input, or from
  * the plain one where that has few channels. Groups are whole blocks of channels, or single channels. */
 #include "ops/conv_blocked.h"
+#include "ops/tuning.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -36,33 +37,69 @@ static void shape_patch(const norni_conv *v, int block, bool plain, norni_conv_t
     t->elems = w->kernel[0] * t->rows * t->pw * (plain ? min64(block, v->c) : block);
 }
 
+/* A tile of that size; false: it does not fit. */
+static bool make_tile(const norni_conv *v, bool plain, int th, int tw, int nv, norni_conv_tile *t) {
+    const norni_window *w = &v->w;
+    int block = norni_block_of(v->dtype);
+    *t = (norni_conv_tile){.th = th, .tw = tw, .nv = nv};
+    if ((th > 1 && (w->kernel[0] > 1 || w->dilation[1] > 1 || th > w->out[1])) || tw > w->out[2] ||
+        (nv > 1 && nv > ceil_div(v->m, block)))
+        return false;
+    t->in_place = inside(w) && w->out[1] % th == 0;
+    shape_patch(v, block, plain, t);
+    return t->elems <= MAX_PATCH;
+}
+
 /* A step loads nv vectors and splats th * tw scalars for th * tw * nv products, one a cycle. */
 bool norni_conv_choose_tile(const norni_conv *v, bool plain, norni_conv_tile *best) {
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
     int64_t blocks = ceil_div(v->m, block), steps = v->c * norni_window_taps(w);
-    bool in_place = inside(w);
     best->time = INFINITY;
     for (int nv = 1; nv <= 4; nv *= 2)
         for (int th = 1; th <= 4; th++)
             for (int tw = 28 / nv / th; tw >= 1; tw--) {
-                norni_conv_tile t = {.th = th, .tw = tw, .nv = nv};
-                if ((th > 1 && (w->kernel[0] > 1 || w->dilation[1] > 1 || th > w->out[1])) ||
-                    tw > w->out[2] || (nv > 1 && nv > blocks))
-                    continue;
-                t.in_place = in_place && w->out[1] % th == 0;
-                shape_patch(v, block, plain, &t);
-                if (t.elems > MAX_PATCH)
+                norni_conv_tile t;
+                if (!make_tile(v, plain, th, tw, nv, &t))
                     continue;
                 double n = th * tw, work = (double)(w->out[0] * ceil_div(w->out[1], th) *
                                                     ceil_div(w->out[2], tw) * ceil_div(blocks, nv));
                 double step = fmax(n * nv, 5) + 0.25 * nv + 0.4;
                 double copies = t.in_place ? 0 : (double)(t.elems * ceil_div(v->c, block)) * 1.5 / block;
                 t.time = work * (step * (double)steps + copies + n * nv * 2);
+                /* Few shapes, since each is a program of its own: others must gain more than a little. */
+                if (th * tw * nv != 28 || tw % 7)
+                    t.time *= 1.03;
                 if (t.time < best->time * 0.999)
                     *best = t;
             }
     return best->time < INFINITY;
+}
+
+void norni_conv_key(const char *what, const norni_conv *v, char key[NORNI_CONV_KEY]) {
+    const norni_window *w = &v->w;
+    int n = snprintf(key, NORNI_CONV_KEY, "%s %s n%lld g%lld c%lld m%lld", what, norni_dtype_name(v->dtype),
+                     (long long)v->n, (long long)v->group, (long long)v->c, (long long)v->m);
+    for (int k = 0; k < D; k++)
+        n += snprintf(key + n, NORNI_CONV_KEY - (size_t)n, " %lld/%lld/%lld/%lld/%lld", (long long)w->in[k],
+                      (long long)w->kernel[k], (long long)w->stride[k], (long long)w->dilation[k],
+                      (long long)w->begin[k]);
+}
+
+/* Another tile, where one was measured to be better: rows x pixels x vectors. */
+static void tuned_tile(const norn_device *d, const norni_conv *v, bool plain, norni_conv_tile *t) {
+    static const char *const names[] = {"rule",   "1x28x1", "1x14x2", "1x7x4",  "2x14x1", "2x7x2",
+                                        "4x7x1",  "1x24x1", "1x12x2", "1x6x4",  "1x16x1", "1x8x2",
+                                        "2x12x1", "2x6x2",  "4x6x1",  "1x10x2", "1x5x4"};
+    static const int tiles[][3] = {{0},        {1, 28, 1}, {1, 14, 2}, {1, 7, 4},  {2, 14, 1}, {2, 7, 2},
+                                   {4, 7, 1},  {1, 24, 1}, {1, 12, 2}, {1, 6, 4},  {1, 16, 1}, {1, 8, 2},
+                                   {2, 12, 1}, {2, 6, 2},  {4, 6, 1},  {1, 10, 2}, {1, 5, 4}};
+    char key[NORNI_CONV_KEY];
+    norni_conv_tile other;
+    norni_conv_key(plain ? "conv_blocked plain" : "conv_blocked", v, key);
+    int i = norni_tuned(d, key, sizeof tiles / sizeof *tiles, names, 0);
+    if (i && make_tile(v, plain, tiles[i][0], tiles[i][1], tiles[i][2], &other))
+        *t = other;
 }
 
 bool norni_conv_forward(const norn_node *node, norni_conv *v) {
@@ -111,12 +148,12 @@ norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transp
         if (transposed)
             norni_step_define(e, s, "TRANSPOSED", 1);
         norni_step_define(e, s, "B", block);
-        norni_step_define(e, s, "NV", nv);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, s, to, NORNI_WRITE);
         norni_step_i64(e, s, v->m);
         norni_step_i64(e, s, v->c);
         norni_step_i64(e, s, taps);
+        norni_step_i64(e, s, nv);
         norni_step_range(s, 3, (size_t)tiles, (size_t)blocks, (size_t)v->group, 1, 1, 1);
     }
     norni_emit_packed_end(e);
@@ -161,6 +198,11 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
             norni_step_i64(e, s, lists[i][k]);
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
         norni_step_i64(e, s, rest[i]);
+    /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
+     * input of a tile where all weights together are small. */
+    int64_t weight_bytes = v->m * v->c * norni_window_taps(w) * compute_bytes(v->dtype);
+    bool tiles_first = weight_bytes > 256 * 1024;
+    norni_step_i32(e, s, tiles_first);
     if (place) {
         norni_step_define(e, s, "PLACED", 1);
         norni_conv_place_args(e, s, place);
@@ -171,11 +213,6 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
         norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
     else if (epilogue)
         norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
-     * input of a tile where all weights together are small. */
-    int64_t weight_bytes = v->m * v->c * norni_window_taps(w) * compute_bytes(v->dtype);
-    bool tiles_first = weight_bytes > 256 * 1024;
-    norni_step_define(e, s, "TILES_FIRST", tiles_first);
     norni_step_range(s, 3, (size_t)(tiles_first ? tiles : panels), (size_t)(tiles_first ? panels : tiles),
                      (size_t)(v->n * v->group), 1, 1, 1);
 }
@@ -189,6 +226,7 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
     bool plain = e->form == NORNI_TO_BLOCKED;
     if (!norni_conv_choose_tile(&v, plain, &t))
         return norni_fail(NORN_INTERNAL, "conv_blocked: no tile");
+    tuned_tile(e->device, &v, plain, &t);
     norni_ref weights = norni_emit_conv_blocks(e, &v, transposed, t.nv), bias = -1;
     if (e->node->n_in > 2 && e->node->in[2])
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);

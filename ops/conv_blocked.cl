@@ -8,7 +8,7 @@
  * copied into private memory, zeros where windows reach beyond the edges.
  *
  *   pack_blocks   w to [group][m / (B NV)][c / B][taps][B][B NV]; range (m / (B NV), c / B, group)
- *   conv_blocked  range (tiles, m / (B NV), n * group), or with -DTILES_FIRST=0 the first two exchanged
+ *   conv_blocked  range (tiles, m / (B NV), n * group), or without tiles_first the first two exchanged
  *   conv_channels one channel a group: lanes are channels; range (parts of the rows, channels / B, n)
  *
  *   -DB=16         channels of a block
@@ -18,7 +18,7 @@
  *                  read in its place
  *   -DPLAIN_IN=1   x is in plain form (n, group * c, ...)
  *   -DHAS_BIAS=1   bias has whole blocks
- *   -DTRANSPOSED=1 pack_blocks: w is [group][c][m][taps] and reversed (ConvTranspose)
+ *   -DTRANSPOSED=1 pack_blocks: w is [group][c][m][taps] and reversed (ConvTranspose); nv stands for NV
  *   -DPHASE=1      pack_blocks: only every step-th kernel element from `first` on (TRANSPOSED)
  *   -DPLACED=1     output o is element first + o * step of y, whose sizes are `full`
  *   fill_phase     such elements without a sum: zero or the bias; range (their rows, m / B, n * group)
@@ -48,9 +48,6 @@
 #ifndef K2
 #define K2 3
 #endif
-#ifndef TILES_FIRST
-#define TILES_FIRST 1
-#endif
 #define VEC CV(B)
 #define LOADC(p) NORNI_CAT(vload, B)(0, (p))
 #define STOREC(v, p) NORNI_CAT(vstore, B)((v), 0, (p))
@@ -61,7 +58,8 @@
 #endif
 
 #if !defined(NORNI_ONLY) || defined(K_pack_blocks)
-__kernel void pack_blocks(__global const T *w, __global C *packed, const long m, const long c, const long taps
+__kernel void pack_blocks(__global const T *w, __global C *packed, const long m, const long c, const long taps,
+                          const long nv
 #ifdef PHASE
                           , const long q1, const long q2, const long k0, const long k1, const long k2, const long f0,
                           const long f1, const long f2, const long s0, const long s1, const long s2
@@ -76,7 +74,7 @@ __kernel void pack_blocks(__global const T *w, __global C *packed, const long m,
     if (block >= blocks)
         return;
     w += g * m * c * all;
-    packed += ((g * get_global_size(0) + tile) * blocks + block) * taps * B * B * NV;
+    packed += ((g * get_global_size(0) + tile) * blocks + block) * taps * B * B * nv;
     for (long t = 0; t < taps; t++) {
 #ifdef PHASE
         const long r = taps - 1 - t;
@@ -85,7 +83,7 @@ __kernel void pack_blocks(__global const T *w, __global C *packed, const long m,
         const long from = taps - 1 - t;
 #endif
         for (long i = block * B; i < (block + 1) * B; i++)
-            for (long j = tile * B * NV; j < (tile + 1) * B * NV; j++)
+            for (long j = tile * B * nv; j < (tile + 1) * B * nv; j++)
 #ifdef TRANSPOSED
                 *packed++ = i < c && j < m ? LD(w, (i * m + j) * all + from) : (C)0;
 #else
@@ -102,7 +100,8 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
                            const long out1, const long out2, const long k0, const long k1, const long k2,
                            const long s0, const long s1, const long s2, const long d0, const long d1, const long d2,
                            const long b0, const long b1, const long b2, const long tiles1, const long tiles2,
-                           const long rows, const long row_step, const long pw, const long column_step
+                           const long rows, const long row_step, const long pw, const long column_step,
+                           const int tiles_first
 #ifdef PLACED
                            , const long first0, const long first1, const long first2, const long step0,
                            const long step1, const long step2, const long full0, const long full1, const long full2
@@ -112,7 +111,9 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
 #endif
                            NORNI_EPI_ARGS) {
     /* rows: of a patch for each k0, row_step input rows apart; pw: its columns, column_step input columns apart. */
-    const long tile = get_global_id(TILES_FIRST ? 0 : 1), panel = get_global_id(TILES_FIRST ? 1 : 0);
+    const long tile = tiles_first ? get_global_id(0) : get_global_id(1);
+    const long panel = tiles_first ? get_global_id(1) : get_global_id(0);
+    const long panels = tiles_first ? get_global_size(1) : get_global_size(0);
     const long g = get_global_id(2) % group, b = get_global_id(2) / group;
     /* Without a patch the last tile is moved back to end with the row; `first` is what it has to store. */
     const long first = tile % tiles2 * TW, o2 = PATCH ? first : min(first, out2 - TW), o1 = tile / tiles2 % tiles1 * TH, o0 = tile / tiles2 / tiles1;
@@ -123,7 +124,7 @@ __kernel void conv_blocked(__global const T *x, __global const C *w, __global T 
 #else
     x += (b * group + g) * blocks * pixels * B;
 #endif
-    w += (g * get_global_size(TILES_FIRST ? 1 : 0) + panel) * blocks * taps * B * B * NV;
+    w += (g * panels + panel) * blocks * taps * B * B * NV;
     VEC acc[TH][TW][NV];
     const long block0 = g * (m / B) + panel * NV; /* of the output; groups are whole blocks */
     const int n_blocks = (int)min((long)NV, (m + B - 1) / B - panel * NV);

@@ -18,6 +18,9 @@ typedef struct {
 /* The convolution that is computed for a Conv or a ConvTranspose, which is one with kernels reversed and the channels of w
  * exchanged: x is the node's input, y its output. True for ConvTranspose; its stride must be 1. */
 bool norni_conv_forward(const norn_node *node, norni_conv *v);
+/* What a tuning record of this convolution is called (ops/tuning.h). */
+enum { NORNI_CONV_KEY = 320 };
+void norni_conv_key(const char *what, const norni_conv *v, char key[NORNI_CONV_KEY]);
 /* The tile with the least time; false: the kernel is too large for any. */
 bool norni_conv_choose_tile(const norni_conv *v, bool plain_in, norni_conv_tile *t);
 /* Where outputs lie when they are only some of y's elements: output o is element first + o * step of `full`. */

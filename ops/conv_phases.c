@@ -68,10 +68,9 @@ static norni_ref pack(norni_emit *e, const norni_conv *whole, const phase *p, in
         norni_step_define(e, s, "TRANSPOSED", 1);
         norni_step_define(e, s, "PHASE", 1);
         norni_step_define(e, s, "B", block);
-        norni_step_define(e, s, "NV", nv);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, s, to, NORNI_WRITE);
-        const int64_t sizes[] = {v->m, v->c, taps, v->w.kernel[1], v->w.kernel[2]};
+        const int64_t sizes[] = {v->m, v->c, taps, nv, v->w.kernel[1], v->w.kernel[2]};
         const int64_t *const lists[] = {whole->w.kernel, p->first, whole->w.stride};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);

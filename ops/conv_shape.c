@@ -160,31 +160,44 @@ static double *to_doubles(const norn_tensor *t) {
     return d;
 }
 
+/* n neighbouring elements of y, the element of x for each, one of the kernel. */
+static void line(norni_conv_result what, double *restrict x, int64_t step, double *restrict y,
+                 double *restrict w, int64_t n) {
+    double k = *w;
+    if (what == NORNI_CONV_Y)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += x[i * step] * k;
+    else if (what == NORNI_CONV_X)
+        for (int64_t i = 0; i < n; i++)
+            x[i * step] += y[i] * k;
+    else {
+        for (int64_t i = 0; i < n; i++)
+            k += x[i * step] * y[i];
+        *w = k;
+    }
+}
+
 /* One plane of x, one of y and the kernel between them: what is wanted grows by the product of the others. */
 static void plane(const norni_window *g, norni_conv_result what, double *x, double *y, double *w) {
-    int64_t k[D], o[D], i[D];
+    int64_t k[D], o[2], i[2];
     for (k[0] = 0; k[0] < g->kernel[0]; k[0]++)
         for (k[1] = 0; k[1] < g->kernel[1]; k[1]++)
             for (k[2] = 0; k[2] < g->kernel[2]; k[2]++, w++) {
-                double *at = y;
+                const int64_t step = g->stride[2], shift = k[2] * g->dilation[2] - g->begin[2];
+                int64_t lo = shift < 0 ? (-shift + step - 1) / step : 0; /* outputs lo .. hi - 1 are inside */
+                int64_t hi = g->in[2] > shift ? (g->in[2] - shift + step - 1) / step : 0;
+                hi = hi < g->out[2] ? hi : g->out[2];
                 for (o[0] = 0; o[0] < g->out[0]; o[0]++)
-                    for (o[1] = 0; o[1] < g->out[1]; o[1]++)
-                        for (o[2] = 0; o[2] < g->out[2]; o[2]++, at++) {
-                            bool inside = true;
-                            for (int d = 0; d < D; d++) {
-                                i[d] = o[d] * g->stride[d] + k[d] * g->dilation[d] - g->begin[d];
-                                inside &= i[d] >= 0 && i[d] < g->in[d];
-                            }
-                            if (!inside)
-                                continue;
-                            double *from = x + (i[0] * g->in[1] + i[1]) * g->in[2] + i[2];
-                            if (what == NORNI_CONV_Y)
-                                *at += *from * *w;
-                            else if (what == NORNI_CONV_X)
-                                *from += *at * *w;
-                            else
-                                *w += *from * *at;
+                    for (o[1] = 0; o[1] < g->out[1]; o[1]++) {
+                        bool inside = lo < hi;
+                        for (int d = 0; d < 2; d++) {
+                            i[d] = o[d] * g->stride[d] + k[d] * g->dilation[d] - g->begin[d];
+                            inside &= i[d] >= 0 && i[d] < g->in[d];
                         }
+                        if (inside)
+                            line(what, x + (i[0] * g->in[1] + i[1]) * g->in[2] + lo * step + shift, step,
+                                 y + (o[0] * g->out[1] + o[1]) * g->out[2] + lo, w, hi - lo);
+                    }
             }
 }
 

@@ -4,6 +4,7 @@
  * is about 10 times (F(4x4)) or 2 times that of the direct form, 1e-5 of the largest output, so not for NORN_STRICT; and
  * an infinite or NaN element reaches all outputs of its tiles. */
 #include "ops/conv_blocked.h"
+#include "ops/tuning.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -67,6 +68,21 @@ static bool best_scheme(const norni_conv *v, scheme *best) {
     return best->time < INFINITY;
 }
 
+/* What was measured to be best for this convolution. */
+typedef enum { BY_RULE, NOT, TILES_2, TILES_4 } record;
+static record tuned(const norn_device *d, const norni_conv *v) {
+    static const char *const names[] = {"rule", "direct", "2x2", "4x4"};
+    char key[NORNI_CONV_KEY];
+    norni_conv_key("conv_winograd", v, key);
+    return (record)norni_tuned(d, key, sizeof names / sizeof *names, names, BY_RULE);
+}
+
+static bool choose_scheme(const norni_conv *v, record r, scheme *s) {
+    if ((r == TILES_2 || r == TILES_4) && make_scheme(v, r == TILES_2 ? 2 : 4, s))
+        return true;
+    return best_scheme(v, s);
+}
+
 static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s, bool transposed) {
     int block = norni_block_of(v->dtype);
     int64_t panels = ceil_div(v->m, block * s->tile.nv), blocks = ceil_div(v->c, block);
@@ -104,7 +120,7 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
     norni_conv v;
     scheme s;
     bool transposed = norni_conv_forward(e->node, &v);
-    if (!best_scheme(&v, &s))
+    if (!choose_scheme(&v, tuned(e->device, &v), &s))
         return norni_fail(NORN_INTERNAL, "conv_winograd: no tile");
     const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
@@ -159,9 +175,12 @@ const char *norni_conv_winograd_fits(const norni_fit *f) {
         return "kernels are not 3 x 3 in one group";
     if (w->stride[1] != 1 || w->stride[2] != 1 || w->dilation[1] != 1 || w->dilation[2] != 1)
         return "strides or dilations are not 1";
-    if (!best_scheme(&v, &s))
+    record r = tuned(f->device, &v);
+    if (!choose_scheme(&v, r, &s))
         return "there is no tile";
-    if (f->wanted || !norni_conv_choose_tile(&v, false, &direct))
+    if (r == NOT && !f->wanted)
+        return "the direct form was measured to be faster";
+    if (f->wanted || r == TILES_2 || r == TILES_4 || !norni_conv_choose_tile(&v, false, &direct))
         return NULL;
     double weight_bytes = (double)(v.c * v.m * 9 * compute_bytes(v.dtype));
     double time = fmax(direct.time * (double)v.n, weight_bytes / (weight_bytes > 12e6 ? 4 : 10));

@@ -156,12 +156,16 @@ __kernel void transform(__global const T *x, __global C *v, const long c, const 
 #pragma unroll
                 for (int j = 0; j < A; j++)
                     d[i * A + j] = LDV(B, x, ((i1 + i) * in2 + i2 + j) * B);
-        } else {
-            for (int i = 0; i < A; i++)
-                for (int j = 0; j < A; j++) {
-                    const bool inside = i1 + i >= 0 && i1 + i < in1 && i2 + j >= 0 && i2 + j < in2;
-                    d[i * A + j] = inside ? LDV(B, x, ((i1 + i) * in2 + i2 + j) * B) : K(0);
-                }
+        } else { /* by way of memory, so that only little code is compiled for it */
+            C edge[A * A * B];
+            for (long i = 0; i < A * A; i++) {
+                const long r = i1 + i / A, q = i2 + i % A;
+                const bool inside = r >= 0 && r < in1 && q >= 0 && q < in2;
+                STOREC(inside ? LDV(B, x, (r * in2 + q) * B) : K(0), edge + i * B);
+            }
+#pragma unroll
+            for (int i = 0; i < A * A; i++)
+                d[i] = LOADC(edge + i * B);
         }
         if (partial)
             for (int i = 0; i < A * A; i++)

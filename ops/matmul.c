@@ -56,26 +56,72 @@ static void shape_of(const norn_node *node, matmul_shape *s) {
     }
 }
 
+/* One side of a product for the host reference: element (row, p) lies at `at` + row * row_step + p * p_step. */
+typedef struct {
+    const void *data;
+    int64_t at, row_step, p_step;
+} side;
+
+/* sums[i * n + j] = sum over p of a(i, p) b(j, p), one p after the other, in double. False: there is no memory. */
+static bool sum_products(norn_dtype t, int64_t m, int64_t n, int64_t k, const side *a, const side *b,
+                         double *sums) {
+    enum { ROWS = 4 }; /* at once, for what is loaded of b */
+    double *columns = norni_alloc_array((size_t)(n * k) + 1, sizeof *columns); /* [p][j] */
+    for (int64_t p = 0; p < k && columns; p++)
+        for (int64_t j = 0; j < n; j++)
+            columns[p * n + j] = norni_get_double(t, b->data, b->at + j * b->row_step + p * b->p_step);
+    for (int64_t i = 0; i < m && columns; i += ROWS) {
+        int64_t rows = m - i < ROWS ? m - i : ROWS;
+        double *restrict s = sums + i * n;
+        memset(s, 0, (size_t)(rows * n) * sizeof *s);
+        for (int64_t p = 0; p < k; p++) {
+            const double *restrict c = columns + p * n;
+            double v[ROWS];
+            for (int64_t r = 0; r < rows; r++)
+                v[r] = norni_get_double(t, a->data, a->at + (i + r) * a->row_step + p * a->p_step);
+            if (rows == ROWS)
+                for (int64_t j = 0; j < n; j++) {
+                    s[j] += v[0] * c[j];
+                    s[n + j] += v[1] * c[j];
+                    s[2 * n + j] += v[2] * c[j];
+                    s[3 * n + j] += v[3] * c[j];
+                }
+            else
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t j = 0; j < n; j++)
+                        s[r * n + j] += v[r] * c[j];
+        }
+    }
+    norni_free(columns);
+    return columns != NULL;
+}
+
 static norn_status eval_matmul(norni_eval *e) {
     matmul_shape s;
     shape_of(e->node, &s);
     norn_dtype t = e->out[0]->dtype;
     const void *a = norni_tensor_data(e->in[0]), *b = norni_tensor_data(e->in[1]);
     int64_t batches = norni_elems(s.rank, s.batch), idx[NORN_MAX_RANK] = {0};
+    bool real = norni_dtype_is_float(t);
+    double *sums = norni_alloc_array(real ? (size_t)(s.m * s.n) + 1 : 1, sizeof *sums);
+    if (!sums)
+        return norni_nomem();
     for (int64_t z = 0; z < batches; z++) {
         int64_t za = 0, zb = 0;
         for (int i = 0; i < s.rank; i++) {
             za += idx[i] * s.a_strides[i];
             zb += idx[i] * s.b_strides[i];
         }
+        const side rows = {a, za * s.m * s.k, s.k, 1}, columns = {b, zb * s.k * s.n, 1, s.n};
+        if (real && !sum_products(t, s.m, s.n, s.k, &rows, &columns, sums)) {
+            norni_free(sums);
+            return norni_nomem();
+        }
         for (int64_t i = 0; i < s.m; i++)
             for (int64_t j = 0; j < s.n; j++) {
                 int64_t ia = (za * s.m + i) * s.k, ib = zb * s.k * s.n + j, o = (z * s.m + i) * s.n + j;
-                if (norni_dtype_is_float(t)) {
-                    double sum = 0;
-                    for (int64_t p = 0; p < s.k; p++)
-                        sum += norni_get_double(t, a, ia + p) * norni_get_double(t, b, ib + p * s.n);
-                    norni_set_double(t, norni_tensor_data(e->out[0]), o, sum);
+                if (real) {
+                    norni_set_double(t, norni_tensor_data(e->out[0]), o, sums[i * s.n + j]);
                 } else {
                     uint64_t sum = 0;
                     for (int64_t p = 0; p < s.k; p++)
@@ -87,6 +133,7 @@ static norn_status eval_matmul(norni_eval *e) {
         for (int i = s.rank - 1; i >= 0 && ++idx[i] == s.batch[i]; i--)
             idx[i] = 0;
     }
+    norni_free(sums);
     return NORN_OK;
 }
 
@@ -106,7 +153,9 @@ static bool even(const matmul_shape *s, const int64_t *strides, int64_t *step) {
     return true;
 }
 
-static norn_status emit_matmul_with(norni_emit *e, bool blas) {
+typedef norn_status product_fn(norni_emit *e, const norni_product *g);
+
+static norn_status emit_matmul_with(norni_emit *e, product_fn *product) {
     matmul_shape s;
     shape_of(e->node, &s);
     norni_product g = {.dtype = e->node->in[0]->type.dtype,
@@ -131,7 +180,7 @@ static norn_status emit_matmul_with(norni_emit *e, bool blas) {
             g.batch = 1;
             g.a.stride = 0;
         }
-        return blas ? norni_emit_product_blas(e, &g) : norni_emit_product(e, &g);
+        return product(e, &g);
     }
     /* Broadcast within the batch: a call for each matrix. No epilogue then: it needs the whole output. */
     int64_t idx[NORN_MAX_RANK] = {0}, batches = g.batch;
@@ -146,7 +195,7 @@ static norn_status emit_matmul_with(norni_emit *e, bool blas) {
         g.a.offset = za * s.m * s.k;
         g.b.offset = zb * s.k * s.n;
         g.c_offset = z * s.m * s.n;
-        NORNI_TRY(blas ? norni_emit_product_blas(e, &g) : norni_emit_product(e, &g));
+        NORNI_TRY(product(e, &g));
         for (int i = s.rank - 1; i >= 0 && ++idx[i] == s.batch[i]; i--)
             idx[i] = 0;
     }
@@ -154,10 +203,13 @@ static norn_status emit_matmul_with(norni_emit *e, bool blas) {
 }
 
 static norn_status emit_matmul(norni_emit *e) {
-    return emit_matmul_with(e, false);
+    return emit_matmul_with(e, norni_emit_product);
+}
+static norn_status emit_matmul_tiled(norni_emit *e) {
+    return emit_matmul_with(e, norni_emit_product_tiled);
 }
 static norn_status emit_matmul_blas(norni_emit *e) {
-    return emit_matmul_with(e, true);
+    return emit_matmul_with(e, norni_emit_product_blas);
 }
 
 static const char *matmul_even(const norni_fit *f) {
@@ -166,6 +218,17 @@ static const char *matmul_even(const norni_fit *f) {
     shape_of(f->node, &s);
     return even(&s, s.a_strides, &step) && even(&s, s.b_strides, &step) ? NULL
                                                                         : "the batch is broadcast unevenly";
+}
+
+static const char *matmul_tiled(const norni_fit *f) {
+    const char *why = norni_tiled_fits(f);
+    return why ? why : matmul_even(f);
+}
+
+static const char *matmul_blas_best(const norni_fit *f) {
+    matmul_shape s;
+    shape_of(f->node, &s);
+    return norni_blas_best(f, s.m, s.n, s.k);
 }
 
 /* da = dy b', db = a' dy; a rank of 1 counts as a row (a) or a column (b). */
@@ -219,6 +282,8 @@ static int matmul_epilogue_axis(const norn_node *node) {
 }
 
 static const norni_impl matmul_impls[] = {
+    {.name = "clblast", .fits = matmul_blas_best, .emit = emit_matmul_blas, .blas = true},
+    {.name = "tiled", .fits = matmul_tiled, .emit = emit_matmul_tiled, .epilogue = true},
     {.name = "packed", .fits = matmul_even, .emit = emit_matmul, .epilogue = true},
     {.name = "packed_each", .emit = emit_matmul},
     {.name = "clblast", .fits = norni_blas_fits, .emit = emit_matmul_blas, .blas = true},
@@ -241,6 +306,7 @@ const norn_op norni_op_MatMul = {
     .epilogue_axis = matmul_epilogue_axis,
     .cases =
         (const char *const[]){"MatMul(float[3,5], float[5,4])", "MatMul(float[37,19], float[19,70])",
+                              "MatMul(float[250,9], float[9,256])", "MatMul(float[125,19], float[19,120])",
                               "MatMul(float[2,3,5], float[5,4])", "MatMul(float[2,1,3,5], float[4,5,2])",
                               "MatMul(float[5], float[5])", "MatMul(float[5], float[2,5,3])",
                               "MatMul(float[2,3,5], float[5])", "MatMul(float[0,5], float[5,4])",
@@ -314,16 +380,19 @@ static norn_status eval_gemm(norni_eval *e) {
             b_p = at->transB ? 1 : n;
     const void *a = norni_tensor_data(e->in[0]), *b = norni_tensor_data(e->in[1]);
     bool d = has_addend(e->node);
+    bool real = norni_dtype_is_float(t);
+    double *sums = norni_alloc_array(real ? (size_t)(m * n) + 1 : 1, sizeof *sums);
     if (d)
         addend(e->node, &sm, &sn);
+    const side rows = {a, 0, a_i, a_p}, columns = {b, 0, b_j, b_p};
+    if (!sums || (real && !sum_products(t, m, n, k, &rows, &columns, sums))) {
+        norni_free(sums);
+        return norni_nomem();
+    }
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            if (norni_dtype_is_float(t)) {
-                double sum = 0;
-                for (int64_t p = 0; p < k; p++)
-                    sum +=
-                        norni_get_double(t, a, i * a_i + p * a_p) * norni_get_double(t, b, j * b_j + p * b_p);
-                sum *= (double)at->alpha;
+            if (real) {
+                double sum = sums[i * n + j] * (double)at->alpha;
                 if (d)
                     sum +=
                         (double)at->beta * norni_get_double(t, norni_tensor_data(e->in[2]), i * sm + j * sn);
@@ -340,10 +409,11 @@ static norn_status eval_gemm(norni_eval *e) {
                 norni_set_int(t, norni_tensor_data(e->out[0]), i * n + j, (int64_t)sum);
             }
         }
+    norni_free(sums);
     return NORN_OK;
 }
 
-static norn_status emit_gemm_with(norni_emit *e, bool blas) {
+static norn_status emit_gemm_with(norni_emit *e, product_fn *product) {
     const gemm_attrs *at = e->node->attrs;
     const norni_type *a = &e->node->in[0]->type, *b = &e->node->in[1]->type, *y = &e->node->out[0]->type;
     norni_product g = {.dtype = a->dtype,
@@ -364,14 +434,23 @@ static norn_status emit_gemm_with(norni_emit *e, bool blas) {
         g.d = norni_emit_in(e, 2);
         addend(e->node, &g.d_sm, &g.d_sn);
     }
-    return blas ? norni_emit_product_blas(e, &g) : norni_emit_product(e, &g);
+    return product(e, &g);
 }
 
 static norn_status emit_gemm(norni_emit *e) {
-    return emit_gemm_with(e, false);
+    return emit_gemm_with(e, norni_emit_product);
+}
+static norn_status emit_gemm_tiled(norni_emit *e) {
+    return emit_gemm_with(e, norni_emit_product_tiled);
 }
 static norn_status emit_gemm_blas(norni_emit *e) {
-    return emit_gemm_with(e, true);
+    return emit_gemm_with(e, norni_emit_product_blas);
+}
+
+static const char *gemm_blas_best(const norni_fit *f) {
+    const gemm_attrs *at = f->node->attrs;
+    const norni_type *y = &f->node->out[0]->type;
+    return norni_blas_best(f, y->dims[0], y->dims[1], f->node->in[0]->type.dims[at->transA ? 0 : 1]);
 }
 
 static void grad_gemm(norni_grad *c) {
@@ -399,6 +478,8 @@ static void cost_gemm(const norn_node *node, norni_cost *c) {
 }
 
 static const norni_impl gemm_impls[] = {
+    {.name = "clblast", .fits = gemm_blas_best, .emit = emit_gemm_blas, .blas = true},
+    {.name = "tiled", .fits = norni_tiled_fits, .emit = emit_gemm_tiled, .epilogue = true},
     {.name = "packed", .emit = emit_gemm, .epilogue = true},
     {.name = "clblast", .fits = norni_blas_fits, .emit = emit_gemm_blas, .blas = true},
     {0},

@@ -91,6 +91,10 @@ static norn_status infer(norni_infer *c) {
                                   (long long)most - 1);
         }
     }
+    for (int i = 0; i < a->leaf_targetids.n; i++)
+        if (a->leaf_targetids.v[i] < 0 || a->leaf_targetids.v[i] >= targets_of(a))
+            return norni_fail(NORN_ARG, "a leaf of target %lld (there are %lld)",
+                              (long long)a->leaf_targetids.v[i], (long long)targets_of(a));
     for (int i = 0; i < a->tree_roots.n; i++)
         if (a->tree_roots.v[i] < 0 || a->tree_roots.v[i] >= n)
             return norni_fail(NORN_ARG, "root %lld (wanted 0 to %d)", (long long)a->tree_roots.v[i], n - 1);

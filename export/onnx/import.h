@@ -12,7 +12,7 @@
 /* Limits against files that grow while they are read: functions that call functions, sparse tensors filled in. */
 enum {
     NORNI_FUNCTION_DEPTH = 64,
-    NORNI_FUNCTION_NODES = 100000, /* nodes that calls of functions may add */
+    NORNI_FUNCTION_NODES = 100000, /* nodes that calls of functions, and what else is written out, may add */
 };
 #define NORNI_DENSE_BYTES ((uint64_t)1 << 30)
 
@@ -135,6 +135,8 @@ typedef struct {
     norni_list *list;
 } norni_item;
 norni_item norni_scope_item(const norni_scope *sc, const char *name);
+/* Adds to the nodes that functions, subgraphs and gradients have added; fails when there are too many. */
+norn_status norni_import_count(norni_importer *imp, size_t nodes);
 /* The nodes of a subgraph for the given inputs; out: for each of its outputs. Names that it makes begin with `prefix`. */
 norn_status norni_import_body(norni_scope *sc, const norni_pb_graph *p, const char *prefix, size_t n_in,
                               const norni_item *in, const norni_captures *captures, norni_item *out);

@@ -235,13 +235,10 @@ norn_status norni_function_call(norni_scope *sc, const norni_pb_node *n, norni_f
     if (n->n_input > p->n_input || n->n_output > p->n_output)
         s = norni_fail(NORN_ARG, "%zu inputs, %zu outputs (the function has %zu and %zu)", n->n_input,
                        n->n_output, p->n_input, p->n_output);
-    else if (p->n_node > NORNI_FUNCTION_NODES - imp->function_nodes)
-        s = norni_fail(NORN_UNSUPPORTED, "functions add more than %d nodes (norn's limit)",
-                       NORNI_FUNCTION_NODES);
-    else {
-        imp->function_nodes += p->n_node;
+    else
+        s = norni_import_count(imp, p->n_node);
+    if (s == NORN_OK)
         s = give(sc, &inner, n, p);
-    }
     if (s == NORN_OK)
         s = bind_inputs(sc, &inner, n, p);
     if (s == NORN_OK)

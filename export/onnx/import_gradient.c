@@ -101,7 +101,9 @@ static norn_status write_again(norni_scope *sc, const gradient *d, norn_value **
 norn_status norni_import_gradient(norni_scope *sc, const norni_pb_node *n, norn_value **out) {
     gradient d = {.n = 0};
     NORNI_TRY(read_attrs(sc, n, &d));
+    size_t before = sc->imp->g->nodes.n;
     if (!as_named(&d))
         NORNI_TRY(write_again(sc, &d, &d.y));
-    return norn_grad(sc->imp->g, d.y, NULL, d.n_xs, d.at, out);
+    NORNI_TRY(norn_grad(sc->imp->g, d.y, NULL, d.n_xs, d.at, out));
+    return norni_import_count(sc->imp, sc->imp->g->nodes.n - before);
 }

@@ -47,6 +47,14 @@ static norn_status fill(norni_scope *sub, const norni_pb_graph *p, const norni_s
     return norn_graph_status(sub->imp->g);
 }
 
+norn_status norni_import_count(norni_importer *imp, size_t nodes) {
+    if (nodes > NORNI_FUNCTION_NODES - imp->function_nodes)
+        return norni_fail(NORN_UNSUPPORTED, "functions and subgraphs add more than %d nodes (norn's limit)",
+                          NORNI_FUNCTION_NODES);
+    imp->function_nodes += nodes;
+    return NORN_OK;
+}
+
 norn_status norni_import_body(norni_scope *sc, const norni_pb_graph *p, const char *prefix, size_t n_in,
                               const norni_item *in, const norni_captures *captures, norni_item *out) {
     norni_scope sub = {.imp = sc->imp,
@@ -60,10 +68,7 @@ norn_status norni_import_body(norni_scope *sc, const norni_pb_graph *p, const ch
     if (sub.depth > NORNI_FUNCTION_DEPTH)
         return norni_fail(NORN_UNSUPPORTED, "subgraphs nest deeper than %d (norn's limit)",
                           NORNI_FUNCTION_DEPTH);
-    if (p->n_node > NORNI_FUNCTION_NODES - sc->imp->function_nodes)
-        return norni_fail(NORN_UNSUPPORTED, "subgraphs add more than %d nodes (norn's limit)",
-                          NORNI_FUNCTION_NODES);
-    sc->imp->function_nodes += p->n_node;
+    NORNI_TRY(norni_import_count(sc->imp, p->n_node + 1));
     norn_status s = fill(&sub, p, sc, n_in, in, captures, out);
     for (size_t i = 0; i < sub.list_nodes.n && s == NORN_OK; i++) /* what is around may still read them */
         s = NORNI_PUSH(&sc->list_nodes, sub.list_nodes.v[i]) ? NORN_OK : norni_nomem();

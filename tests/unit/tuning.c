@@ -65,28 +65,33 @@ static void records_on_disk(void **state) {
     norni_free(path);
 }
 
-/* Every tile of the own product, on sizes that none of them divides. */
+/* Every tile of the own product and of convolutions, on sizes that none of them divides. */
 static void every_value_is_right(void **state) {
     (void)state;
-    static const char *const lines[] = {"Gemm<transA=1, transB=1>(float[29,45], float[101,29], float[101])"};
+    static const struct {
+        const char *line, *implementation;
+    } cases[] = {{"Gemm<transA=1, transB=1>(float[29,45], float[101,29], float[101])", "packed"},
+                 {"Conv<pads=[1,1,1,1]>(float[2,19,31,37], float[70,19,3,3])", "blocked"},
+                 {"Conv<pads=[1,1,1,1]>(float[2,19,31,37], float[70,19,3,3])", "winograd"}};
     norn_session *s;
     OK(norn_session_open(NULL, &s));
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         norni_tuning_watch w = {0};
-        norn_bench_options o = {.repeat = 1, .warmup = 1, .plan = {.implementations = "packed"}};
+        norn_bench_options o = {
+            .repeat = 1, .warmup = 1, .plan = {.implementations = cases[i].implementation}};
         norn_bench_result r;
         norni_tuning_watch_set(&w);
-        OK(norn_bench_op(s, lines[i], &o, &r));
+        OK(norn_bench_op(s, cases[i].line, &o, &r));
         norni_tuning_watch_set(NULL);
         assert_true(w.asked.n > 0);
         for (size_t k = 0; k < w.asked.n; k++)
             for (int v = 0; v < w.asked.v[k].n; v++) {
                 norni_tuning_try(w.asked.v[k].key, w.asked.v[k].values[v]);
-                OK(norn_bench_op(s, lines[i], &o, &r));
+                OK(norn_bench_op(s, cases[i].line, &o, &r));
                 norni_tuning_try(NULL, NULL);
                 if (!r.checked || !r.correct)
-                    fail_msg("%s with %s = %s: error %g", lines[i], w.asked.v[k].key, w.asked.v[k].values[v],
-                             r.max_error);
+                    fail_msg("%s with %s = %s: error %g", cases[i].line, w.asked.v[k].key,
+                             w.asked.v[k].values[v], r.max_error);
             }
         norni_tuning_watch_free(&w);
     }

@@ -34,7 +34,7 @@ that says why; norn's are listed at the end and in `tests/verify/expected.txt`. 
 function. What norn runs on the host, not as OpenCL kernels, are the operators and cases that `tests/verify/expected.txt`
 names: shape arithmetic, control flow, NonZero, Unique, NonMaxSuppression and windows.
 
-The tests `verify_official_*` run every case, and `docs_conformance` fails when this page says something else.
+The tests `verify_official_*` run every case, and `verify_conformance` fails when this page says something else.
 
 * {date}
 * norn {norn}, on {device}

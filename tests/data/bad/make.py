@@ -161,6 +161,46 @@ pair = [h.make_function('local', a, ['a'], ['b'], [node(b, ['a'], ['b'], domain=
                         [h.make_opsetid('', 17), h.make_opsetid('local', 1)]) for a, b in (('f', 'g'), ('g', 'f'))]
 save('recursion', model([node('f', ['x'], ['y'], domain='local')], functions=pair, domains=['local']), 'reject',
      'two functions that call each other')
+
+# ---- Operators that are written out, and their lists.
+training = 'ai.onnx.preview.training'
+chain = [node('Sigmoid', ['x'], ['d0'])] + [node('Gradient', ['x'], [f'd{i + 1}'], domain=training, xs=['x'], y=f'd{i}')
+                                            for i in range(40)]
+save('derivatives', model(chain, outputs=[value('d40')], domains=[training]), 'reject', 'a derivative of 40th order')
+save('gradient', model([node('Gradient', ['x'], ['y'], domain=training, xs=['x'], y='nobody')], domains=[training]), 'reject',
+     'the gradient of what is not there')
+qkv = [value(n, T.FLOAT, (1, 2, 3, 4)) for n in 'qkv']
+mods = h.make_graph([node('Add', ['s', 't'], ['u'])], 'mod', [value('s'), value('t')], [value('u')])
+save('flex', model([node('FlexAttention', list('qkv'), ['y'], domain='ai.onnx.preview', score_mod=mods)], qkv,
+                   [value('y', T.FLOAT, (1, 2, 3, 4))], domains=['ai.onnx.preview']), 'reject', 'a score_mod of two inputs')
+save('ngrams', model([node('TfIdfVectorizer', ['x'], ['y'], mode='TF', min_gram_length=1, max_gram_length=2, max_skip_count=0,
+                           ngram_counts=[0, 1 << 30], ngram_indexes=[0, 1], pool_int64s=[1, 2, 3])],
+                     [value('x', T.INT64)], [value('y', T.FLOAT, (2,))]), 'reject', 'n-grams beyond their pool')
+save('ngrams_index', model([node('TfIdfVectorizer', ['x'], ['y'], mode='TF', min_gram_length=1, max_gram_length=1,
+                                 max_skip_count=0, ngram_counts=[0], ngram_indexes=[0, -5], pool_int64s=[1, 2])],
+                           [value('x', T.INT64)], [value('y', T.FLOAT, (2,))]), 'reject', 'an n-gram at a place below 0')
+
+
+def trees(**changed):
+    lists = {'tree_roots': [0], 'nodes_featureids': [0, 0], 'nodes_truenodeids': [1, 0], 'nodes_falsenodeids': [0, 1],
+             'nodes_trueleafs': [0, 1], 'nodes_falseleafs': [1, 1], 'leaf_targetids': [0, 0], 'n_targets': 1, **changed}
+    return model([node('TreeEnsemble', ['x'], ['y'], domain='ai.onnx.ml', nodes_splits=floats('s', 0, 1),
+                       nodes_modes=numpy_helper.from_array(np.zeros(2, np.uint8), 'm'), leaf_weights=floats('w', 1, 2), **lists)],
+                 [value('x', T.FLOAT, (4, 1))], [value('y', T.FLOAT, (4, 1))], domains=())
+
+
+for name, what, changed in (('trees_cycle', 'a tree whose root is below itself', {'nodes_truenodeids': [1, 0],
+                                                                                'nodes_trueleafs': [0, 0]}),
+                            ('trees_beyond', 'a tree that leads to a node beyond all', {'nodes_truenodeids': [7, 0]}),
+                            ('trees_target', 'a leaf for a target that there is not', {'leaf_targetids': [0, 1 << 40]})):
+    m = trees(**changed)
+    m.opset_import.append(h.make_opsetid('ai.onnx.ml', 5))
+    save(name, m, 'reject', what)
+svm = model([node('SVMRegressor', ['x'], ['y'], domain='ai.onnx.ml', coefficients=[1.0, 2.0], rho=[0.0], n_supports=1 << 30,
+                  support_vectors=[1.0, 2.0])], [value('x', T.FLOAT, (4, 1))], [value('y', T.FLOAT, (4, 1))], domains=['ai.onnx.ml'])
+save('svm', svm, 'reject', 'more support vectors than numbers')
+save('cast', model([node('Cast', ['x'], ['y'], to='NOTHING')], opset=1), 'reject', 'a type that has no such name')
+
 # The condition is computed, and always true: the number of the iteration is greater than -1.
 body = h.make_graph([node('Greater', ['i', 'below'], ['more']), node('Identity', ['v'], ['w'])], 'body',
                     [value('i', T.INT64, ()), value('go', T.BOOL, ()), value('v')], [value('more', T.BOOL, ()), value('w')])

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures norn side by side with its peers and writes the tables of docs/performance.md between their marks.
+
+    tools/performance.py --norn build/norn --models DIR [--device cpu] [--threads 2] [--seconds 1] [--rounds 3]
+                         [--only gemm,memory,inference,training,cold] [--page docs/performance.md]
+
+Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime, torch; a row whose peer is not installed says so. DIR holds ONNX files
+named NETWORK_bBATCH.onnx, and train_NETWORK.onnx for training (input N samples; --batch). Times are the least of `rounds` turns,
+A B A B ..., of the median of each turn, each side in a process of its own; the processor time that each took for one run (both
+threads) stands beside it, which other load on the machine does not change much.
+"""
+import argparse, datetime, glob, json, os, re, resource, subprocess, sys, tempfile, time
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--norn", default="build/norn")
+parser.add_argument("--models", default="models")
+parser.add_argument("--device", default="cpu")
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--seconds", type=float, default=1.0)
+parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--batch", type=int, default=32)
+parser.add_argument("--only", default="gemm,memory,inference,cold")
+parser.add_argument("--page", help="write the tables there, between the marks; else to standard output")
+parser.add_argument("--peer", help=argparse.SUPPRESS)
+args = parser.parse_args()
+
+
+# ---- Peers: a process each, which measures for some seconds whenever it is told to.
+def repeat(call):
+    """Median wall time and processor time of a call, in ms."""
+    call()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        walls, n, cpu, end = [], 0, time.process_time(), time.perf_counter() + args.seconds
+        while n < 3 or time.perf_counter() < end:
+            start = time.perf_counter()
+            call()
+            walls.append(time.perf_counter() - start)
+            n += 1
+        cpu = (time.process_time() - cpu) / n
+        print(json.dumps([sorted(walls)[n // 2] * 1e3, cpu * 1e3]), flush=True)
+
+
+def peer(what):
+    kind, _, subject = what.partition(":")
+    import numpy as np
+
+    random = np.random.default_rng(7)
+    if kind == "ort":
+        import onnxruntime as ort
+
+        o = ort.SessionOptions()
+        o.intra_op_num_threads = args.threads
+        s = ort.InferenceSession(subject, o, providers=["CPUExecutionProvider"])
+        feeds = {i.name: random.random([d if isinstance(d, int) else 1 for d in i.shape], dtype=np.float32) for i in s.get_inputs()}
+        repeat(lambda: s.run(None, feeds))
+    elif kind == "blas":
+        n = int(subject)
+        a, b, c = (random.random((n, n), dtype=np.float32) for _ in range(3))
+        repeat(lambda: np.dot(a, b, out=c))
+    elif kind == "copy":
+        a = random.random(int(subject) // 4, dtype=np.float32)
+        b = np.empty_like(a)
+        repeat(lambda: np.copyto(b, a))
+
+
+class Peer:
+    def __init__(self, what):
+        env = dict(os.environ, OMP_NUM_THREADS=str(args.threads), OPENBLAS_NUM_THREADS=str(args.threads))
+        command = [sys.executable, os.path.abspath(__file__), "--peer", what, "--threads", str(args.threads), "--seconds", str(args.seconds)]
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.there = any(line.strip() == "ready" for line in iter(self.process.stdout.readline, ""))
+
+    def sample(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+# ---- norn, by its own benchmark; processor time from the difference of two lengths.
+def bench(*what, seconds=None, env=None):
+    command = [args.norn, "bench", *what, "--device", args.device, "--json"]
+    command += ["--seconds", str(seconds or args.seconds)]
+    r = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
+    if not r.stdout:
+        raise RuntimeError(r.stderr.strip()[-200:])
+    return json.loads(r.stdout)
+
+
+def children_cpu():
+    t = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return t.ru_utime + t.ru_stime
+
+
+class Norn:
+    """Turns of one row: median wall time of each, and the processor time of K and of 3 K runs, so that starting does not count."""
+
+    def __init__(self, what):
+        self.what, self.k, self.walls, self.cpu, self.result = what, 0, [], ([], []), None
+
+    def sample(self):
+        r = bench(*self.what, "--no-check")["results"][0]
+        self.k = self.k or max(3, int(750 / max(r["median_ms"], 1e-3)))
+        self.walls.append(r["median_ms"])
+        self.result = r
+        for n, list_ in ((self.k, self.cpu[0]), (3 * self.k, self.cpu[1])):
+            before = children_cpu()
+            subprocess.run([args.norn, "bench", *self.what, "--device", args.device, "--json", "--no-check", "--repeat", str(n)],
+                           capture_output=True, timeout=900)
+            list_.append(children_cpu() - before)
+
+    def least(self):
+        return [min(self.walls), (min(self.cpu[1]) - min(self.cpu[0])) / (2 * self.k) * 1e3]
+
+
+def turns(peer_name, *what):
+    """Least wall and processor time of both sides."""
+    other, mine, theirs = Peer(peer_name), Norn(what), []
+    for _ in range(args.rounds):
+        if other.there:
+            theirs.append(other.sample())
+        mine.sample()
+    other.close()
+    return mine.least(), [min(t[i] for t in theirs) if theirs else None for i in (0, 1)], mine.result
+
+
+def ratio(a, b):
+    return f"{a / b:.2f}" if a and b and b > 0 else "-"
+
+
+def number(x, digits=2):
+    return "-" if x is None else f"{x:.{digits}f}"
+
+
+def right(*what):
+    """The gate: compared with the host reference, once."""
+    r = bench(*what, seconds=0.01)["results"][0]
+    return ("yes" if r["correct"] else "**WRONG**") if r["correct"] is not None else "too long"
+
+
+# ---- Tables.
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join("---" if i == 0 else "---:" for i in range(len(head))) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(r) + " |" for r in rows])
+
+
+def gemm(peaks):
+    rows = []
+    for n in (512, 1024, 2048):
+        line = f"MatMul(float[{n},{n}], float[{n},{n}])"
+        mine, theirs, _ = turns(f"blas:{n}", "op", line)
+        rate = lambda ms: 2 * n**3 / ms * 1e-6 if ms else None
+        # processor time counts both threads, so a rate of it is one of all cores at work
+        rows.append([f"{n} cubed", number(rate(mine[0]), 0), number(100 * rate(mine[0]) / peaks["fp32_gflops"], 0) + " %",
+                     number(100 * rate(mine[1]) * args.threads / peaks["fp32_gflops"], 0) + " %", number(rate(theirs[0]), 0),
+                     ratio(theirs[0], mine[0]), ratio(theirs[1], mine[1]), right("op", line)])
+    return table(["product", "GFLOP/s", "of peak", "by processor time", "OpenBLAS", "speed-up", "by processor time", "right"], rows)
+
+
+MEMORY = [
+    ("chain of 20 pointwise operators", None, 2),
+    ("softmax, rows of 256", "Softmax<axis=-1>(float[65536,256])", 2),
+    ("softmax, rows of 4096", "Softmax<axis=-1>(float[4096,4096])", 2),
+    ("softmax, inner axis", "Softmax<axis=1>(float[256,256,256])", 2),
+    ("layer norm, rows of 1024", "LayerNormalization(float[16384,1024], float[1024], float[1024])", 2),
+    ("sum over all", "ReduceSum(float[16777216], int64[1]{0})", 1),
+    ("sum over axis 0", "ReduceSum(float[4096,4096], int64[1]{0})", 1),
+    ("sum over the middle axis", "ReduceSum(float[256,256,256], int64[1]{1})", 1),
+    ("sum over the last axis", "ReduceSum(float[4096,4096], int64[1]{1})", 1),
+]
+
+
+def chain(folder):
+    """A model file of 20 pointwise operators in a row."""
+    import onnx
+    from onnx import helper as h, TensorProto as t
+
+    nodes, now = [], "x"
+    for i, op in enumerate(["Mul", "Add", "Relu", "Sub", "Neg"] * 4):
+        nodes.append(h.make_node(op, [now, "a"] if op in ("Mul", "Add", "Sub") else [now], [f"v{i}"]))
+        now = f"v{i}"
+    g = h.make_graph(nodes, "chain", [h.make_tensor_value_info("x", t.FLOAT, [16777216])], [h.make_tensor_value_info(now, t.FLOAT, [16777216])],
+                     [h.make_tensor("a", t.FLOAT, [], [0.5])])
+    path = os.path.join(folder, "chain.onnx")
+    onnx.save(h.make_model(g, opset_imports=[h.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def memory(peaks):
+    rows, size = [], 64 << 20
+    with tempfile.TemporaryDirectory() as folder:
+        for name, line, streams in MEMORY:
+            what = ("op", line) if line else ("model", chain(folder))
+            mine, copy, _ = turns(f"copy:{size if streams == 2 else size // 2}", *what)
+            rows.append([name, number(mine[0]), number(streams * size / mine[0] * 1e-6, 1), number(copy[0]), ratio(copy[0], mine[0]), ratio(copy[1], mine[1]), right(*what)])
+    return table(["64 MiB of floats", "ms", "GB/s", "copy of the same bytes, ms", "of the copy", "by processor time", "right"], rows)
+
+
+def inference(peaks):
+    rows = []
+    for path in sorted(glob.glob(os.path.join(args.models, "*.onnx"))):
+        name = os.path.basename(path)[:-5]
+        if name.startswith("train_"):
+            continue
+        mine, theirs, r = turns(f"ort:{path}", "model", path)
+        share = r["gflops"] * r["median_ms"] / mine[0] / peaks["fp32_gflops"] if r["gflops"] else 0
+        rows.append([name, number(mine[0]), number(theirs[0]), ratio(theirs[0], mine[0]), number(mine[1]), number(theirs[1]), ratio(theirs[1], mine[1]),
+                     f"{100 * share:.0f} %", f"{r['memory_bytes'] / 2**20:.0f}"])
+    return table(["network", "norn, ms", "ONNX Runtime, ms", "speed-up", "norn, processor ms", "ONNX Runtime, processor ms", "speed-up",
+                  "of the FMA peak", "device memory, MiB"], rows)
+
+
+def cold(peaks):
+    rows = []
+    for name in ("resnet50_b1", "mobilenetv2_b1", "lenet_b1"):
+        path = os.path.join(args.models, name + ".onnx")
+        if not os.path.exists(path):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            env = dict(os.environ, NORN_CACHE_DIR=os.path.join(folder, "norn"), POCL_CACHE_DIR=os.path.join(folder, "pocl"))
+            os.mkdir(env["POCL_CACHE_DIR"])
+            times = []
+            for _ in range(2):
+                before, start = children_cpu(), time.perf_counter()
+                r = subprocess.run([args.norn, "bench", "model", path, "--device", args.device, "--json", "--no-check", "--repeat", "1", "--warmup", "1"],
+                                   capture_output=True, text=True, timeout=900, env=env)
+                times.append((json.loads(r.stdout)["results"][0]["first_ms"] / 1e3, time.perf_counter() - start, children_cpu() - before))
+            rows.append([name] + [number(x) for t in times for x in t])
+    return table(["network", "cold: first result, s", "process, s", "processor, s", "warm: first result, s", "process, s", "processor, s"], rows)
+
+
+def versions():
+    found = []
+    for name in ("numpy", "onnxruntime", "torch"):
+        try:
+            from importlib.metadata import version
+
+            found.append(f"{name} {version(name)}")
+        except Exception:
+            found.append(f"no {name}")
+    return ", ".join(found)
+
+
+def main():
+    if args.peer:
+        return peer(args.peer)
+    report = bench("peak", "--quick")
+    peaks = report["peaks"][0]
+    parts = {"gemm": gemm, "memory": memory, "inference": inference, "cold": cold}
+    head = (f"{report['host_cpu']}, {os.cpu_count()} cores, {report['host_system']} {report['host_release']}; device "
+            f"{peaks['device']} ({peaks['device_version']}, driver {peaks['driver']}), norn {report['version']}, {versions()}; "
+            f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, load of the machine before: {os.getloadavg()[0]:.1f}. "
+            f"Peak in that run: {peaks['fp32_gflops']:.0f} GFLOP/s, copies {peaks['copy_gbytes_s']:.0f} GB/s.")
+    text = {"machine": head}
+    for name in args.only.split(","):
+        print(f"{name} ...", file=sys.stderr)
+        text[name] = parts[name](peaks)
+    if not args.page:
+        print("\n\n".join(text.values()))
+        return 0
+    page = open(args.page).read()
+    for name, body in text.items():
+        page, n = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m.group(1) + body + "\n" + m.group(2), page, flags=re.S)
+        if n != 1:
+            sys.exit(f"{args.page}: there is no place for the table '{name}'")
+    open(args.page, "w").write(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
