@@ -54,6 +54,7 @@ static void grad(norni_grad *c) {
 }
 
 static const norni_impl impls[] = {
+    {.name = "tiled", .fits = norni_conv_tiled_fits, .emit = norni_emit_conv_tiled, .epilogue = true},
     {.name = "im2col_clblast",
      .fits = norni_conv_columns_blas_best,
      .emit = norni_emit_conv_columns_blas,
@@ -135,6 +136,8 @@ const norn_op norni_op_Conv = {
             "Conv<group=40, pads=[1,2,0,1], strides=[1,2]>(float[2,40,6,29], float[40,1,3,3], float[40])",
             "Conv<group=18, pads=[2,2,2,2], dilations=[1,2]>(float[1,18,9,26], float[18,1,5,5])",
             "Conv<strides=[2,1]>(float[2,33,7,5], float[100,33,1,1])",
+            "Conv(float[1,4,16,16], float[250,4,1,1])",
+            "Conv<pads=[1,2,1,2], dilations=[1,2]>(float[2,5,8,16], float[120,5,3,3])",
             "Conv(float[2,0,4,4], float[3,0,2,2], float[3])",
             "Conv(float[0,2,4,4], float[3,2,2,2])",
             "Conv<pads=[1,1,1,1]>(float[1,2,0,3], float[3,2,2,2], float[3])",

@@ -68,6 +68,8 @@ norn_status norni_emit_conv_winograd_w(norni_emit *e); /* the same with kernels 
 const char *norni_conv_winograd_w_fits(const norni_fit *f);
 norn_status norni_emit_conv_panels(norni_emit *e); /* norn.ConvGradW, where it is faster than direct */
 const char *norni_conv_panels_fits(const norni_fit *f);
+norn_status norni_emit_conv_tiled(norni_emit *e); /* all three, for GPUs */
+const char *norni_conv_tiled_fits(const norni_fit *f);
 norn_status norni_emit_conv_columns(norni_emit *e); /* all three */
 norn_status norni_emit_conv_columns_blas(norni_emit *e);
 const char *norni_conv_columns_fits(const norni_fit *f);

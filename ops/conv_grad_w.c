@@ -153,6 +153,7 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
 }
 
 static const norni_impl impls[] = {
+    {.name = "tiled", .fits = norni_conv_tiled_fits, .emit = norni_emit_conv_tiled},
     {.name = "im2col_clblast",
      .fits = norni_conv_columns_blas_best,
      .emit = norni_emit_conv_columns_blas,

@@ -122,6 +122,7 @@ static void grad(norni_grad *c) {
 }
 
 static const norni_impl impls[] = {
+    {.name = "tiled", .fits = norni_conv_tiled_fits, .emit = norni_emit_conv_tiled, .epilogue = true},
     {.name = "im2col_clblast",
      .fits = norni_conv_columns_blas_best,
      .emit = norni_emit_conv_columns_blas,

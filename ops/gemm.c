@@ -94,6 +94,8 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     int64_t a_stride, b_stride;
     if (!g->m || !g->n || !g->batch)
         return e->status;
+    if (!norni_device_is_cpu(e->device) && norni_tiled_takes(e->device, g))
+        return norni_emit_product_tiled(e, g);
     norni_gemm_tile(e->device, g->dtype, g->m, g->tile_n ? g->tile_n : g->n, &mr, &nr, &width);
     if (!g->a_packed && !g->b_packed)
         tuned_tile(e->device, g, &mr, &nr, width);
@@ -193,4 +195,18 @@ norn_status norni_emit_product_blas(norni_emit *e, const norni_product *g) {
 const char *norni_blas_fits(const norni_fit *f) {
     norn_dtype t = f->node->in[0]->type.dtype;
     return t == NORN_F32 || t == NORN_F64 ? NULL : "CLBlast is used for float and double only";
+}
+
+const char *norni_blas_best(const norni_fit *f, int64_t m, int64_t n, int64_t k) {
+    static const char *const names[] = {"tiled", "clblast"};
+    const char *why = norni_blas_fits(f);
+    char key[96];
+    if (norni_device_is_cpu(f->device))
+        return "norn's own kernels are better on CPUs";
+    if (why)
+        return why;
+    snprintf(key, sizeof key, "product %s %lldx%lldx%lld", norn_dtype_name(f->node->in[0]->type.dtype),
+             (long long)m, (long long)n, (long long)k);
+    int rule = (double)m * (double)n * (double)k >= 256.0 * 256 * 256;
+    return norni_tuned(f->device, key, 2, names, rule) ? NULL : "norn's tiles are taken for these sizes";
 }

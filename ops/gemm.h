@@ -40,10 +40,16 @@ typedef struct {
 
 /* Register tile of the own kernel for a product on a device. */
 void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, int *mr, int *nr, int *width);
-norn_status norni_emit_product(norni_emit *e, const norni_product *p);
+norn_status norni_emit_product(norni_emit *e, const norni_product *p); /* on GPUs the next, where it can */
+/* The same in tiles that work-groups share, for GPUs; what it has no form for goes to norni_emit_product. */
+norn_status norni_emit_product_tiled(norni_emit *e, const norni_product *p);
+bool norni_tiled_takes(const norn_device *d, const norni_product *p);
+const char *norni_tiled_fits(const norni_fit *f); /* by the type of the node's first input */
 /* The same through CLBlast; beta * D is written into C first, unless D is C. */
 norn_status norni_emit_product_blas(norni_emit *e, const norni_product *p);
-const char *
-norni_blas_fits(const norni_fit *f); /* for norni_impl.fits, by the type of the node's first input */
+/* For norni_impl.fits, by the type of the node's first input; best: fits, and is taken before norn's own tiles, on GPUs, by a
+ * tuning record or else from a size on where its tuned kernels make up for the pass that an epilogue then takes. */
+const char *norni_blas_fits(const norni_fit *f);
+const char *norni_blas_best(const norni_fit *f, int64_t m, int64_t n, int64_t k);
 
 #endif

@@ -153,7 +153,9 @@ static bool even(const matmul_shape *s, const int64_t *strides, int64_t *step) {
     return true;
 }
 
-static norn_status emit_matmul_with(norni_emit *e, bool blas) {
+typedef norn_status product_fn(norni_emit *e, const norni_product *g);
+
+static norn_status emit_matmul_with(norni_emit *e, product_fn *product) {
     matmul_shape s;
     shape_of(e->node, &s);
     norni_product g = {.dtype = e->node->in[0]->type.dtype,
@@ -178,7 +180,7 @@ static norn_status emit_matmul_with(norni_emit *e, bool blas) {
             g.batch = 1;
             g.a.stride = 0;
         }
-        return blas ? norni_emit_product_blas(e, &g) : norni_emit_product(e, &g);
+        return product(e, &g);
     }
     /* Broadcast within the batch: a call for each matrix. No epilogue then: it needs the whole output. */
     int64_t idx[NORN_MAX_RANK] = {0}, batches = g.batch;
@@ -193,7 +195,7 @@ static norn_status emit_matmul_with(norni_emit *e, bool blas) {
         g.a.offset = za * s.m * s.k;
         g.b.offset = zb * s.k * s.n;
         g.c_offset = z * s.m * s.n;
-        NORNI_TRY(blas ? norni_emit_product_blas(e, &g) : norni_emit_product(e, &g));
+        NORNI_TRY(product(e, &g));
         for (int i = s.rank - 1; i >= 0 && ++idx[i] == s.batch[i]; i--)
             idx[i] = 0;
     }
@@ -201,10 +203,13 @@ static norn_status emit_matmul_with(norni_emit *e, bool blas) {
 }
 
 static norn_status emit_matmul(norni_emit *e) {
-    return emit_matmul_with(e, false);
+    return emit_matmul_with(e, norni_emit_product);
+}
+static norn_status emit_matmul_tiled(norni_emit *e) {
+    return emit_matmul_with(e, norni_emit_product_tiled);
 }
 static norn_status emit_matmul_blas(norni_emit *e) {
-    return emit_matmul_with(e, true);
+    return emit_matmul_with(e, norni_emit_product_blas);
 }
 
 static const char *matmul_even(const norni_fit *f) {
@@ -213,6 +218,17 @@ static const char *matmul_even(const norni_fit *f) {
     shape_of(f->node, &s);
     return even(&s, s.a_strides, &step) && even(&s, s.b_strides, &step) ? NULL
                                                                         : "the batch is broadcast unevenly";
+}
+
+static const char *matmul_tiled(const norni_fit *f) {
+    const char *why = norni_tiled_fits(f);
+    return why ? why : matmul_even(f);
+}
+
+static const char *matmul_blas_best(const norni_fit *f) {
+    matmul_shape s;
+    shape_of(f->node, &s);
+    return norni_blas_best(f, s.m, s.n, s.k);
 }
 
 /* da = dy b', db = a' dy; a rank of 1 counts as a row (a) or a column (b). */
@@ -266,6 +282,8 @@ static int matmul_epilogue_axis(const norn_node *node) {
 }
 
 static const norni_impl matmul_impls[] = {
+    {.name = "clblast", .fits = matmul_blas_best, .emit = emit_matmul_blas, .blas = true},
+    {.name = "tiled", .fits = matmul_tiled, .emit = emit_matmul_tiled, .epilogue = true},
     {.name = "packed", .fits = matmul_even, .emit = emit_matmul, .epilogue = true},
     {.name = "packed_each", .emit = emit_matmul},
     {.name = "clblast", .fits = norni_blas_fits, .emit = emit_matmul_blas, .blas = true},
@@ -288,6 +306,7 @@ const norn_op norni_op_MatMul = {
     .epilogue_axis = matmul_epilogue_axis,
     .cases =
         (const char *const[]){"MatMul(float[3,5], float[5,4])", "MatMul(float[37,19], float[19,70])",
+                              "MatMul(float[250,9], float[9,256])", "MatMul(float[125,19], float[19,120])",
                               "MatMul(float[2,3,5], float[5,4])", "MatMul(float[2,1,3,5], float[4,5,2])",
                               "MatMul(float[5], float[5])", "MatMul(float[5], float[2,5,3])",
                               "MatMul(float[2,3,5], float[5])", "MatMul(float[0,5], float[5,4])",
@@ -394,7 +413,7 @@ static norn_status eval_gemm(norni_eval *e) {
     return NORN_OK;
 }
 
-static norn_status emit_gemm_with(norni_emit *e, bool blas) {
+static norn_status emit_gemm_with(norni_emit *e, product_fn *product) {
     const gemm_attrs *at = e->node->attrs;
     const norni_type *a = &e->node->in[0]->type, *b = &e->node->in[1]->type, *y = &e->node->out[0]->type;
     norni_product g = {.dtype = a->dtype,
@@ -415,14 +434,23 @@ static norn_status emit_gemm_with(norni_emit *e, bool blas) {
         g.d = norni_emit_in(e, 2);
         addend(e->node, &g.d_sm, &g.d_sn);
     }
-    return blas ? norni_emit_product_blas(e, &g) : norni_emit_product(e, &g);
+    return product(e, &g);
 }
 
 static norn_status emit_gemm(norni_emit *e) {
-    return emit_gemm_with(e, false);
+    return emit_gemm_with(e, norni_emit_product);
+}
+static norn_status emit_gemm_tiled(norni_emit *e) {
+    return emit_gemm_with(e, norni_emit_product_tiled);
 }
 static norn_status emit_gemm_blas(norni_emit *e) {
-    return emit_gemm_with(e, true);
+    return emit_gemm_with(e, norni_emit_product_blas);
+}
+
+static const char *gemm_blas_best(const norni_fit *f) {
+    const gemm_attrs *at = f->node->attrs;
+    const norni_type *y = &f->node->out[0]->type;
+    return norni_blas_best(f, y->dims[0], y->dims[1], f->node->in[0]->type.dims[at->transA ? 0 : 1]);
 }
 
 static void grad_gemm(norni_grad *c) {
@@ -450,6 +478,8 @@ static void cost_gemm(const norn_node *node, norni_cost *c) {
 }
 
 static const norni_impl gemm_impls[] = {
+    {.name = "clblast", .fits = gemm_blas_best, .emit = emit_gemm_blas, .blas = true},
+    {.name = "tiled", .fits = norni_tiled_fits, .emit = emit_gemm_tiled, .epilogue = true},
     {.name = "packed", .emit = emit_gemm, .epilogue = true},
     {.name = "clblast", .fits = norni_blas_fits, .emit = emit_gemm_blas, .blas = true},
     {0},

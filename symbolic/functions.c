@@ -474,6 +474,22 @@ static norn_value *call_hard(call *c) {
     return c->s->len == 9 ? NORNI_OP2(c->m->g, x, y, "Mul") : y;
 }
 
+/* cumsum and cumprod (x, axis, exclusive=1, reverse=1). */
+static norn_value *call_running(call *c) {
+    norn_value *x = norni_make_real(c->m, value(c, "x", 0));
+    const norni_syntax *s[3] = {argument(c, "axis", 1), argument(c, "exclusive", -1),
+                                argument(c, "reverse", -1)};
+    int64_t v[3] = {0};
+    for (int i = 0; i < 3 && x; i++)
+        if (s[i] && !norni_make_int(c->m, s[i], &v[i]))
+            return NULL;
+    if (x && (v[0] < -x->type.rank || v[0] >= x->type.rank))
+        return norni_make_fail(c->m, s[0] ? s[0]->at : c->s->at, "an axis of a vector or matrix");
+    return NORNI_OP2(c->m->g, x, norni_scalar_const(c->m->g, NORN_I64, (double)v[0]),
+                     "%s<exclusive=%d, reverse=%d>", c->s->at[3] == 's' ? "CumSum" : "CumProd", v[1] != 0,
+                     v[2] != 0);
+}
+
 static norn_value *call_sum(call *c) {
     return reduction(c, "ReduceSum");
 }
@@ -520,6 +536,8 @@ static const struct {
     {"ones", call_filled},
     {"eye", call_eye},
     {"pad", call_pad},
+    {"cumsum", call_running},
+    {"cumprod", call_running},
     {"concat", call_concat},
     {"mish", call_mish},
     {"logaddexp", call_logaddexp},

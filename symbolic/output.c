@@ -81,6 +81,17 @@ static norn_status python(norni_str *out, norni_outputs *o, const norn_graph *g,
                   "    p = np.sum(np.abs(x)**ord, axis=axis, keepdims=keepdims)\n"
                   "    return p if ord == 1 else np.sqrt(p)\n"},
         {"det(", "def det(x):\n    return np.linalg.det(x)\n"},
+        {"cumsum(", "def cumsum(x, axis=0, exclusive=0, reverse=0):\n"
+                    "    x = np.flip(x, axis) if reverse else x\n"
+                    "    y = np.cumsum(x, axis) - (x if exclusive else 0.0)\n"
+                    "    return np.flip(y, axis) if reverse else y\n"},
+        {"cumprod(", "def cumprod(x, axis=0, exclusive=0, reverse=0):\n"
+                     "    x = np.flip(x, axis) if reverse else x\n"
+                     "    if exclusive:\n"
+                     "        first = np.ones_like(np.take(x, [0], axis))\n"
+                     "        x = np.concatenate([first, np.delete(x, -1, axis)], axis)\n"
+                     "    y = np.cumprod(x, axis)\n"
+                     "    return np.flip(y, axis) if reverse else y\n"},
         {"cofactors(", "def cofactors(x):\n    return np.linalg.det(x)*np.linalg.inv(x).T\n"},
     };
     const norni_term **order = NULL;

@@ -231,8 +231,8 @@ static void python_call(norni_str *out, const norni_show *w) {
         {"asin", "arcsin"},   {"acos", "arccos"},   {"atan", "arctan"},        {"asinh", "arcsinh"},
         {"acosh", "arccosh"}, {"atanh", "arctanh"}, {"expand", "broadcast_to"}};
     /* What NumPy has no function for (the head of the program defines it). */
-    static const char *const own[] = {"sigmoid", "softplus",  "erf", "logsumexp",
-                                      "norm",    "cofactors", "det", NULL};
+    static const char *const own[] = {"sigmoid",   "softplus", "erf",     "logsumexp", "norm",
+                                      "cofactors", "cumsum",   "cumprod", "det",       NULL};
     bool reduce = w->fn >= NORNI_R_SUM, shape = !strcmp(w->text, "zeros") || !strcmp(w->text, "ones");
     bool two_shapes = !strcmp(w->text, "expand") || !strcmp(w->text, "reshape");
     const char *name = w->text;

@@ -369,10 +369,34 @@ static const norni_show *spread(norni_shower *s, const norni_term *t) {
     return make(s, NORNI_W_CALL, "expand", 2, (const norni_show *[]){norni_show_term(s, t->a[0]), shape});
 }
 
+/* cumprod(x, axis=0, exclusive=1, reverse=1) */
+static const norni_show *running(norni_shower *s, const norni_term *t) {
+    static const char *const flags[] = {"exclusive", "reverse"};
+    const norni_show *a[4] = {norni_show_term(s, t->a[0])}, *v;
+    int64_t axis;
+    int n = 1, count;
+    if (!norni_value_ints(t->node->in[1], &axis, 1, &count))
+        return NULL;
+    v = whole(s, axis < 0 ? axis + t->type.rank : axis);
+    a[n++] = make(s, NORNI_W_NAMED, "axis", 1, &v);
+    for (int i = 0; i < 2; i++) {
+        norni_attr_value set;
+        if (!norni_attr_get(norni_attr_find(t->node->op, flags[i]), t->node->attrs, &set) || !set.i)
+            continue;
+        v = whole(s, 1);
+        a[n++] = make(s, NORNI_W_NAMED, flags[i], 1, &v);
+    }
+    return make(s, NORNI_W_CALL, t->node->op->name[3] == 'S' ? "cumsum" : "cumprod", n, a);
+}
+
 static const norni_show *other(norni_shower *s, const norni_term *t) {
     static const struct {
         const char *op, *name;
     } known[] = {{"Size", "size"}, {"Det", "det"}, {"Cofactors", "cofactors"}};
+    const norni_show *w =
+        !strcmp(t->node->op->name, "CumProd") || !strcmp(t->node->op->name, "CumSum") ? running(s, t) : NULL;
+    if (w || s->c->status != NORN_OK)
+        return w;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(t->node->op->name, known[i].op))
             return call(s, known[i].name, norni_show_term(s, t->a[0]));

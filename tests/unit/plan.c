@@ -307,10 +307,29 @@ static void sizes(void **state) {
     norn_graph_free(g);
 }
 
+/* GPUs compute products in tiles of work-groups, with what follows in the same launch; CPUs do not. */
+static void tiles(void **state) {
+    (void)state;
+    norn_graph *g = parse(
+        "g (float[4,16,32,32] x, float[32,16,3,3] w, float[32] b, float[32768,100] u) => (float[4,100] y)\n"
+        "{\n   c = Conv<pads=[1,1,1,1]>(x, w, b)\n   r = Relu(c)\n   f = Flatten(r)\n"
+        "   h = MatMul(f, u)\n   y = Tanh(h)\n}\n");
+    for (int i = 0; i < N_DEVICES; i++) {
+        norn_plan *p = plan(g, devices[i]);
+        bool cpu = norni_device_is_cpu(devices[i]);
+        if (mentions(p, "tiled") == cpu)
+            fail_msg("%s: %s", snapshots[i], cpu ? "tiles of work-groups" : "no tiles of work-groups");
+        if (!cpu)
+            assert_int_equal(norn_plan_step_count(p), 2);
+        norn_plan_free(p);
+    }
+    norn_graph_free(g);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pure),         cmocka_unit_test(epilogues),
-                                       cmocka_unit_test(without_fp64), cmocka_unit_test(limits),
-                                       cmocka_unit_test(wishes),       cmocka_unit_test(random_graphs),
-                                       cmocka_unit_test(attention),    cmocka_unit_test(sizes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pure),      cmocka_unit_test(epilogues), cmocka_unit_test(without_fp64),
+        cmocka_unit_test(limits),    cmocka_unit_test(wishes),    cmocka_unit_test(random_graphs),
+        cmocka_unit_test(attention), cmocka_unit_test(sizes),     cmocka_unit_test(tiles)};
     return cmocka_run_group_tests(tests, load_devices, free_devices);
 }
