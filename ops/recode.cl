@@ -267,9 +267,11 @@ __kernel void quantize(__global const bx *x, __global const bs *scale, __global 
             NORNI_CAT(float, W) q = v / s;
             const NORNI_CAT(float, W) r = fma(-q, (NORNI_CAT(float, W))(s), v) / s;
             q = select(q + r, q, isnan(r) | isinf(q));
-            q = clamp(rint(q), -1073741824.0f, 1073741824.0f);
-            NORNI_CAT(vstore, W)(NORNI_CAT(NORNI_CAT(convert_, BUF(YT)), W)(clamp(NORNI_CAT(convert_int, W)(q) + z, LOW, HIGH)), 0,
-                                 y + from);
+            /* bounds as vectors: Oclgrind 21.10 reads beyond scalar ones */
+            q = clamp(rint(q), (NORNI_CAT(float, W))(-1073741824.0f), (NORNI_CAT(float, W))(1073741824.0f));
+            const NORNI_CAT(int, W) in_range = clamp(NORNI_CAT(convert_int, W)(q) + z, (NORNI_CAT(int, W))(LOW),
+                                                     (NORNI_CAT(int, W))(HIGH));
+            NORNI_CAT(vstore, W)(NORNI_CAT(NORNI_CAT(convert_, BUF(YT)), W)(in_range), 0, y + from);
         }
         for (; from < to; from++)
             write(y, from, quantized(x, scale, zero, from, at));

@@ -64,10 +64,11 @@ part_oclgrind() {
     rm -f "$log"
     bad=0
     # --uninitialized is left out: its checker stops at LLVM's `freeze`. NORN_POISON finds what it would.
+    # Not optimised: what LLVM makes of comparisons of vectors (zext of i1) Oclgrind computes as 255 or -1 instead of 1.
     for command in "tests/op_test --small" "norn verify tests/data/verify/simple tests/data/verify/pytorch-operator" \
         "norn verify tests/data/verify/node"; do
         # shellcheck disable=SC2086
-        NORN_CACHE=0 oclgrind --data-races --log "$log" build-full/$command >build-full/oclgrind.out || bad=1
+        NORN_CACHE=0 oclgrind --build-options -cl-opt-disable --data-races --log "$log" build-full/$command >build-full/oclgrind.out || bad=1
         tail -n 1 build-full/oclgrind.out
         grep -E '^FAIL' build-full/oclgrind.out || true
     done
