@@ -157,6 +157,7 @@ __kernel void reduce_cols(__global const T *x, __global T *y, const long outer, 
 #if W > 1 && (!defined(NORNI_ONLY) || defined(K_reduce_tiles))
 #define TILE 4096
 #define SHORT_ROW 8192 /* bytes */
+#define MANY_ROWS 64
 __kernel void reduce_tiles(__global const T *x, __global T *y, const long outer, const long r, const long inner,
                            const long parts, const long part, const REAL scale) {
     const long j0 = get_global_id(0) * TILE, o = get_global_id(1), p = get_global_id(2);
@@ -169,8 +170,9 @@ __kernel void reduce_tiles(__global const T *x, __global T *y, const long outer,
     for (long k = 0; k < n; k++)
         a[k] = (VEC)(START);
     long i = from;
-    /* Four rows at a time; short ones one by one, since memory is fetched ahead where it is read in order. */
-    for (; i + 4 <= to && inner * sizeof(T) > SHORT_ROW; i += 4) {
+    /* Four rows at a time, whose tree has the smaller error; many short ones one by one, since memory is fetched ahead
+     * where it is read in order. */
+    for (; i + 4 <= to && (inner * sizeof(T) > SHORT_ROW || to - from < MANY_ROWS); i += 4) {
         __global const T *x0 = x + i * inner + j0, *x1 = x0 + inner, *x2 = x1 + inner, *x3 = x2 + inner;
         for (long k = 0; k < n; k++) {
             const VEC v0 = LDV(W, x0, k * W), v1 = LDV(W, x1, k * W), v2 = LDV(W, x2, k * W), v3 = LDV(W, x3, k * W);
