@@ -58,6 +58,7 @@ static bool exact_in_float(const char *op) {
 static norn_dtype wider(norn_dtype t, int step, bool floats) {
     static const norn_dtype none[] = {NORN_UNDEFINED}, half[] = {NORN_F32, NORN_UNDEFINED},
                             small[] = {NORN_I32, NORN_I64, NORN_F32, NORN_UNDEFINED},
+                            truth[] = {NORN_U8, NORN_I32, NORN_I64, NORN_F32, NORN_UNDEFINED},
                             word[] = {NORN_I64, NORN_F64, NORN_UNDEFINED};
     const norn_dtype *list = none;
     switch (t) {
@@ -65,7 +66,9 @@ static norn_dtype wider(norn_dtype t, int step, bool floats) {
     case NORN_BF16:
         list = half;
         break;
-    case NORN_BOOL:
+    case NORN_BOOL: /* uint8 first: the extremes of nothing are its 0 and 255 */
+        list = truth;
+        break;
     case NORN_U8:
     case NORN_I8:
     case NORN_U16:
