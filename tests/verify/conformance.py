@@ -29,7 +29,7 @@ HEAD = '''<!-- Made by: ninja -C build docs_conformance -->
 ONNX's own backend tests, run by `norn verify` and, for comparison, by ONNX Runtime's CPU provider. The cases are those
 of `tests/verify/official.txt`, {count} of the onnx package; `tests/verify/official.py` writes them as files. A case passes when types
 and shapes are equal and every element is within the tolerance that the package asks for
-(for float16 and bfloat16 at least the last two bits). *Unsupported* is what is refused with a message
+(for bfloat16 at least the last two bits). *Unsupported* is what is refused with a message
 that says why; norn's are listed at the end and in `tests/verify/expected.txt`. Bodies of functions (`_expanded`) count for the
 function. What norn runs on the host, not as OpenCL kernels, are the operators and cases that `tests/verify/expected.txt`
 names: shape arithmetic, control flow, NonZero, Unique, NonMaxSuppression and windows.
