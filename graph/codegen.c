@@ -426,10 +426,6 @@ static norn_status print_kernel(group *g, norni_str *s, const char *name, int w,
     return NORN_OK;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* How the iteration space is cut into work-items. */
 static void set_range(const group *g, norni_step *s, int w, int64_t *chunk, int64_t *rows_per_item) {
     int64_t n = g->dims[g->rank - 1], rows = 1;
@@ -437,17 +433,17 @@ static void set_range(const group *g, norni_step *s, int w, int64_t *chunk, int6
         rows *= g->dims[k];
     if (norni_device_is_cpu(g->e->device)) {
         int64_t units = g->e->device->compute_units ? g->e->device->compute_units : 1, total = n * rows;
-        int64_t want =
-            ceil_div(total, units * 4); /* elements an item: some slack to balance, launches stay cheap */
+        int64_t want = norni_ceil_div(
+            total, units * 4); /* elements an item: some slack to balance, launches stay cheap */
         want = want < 2048 ? 2048 : want > 65536 ? 65536 : want;
-        *chunk = n <= want ? n : ceil_div(want, w) * w;
+        *chunk = n <= want ? n : norni_ceil_div(want, w) * w;
         *rows_per_item = n <= want ? (want / (n ? n : 1) ? want / (n ? n : 1) : 1) : 1;
-        norni_step_range(s, 2, (size_t)ceil_div(n, *chunk ? *chunk : 1),
-                         (size_t)ceil_div(rows, *rows_per_item), 1, 1, 1, 0);
+        norni_step_range(s, 2, (size_t)norni_ceil_div(n, *chunk ? *chunk : 1),
+                         (size_t)norni_ceil_div(rows, *rows_per_item), 1, 1, 1, 0);
     } else {
         *chunk = w;
         *rows_per_item = 1;
-        size_t items = (size_t)ceil_div(n, w), local = items >= 64 ? 64 : 1;
+        size_t items = (size_t)norni_ceil_div(n, w), local = items >= 64 ? 64 : 1;
         norni_step_range(s, 2, items, (size_t)rows, 1, local, local == 1 ? 64 : 1, 0);
     }
 }

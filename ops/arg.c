@@ -76,10 +76,6 @@ static norn_status eval(norni_eval *e) {
     return NORN_OK;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static norni_step *new_step(norni_emit *e, const char *kernel) {
     norni_step *s = norni_emit_kernel(e, "arg.cl", kernel, e->node->in[0]->type.dtype);
     if (is_min(e->node))
@@ -102,14 +98,15 @@ static norn_status emit(norni_emit *e) {
     if (n == 0)
         return e->status;
     /* Long lines, but too few of them to keep the device busy, are searched in parts. */
-    int64_t blocks = w > 1 ? l.outer * ceil_div(l.inner, w) : n, busy = cpu ? units * 2 : 16384, parts = 1;
+    int64_t blocks = w > 1 ? l.outer * norni_ceil_div(l.inner, w) : n, busy = cpu ? units * 2 : 16384,
+            parts = 1;
     int64_t least = cpu ? 2048 : 32;
     if (blocks < busy && l.r >= 2 * least) {
-        parts = ceil_div(busy, blocks);
+        parts = norni_ceil_div(busy, blocks);
         parts = parts > l.r / least ? l.r / least : parts;
-        parts = ceil_div(l.r, ceil_div(l.r, parts)); /* none is empty */
+        parts = norni_ceil_div(l.r, norni_ceil_div(l.r, parts)); /* none is empty */
     }
-    int64_t part = ceil_div(l.r, parts), each = cpu && part < 1024 ? ceil_div(1024, part) : 1;
+    int64_t part = norni_ceil_div(l.r, parts), each = cpu && part < 1024 ? norni_ceil_div(1024, part) : 1;
     norni_ref y = norni_emit_out(e, 0),
               found = parts == 1 ? y : norni_emit_scratch(e, (size_t)(n * parts) * sizeof(int64_t));
     norni_step *s = new_step(e, "arg_find");
@@ -122,7 +119,7 @@ static norn_status emit(norni_emit *e) {
     norni_step_i64(e, s, parts);
     norni_step_i64(e, s, part);
     norni_step_i64(e, s, each);
-    norni_step_items(e, s, 2, w > 1 ? blocks : ceil_div(n, each), parts, 1);
+    norni_step_items(e, s, 2, w > 1 ? blocks : norni_ceil_div(n, each), parts, 1);
     if (parts == 1)
         return e->status;
     s = new_step(e, "arg_join");

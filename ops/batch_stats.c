@@ -129,9 +129,6 @@ typedef struct {
     int64_t piece, block, group, n_parts, part, items;
 } cut;
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 static int64_t limit(int64_t v, int64_t lo, int64_t hi) {
     return v > hi ? hi : v < lo ? lo : v;
 }
@@ -148,20 +145,21 @@ static cut cut_of(const norni_emit *e, const sizes *z, norn_dtype t, bool groups
              .group = 1};
     int64_t most = c.blocks ? BLOCK / c.w : BLOCK;
     c.piece = limit(z->depth, 1, most);
-    int64_t pieces = ceil_div(z->depth, c.piece), all = z->samples * pieces, elems = z->samples * z->depth;
+    int64_t pieces = norni_ceil_div(z->depth, c.piece), all = z->samples * pieces,
+            elems = z->samples * z->depth;
     if (c.cols || c.blocks)
-        c.items = ceil_div(z->channels, c.w);
+        c.items = norni_ceil_div(z->channels, c.w);
     else {
         if (!groups && z->depth < RUN) /* neighbours together, so that memory is read in long runs */
             c.group = limit(z->channels / (2 * units), 1, limit(RUN / (z->depth ? z->depth : 1), 1, GROUP));
-        c.items = ceil_div(z->channels, c.group);
+        c.items = norni_ceil_div(z->channels, c.group);
     }
     c.block = c.cols ? ROWS : pieces > 1 ? 1 : limit(most / (c.piece * c.group), 1, most);
     c.n_parts = 1;
     if (c.items && c.items < 4 * units && elems * z->channels / c.items > 2 * LEAST)
-        c.n_parts =
-            limit(ceil_div(4 * units, c.items), 1, limit(elems * z->channels / c.items / LEAST, 1, all));
-    c.part = ceil_div(all, c.n_parts);
+        c.n_parts = limit(norni_ceil_div(4 * units, c.items), 1,
+                          limit(elems * z->channels / c.items / LEAST, 1, all));
+    c.part = norni_ceil_div(all, c.n_parts);
     return c;
 }
 

@@ -8,13 +8,6 @@
 
 enum { D = NORNI_WINDOW_DIMS, MAX_PATCH = 16384 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static int64_t compute_bytes(norn_dtype t) {
     return norni_dtype_bits(norni_compute_dtype(t)) / 8;
 }
@@ -34,7 +27,7 @@ static void shape_patch(const norni_conv *v, int block, bool plain, norni_conv_t
     t->rows = t->th == 1 ? w->kernel[1] : (t->th - 1) * w->stride[1] + norni_window_extent(w, 1);
     t->column_step = w->kernel[2] == 1 ? w->stride[2] : 1;
     t->pw = w->kernel[2] == 1 ? t->tw : (t->tw - 1) * w->stride[2] + norni_window_extent(w, 2);
-    t->elems = w->kernel[0] * t->rows * t->pw * (plain ? min64(block, v->c) : block);
+    t->elems = w->kernel[0] * t->rows * t->pw * (plain ? norni_min(block, v->c) : block);
 }
 
 /* A tile of that size; false: it does not fit. */
@@ -43,7 +36,7 @@ static bool make_tile(const norni_conv *v, bool plain, int th, int tw, int nv, n
     int block = norni_block_of(v->dtype);
     *t = (norni_conv_tile){.th = th, .tw = tw, .nv = nv};
     if ((th > 1 && (w->kernel[0] > 1 || w->dilation[1] > 1 || th > w->out[1])) || tw > w->out[2] ||
-        (nv > 1 && nv > ceil_div(v->m, block)))
+        (nv > 1 && nv > norni_ceil_div(v->m, block)))
         return false;
     t->in_place = inside(w) && w->out[1] % th == 0;
     shape_patch(v, block, plain, t);
@@ -54,7 +47,7 @@ static bool make_tile(const norni_conv *v, bool plain, int th, int tw, int nv, n
 bool norni_conv_choose_tile(const norni_conv *v, bool plain, norni_conv_tile *best) {
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
-    int64_t blocks = ceil_div(v->m, block), steps = v->c * norni_window_taps(w);
+    int64_t blocks = norni_ceil_div(v->m, block), steps = v->c * norni_window_taps(w);
     best->time = INFINITY;
     for (int nv = 1; nv <= 4; nv *= 2)
         for (int th = 1; th <= 4; th++)
@@ -62,10 +55,12 @@ bool norni_conv_choose_tile(const norni_conv *v, bool plain, norni_conv_tile *be
                 norni_conv_tile t;
                 if (!make_tile(v, plain, th, tw, nv, &t))
                     continue;
-                double n = th * tw, work = (double)(w->out[0] * ceil_div(w->out[1], th) *
-                                                    ceil_div(w->out[2], tw) * ceil_div(blocks, nv));
+                double n = th * tw,
+                       work = (double)(w->out[0] * norni_ceil_div(w->out[1], th) *
+                                       norni_ceil_div(w->out[2], tw) * norni_ceil_div(blocks, nv));
                 double step = fmax(n * nv, 5) + 0.25 * nv + 0.4;
-                double copies = t.in_place ? 0 : (double)(t.elems * ceil_div(v->c, block)) * 1.5 / block;
+                double copies =
+                    t.in_place ? 0 : (double)(t.elems * norni_ceil_div(v->c, block)) * 1.5 / block;
                 t.time = work * (step * (double)steps + copies + n * nv * 2);
                 /* Few shapes, since each is a program of its own: others must gain more than a little. */
                 if (th * tw * nv != 28 || tw % 7)
@@ -136,8 +131,8 @@ void norni_conv_flatten(norni_conv *v) {
 
 norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transposed, int nv) {
     int block = norni_block_of(v->dtype);
-    int64_t taps = norni_window_taps(&v->w), tiles = ceil_div(v->m, block * nv),
-            blocks = ceil_div(v->c, block);
+    int64_t taps = norni_window_taps(&v->w), tiles = norni_ceil_div(v->m, block * nv),
+            blocks = norni_ceil_div(v->c, block);
     char key[64];
     bool fresh;
     snprintf(key, sizeof key, "blocked %d %lld %d", nv, (long long)v->group, transposed);
@@ -173,14 +168,14 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
     norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "conv_blocked", v->dtype);
-    int64_t tiles1 = ceil_div(w->out[1], t->th), tiles2 = ceil_div(w->out[2], t->tw);
-    int64_t tiles = w->out[0] * tiles1 * tiles2, panels = ceil_div(v->m, block * t->nv);
+    int64_t tiles1 = norni_ceil_div(w->out[1], t->th), tiles2 = norni_ceil_div(w->out[2], t->tw);
+    int64_t tiles = w->out[0] * tiles1 * tiles2, panels = norni_ceil_div(v->m, block * t->nv);
     norni_step_define(e, s, "B", block);
     norni_step_define(e, s, "TH", t->th);
     norni_step_define(e, s, "TW", t->tw);
     norni_step_define(e, s, "NV", t->nv);
     norni_step_define(e, s, "XS", t->in_place || w->kernel[2] > 1 ? w->stride[2] : 1);
-    norni_step_define(e, s, "PATCH", t->in_place ? 0 : ceil_div(t->elems, 1024) * 1024);
+    norni_step_define(e, s, "PATCH", t->in_place ? 0 : norni_ceil_div(t->elems, 1024) * 1024);
     if (plain)
         norni_step_define(e, s, "PLAIN_IN", 1);
     if (bias >= 0)
@@ -269,7 +264,7 @@ norn_status norni_emit_conv_channels(norni_emit *e) {
     norni_conv_of(e->node, &v);
     const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
-    int64_t taps = norni_window_taps(w), blocks = ceil_div(v.group, block);
+    int64_t taps = norni_window_taps(w), blocks = norni_ceil_div(v.group, block);
     norni_ref bias = -1;
     bool fresh;
     norni_ref weights =
@@ -304,12 +299,13 @@ norn_status norni_emit_conv_channels(norni_emit *e) {
         for (int k = 1; k < D; k++)
             norni_step_i64(e, s, lists[i][k]);
     int64_t units = e->device->compute_units ? e->device->compute_units : 1;
-    int64_t parts = min64(w->out[1], ceil_div(units * 8, blocks * v.n)), each = ceil_div(w->out[1], parts);
+    int64_t parts = norni_min(w->out[1], norni_ceil_div(units * 8, blocks * v.n)),
+            each = norni_ceil_div(w->out[1], parts);
     norni_step_i64(e, s, each);
     if (bias >= 0)
         norni_step_buffer(e, s, bias, NORNI_READ);
     norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    norni_step_range(s, 3, (size_t)ceil_div(w->out[1], each), (size_t)blocks, (size_t)v.n, 1, 1, 1);
+    norni_step_range(s, 3, (size_t)norni_ceil_div(w->out[1], each), (size_t)blocks, (size_t)v.n, 1, 1, 1);
     return e->status;
 }
 

@@ -6,9 +6,6 @@
 
 enum { D = NORNI_WINDOW_DIMS, MOST_KEPT = 1024 /* vectors of a work-item */ };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 static int64_t limit(int64_t v, int64_t lo, int64_t hi) {
     return v > hi ? hi : v < lo ? lo : v;
 }
@@ -16,15 +13,15 @@ static int64_t limit(int64_t v, int64_t lo, int64_t hi) {
 /* A step loads nv vectors and splats cc scalars for cc * nv products, one a cycle. */
 bool norni_conv_w_choose_tile(const norni_conv *v, norni_conv_w_tile *best) {
     int block = norni_block_of(v->dtype);
-    int64_t blocks_m = ceil_div(v->m, block);
+    int64_t blocks_m = norni_ceil_div(v->m, block);
     best->time = INFINITY;
     for (int cc = 1; cc <= block; cc++)
         for (int nv = 1; nv <= 4 && cc * nv <= 24; nv++) {
             if ((block % cc && cc != v->c) || (nv > 1 && nv > blocks_m) || cc > v->c)
                 continue;
             norni_conv_w_tile t = {.cc = cc, .nv = nv};
-            t.panels_c = ceil_div(v->c, cc);
-            t.panels_m = ceil_div(blocks_m, nv);
+            t.panels_c = norni_ceil_div(v->c, cc);
+            t.panels_m = norni_ceil_div(blocks_m, nv);
             double step = fmax(cc * nv, 6) + 0.5 * nv + 1.5;
             t.time = (double)(t.panels_c * t.panels_m) * step * (double)norni_window_out(&v->w) *
                      (double)norni_window_taps(&v->w);
@@ -42,7 +39,7 @@ norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const no
     int64_t taps = norni_window_taps(w), taps_each = limit(MOST_KEPT / (t->cc * t->nv), 1, taps);
     int64_t pixel = block * norni_dtype_bits(v->dtype) / 8;
     int64_t image = (norni_elems(D, w->in) + t->nv * norni_window_out(w)) * pixel;
-    int64_t each = ceil_div(v->n, parts), chunk = limit(CACHE_BYTES / image, 1, each);
+    int64_t each = norni_ceil_div(v->n, parts), chunk = limit(CACHE_BYTES / image, 1, each);
     norni_step *s = norni_emit_kernel(e, "conv_blocked_w.cl", "conv_blocked_w", v->dtype);
     norni_step_define(e, s, "B", block);
     norni_step_define(e, s, "CC", t->cc);
@@ -60,7 +57,7 @@ norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const no
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         for (int k = 0; k < D; k++)
             norni_step_i64(e, s, lists[i][k]);
-    norni_step_range(s, 3, (size_t)t->panels_m, (size_t)(t->panels_c * ceil_div(taps, taps_each)),
+    norni_step_range(s, 3, (size_t)t->panels_m, (size_t)(t->panels_c * norni_ceil_div(taps, taps_each)),
                      (size_t)(v->group * parts), 1, 1, 1);
     return s;
 }
@@ -75,8 +72,8 @@ norn_status norni_emit_conv_blocked_w(norni_emit *e) {
     int64_t taps = norni_window_taps(&v.w), elems = v.group * v.m * v.c * taps;
     int64_t units = e->device->compute_units ? e->device->compute_units : 1;
     /* Few panels: the images are shared out too, and the parts summed. */
-    int64_t parts = limit(ceil_div(units * 6, t.panels_m * t.panels_c * v.group), 1, v.n);
-    parts = ceil_div(v.n, ceil_div(v.n, parts));
+    int64_t parts = limit(norni_ceil_div(units * 6, t.panels_m * t.panels_c * v.group), 1, v.n);
+    parts = norni_ceil_div(v.n, norni_ceil_div(v.n, parts));
     norni_ref dw = parts == 1
                        ? norni_emit_out(e, 0)
                        : norni_emit_scratch(e, (size_t)(parts * elems) * norni_conv_compute_bytes(v.dtype));

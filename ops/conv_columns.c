@@ -11,13 +11,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* ---- Sizes. */
 typedef struct {
     norni_conv v;
@@ -50,8 +43,9 @@ static void window_args(norni_emit *e, norni_step *s, const norni_window *w) {
 static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64_t n0, int64_t images,
                             int64_t p0, int64_t pixels, int lanes) {
     bool cpu = norni_device_is_cpu(e->device);
-    int64_t block = lanes ? lanes : cpu ? 256 : 4, blocks = ceil_div(pixels, block);
-    int64_t matrix = k->rows * (lanes ? blocks * block : pixels), rows_each = cpu ? ceil_div(4096, block) : 1;
+    int64_t block = lanes ? lanes : cpu ? 256 : 4, blocks = norni_ceil_div(pixels, block);
+    int64_t matrix = k->rows * (lanes ? blocks * block : pixels),
+            rows_each = cpu ? norni_ceil_div(4096, block) : 1;
     norni_step *s = norni_emit_kernel(e, "conv_columns.cl", "columns", k->v.dtype);
     norni_step_define(e, s, "LANES", block);
     norni_step_define(e, s, "W", k->width);
@@ -65,7 +59,7 @@ static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         norni_step_i64(e, s, sizes[i]);
     window_args(e, s, &k->v.w);
-    norni_step_items(e, s, 3, blocks, ceil_div(k->rows, rows_each), images * k->v.group);
+    norni_step_items(e, s, 3, blocks, norni_ceil_div(k->rows, rows_each), images * k->v.group);
     return matrix;
 }
 
@@ -101,18 +95,18 @@ static norn_status forward(norni_emit *e, const columns *k, bool blas) {
     int mr, nr = 0, width;
     if (!blas)
         norni_gemm_tile(e->device, v->dtype, v->m, k->outs, &mr, &nr, &width);
-    int64_t block = nr ? nr : 1, image = v->group * k->rows * ceil_div(k->outs, block) * block;
-    int64_t images = min64(v->n, k->room / (image ? image : 1)), range = k->outs;
+    int64_t block = nr ? nr : 1, image = v->group * k->rows * norni_ceil_div(k->outs, block) * block;
+    int64_t images = norni_min(v->n, k->room / (image ? image : 1)), range = k->outs;
     if (images < 1) { /* part of an image's outputs at a time */
         images = 1;
         range = k->room / (v->group * k->rows) / block * block;
         range = range < block ? block : range;
     }
-    size_t elems = (size_t)(images * v->group * k->rows * ceil_div(range, block) * block);
+    size_t elems = (size_t)(images * v->group * k->rows * norni_ceil_div(range, block) * block);
     norni_ref x = norni_emit_scratch(e, elems * k->bytes);
     for (int64_t n0 = 0; n0 < v->n; n0 += images)
         for (int64_t p0 = 0; p0 < k->outs; p0 += range) {
-            int64_t count = min64(images, v->n - n0), pixels = min64(range, k->outs - p0);
+            int64_t count = norni_min(images, v->n - n0), pixels = norni_min(range, k->outs - p0);
             int64_t matrix = emit_columns(e, k, x, n0, count, p0, pixels, nr);
             norni_product g = {
                 .dtype = v->dtype,
@@ -148,7 +142,7 @@ static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t
                         int64_t channel0, int64_t channels) {
     const norni_conv *v = &k->v;
     int64_t rows = v->w.in[0] * v->w.in[1];
-    int64_t rows_each = norni_device_is_cpu(e->device) ? ceil_div(256, v->w.in[2]) : 1;
+    int64_t rows_each = norni_device_is_cpu(e->device) ? norni_ceil_div(256, v->w.in[2]) : 1;
     norni_step *s = norni_emit_kernel(e, "conv_columns.cl", "gather_columns", v->dtype);
     norni_step_define(e, s, "W", k->width);
     if (!norni_device_is_cpu(e->device))
@@ -165,16 +159,16 @@ static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t
         norni_step_buffer(e, s, norni_emit_in(e, 2), NORNI_READ);
     }
     norni_emit_epilogue(e, s, NORNI_LANES_PIXELS, 1u | (unsigned)k->width);
-    norni_step_items(e, s, 3, ceil_div(rows, rows_each), channels, images);
+    norni_step_items(e, s, 3, norni_ceil_div(rows, rows_each), channels, images);
 }
 
 static norn_status transposed(norni_emit *e, const columns *k, bool blas) {
     const norni_conv *v = &k->v;
-    int64_t image = v->group * k->rows * k->outs, images = min64(v->n, k->room / (image ? image : 1));
+    int64_t image = v->group * k->rows * k->outs, images = norni_min(v->n, k->room / (image ? image : 1));
     int64_t channels = v->c; /* of a group at a time */
     if (images < 1) {
         images = 1;
-        channels = min64(v->c, k->room / (k->taps * k->outs));
+        channels = norni_min(v->c, k->room / (k->taps * k->outs));
         channels = channels < 1 ? 1 : channels;
     }
     bool whole = image * images <= k->room || (v->group == 1 && channels == v->c);
@@ -193,7 +187,7 @@ static norn_status transposed(norni_emit *e, const columns *k, bool blas) {
     for (int64_t n0 = 0; n0 < v->n; n0 += images)
         for (int64_t g0 = 0; g0 < v->group; g0 += groups)
             for (int64_t c0 = 0; c0 < v->c; c0 += channels) {
-                int64_t count = min64(images, v->n - n0), cs = min64(channels, v->c - c0);
+                int64_t count = norni_min(images, v->n - n0), cs = norni_min(channels, v->c - c0);
                 g.m = cs * k->taps;
                 g.stride_c = g.m * k->outs;
                 g.a.offset = g0 * v->m * k->rows + c0 * k->taps;
@@ -208,7 +202,7 @@ static norn_status transposed(norni_emit *e, const columns *k, bool blas) {
 static norn_status weights(norni_emit *e, const columns *k, bool blas) {
     const norni_conv *v = &k->v;
     norn_dtype compute = norni_compute_dtype(v->dtype);
-    int64_t range = min64(k->outs, k->room / (v->group * k->rows));
+    int64_t range = norni_min(k->outs, k->room / (v->group * k->rows));
     range = range < 1 ? 1 : range;
     norni_ref x = norni_emit_scratch(e, (size_t)(v->group * k->rows * range) * k->bytes),
               out = norni_emit_out(e, 0);
@@ -216,7 +210,8 @@ static norn_status weights(norni_emit *e, const columns *k, bool blas) {
     norni_ref sum = compute == v->dtype ? out : norni_emit_scratch(e, elems * k->bytes);
     for (int64_t n = 0; n < v->n; n++)
         for (int64_t p0 = 0; p0 < k->outs; p0 += range) {
-            int64_t pixels = min64(range, k->outs - p0), matrix = emit_columns(e, k, x, n, 1, p0, pixels, 0);
+            int64_t pixels = norni_min(range, k->outs - p0),
+                    matrix = emit_columns(e, k, x, n, 1, p0, pixels, 0);
             norni_product g = {.dtype = v->dtype,
                                .c_dtype = compute,
                                .m = v->m,

@@ -7,16 +7,6 @@
 
 enum { D = NORNI_WINDOW_DIMS, MAX_TAPS = 512 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 size_t norni_conv_compute_bytes(norn_dtype t) {
     return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
 }
@@ -37,10 +27,10 @@ static int64_t pitch(const norni_window *w, int k, int64_t phases, int64_t reach
     int64_t s = w->stride[k], right = 0, left = INT64_MAX, all = w->out[k] + reach;
     for (int64_t f = 0; f < phases; f++) {
         int64_t l = w->begin[k] - f, r = w->in[k] + w->begin[k] - f;
-        left = min64(left, l > 0 ? ceil_div(l, s) : 0);
-        right = max64(right, r > 0 ? ceil_div(r, s) : 0);
+        left = norni_min(left, l > 0 ? norni_ceil_div(l, s) : 0);
+        right = norni_max(right, r > 0 ? norni_ceil_div(r, s) : 0);
     }
-    return max64(w->out[k], min64(all, max64(right, all - left)));
+    return norni_max(w->out[k], norni_min(all, norni_max(right, all - left)));
 }
 
 bool norni_planes_of(const norni_window *w, norni_planes *p) {
@@ -49,7 +39,7 @@ bool norni_planes_of(const norni_window *w, norni_planes *p) {
         p->phases[k] = 1;
         reach[k] = (w->kernel[k] - 1) * w->dilation[k] / w->stride[k];
         for (int64_t t = 0; t < w->kernel[k] && t < w->stride[k]; t++)
-            p->phases[k] = max64(p->phases[k], t * w->dilation[k] % w->stride[k] + 1);
+            p->phases[k] = norni_max(p->phases[k], t * w->dilation[k] % w->stride[k] + 1);
     }
     p->q2 = pitch(w, 2, p->phases[2], reach[2]);
     p->q1 = pitch(w, 1, p->phases[1], reach[1]);
@@ -59,7 +49,7 @@ bool norni_planes_of(const norni_window *w, norni_planes *p) {
     double elems = (double)p->plane * (double)p->phases[0] * (double)p->phases[1] * (double)p->phases[2];
     if (elems > 1e9 || (double)w->in[0] * (double)w->in[1] * (double)w->in[2] > 1e9)
         return false;
-    p->channel = ceil_div(p->plane * p->phases[0] * p->phases[1] * p->phases[2], 16) * 16;
+    p->channel = norni_ceil_div(p->plane * p->phases[0] * p->phases[1] * p->phases[2], 16) * 16;
     if (p->channel % 1024 == 0) /* channels a multiple of 4 KB apart fall into the same cache sets */
         p->channel += 16;
     return true;
@@ -68,8 +58,10 @@ bool norni_planes_of(const norni_window *w, norni_planes *p) {
 void norni_emit_planes(norni_emit *e, norn_dtype dtype, const norni_window *w, const norni_planes *p,
                        norni_ref x, norni_ref to, int64_t channels, int64_t image0, int64_t images,
                        int64_t slack) {
-    int64_t rows = ceil_div(p->plane, p->q2), units = e->device->compute_units ? e->device->compute_units : 1;
-    int64_t want = ceil_div(units * 8, channels * images), rows_each = ceil_div(rows, min64(want, rows));
+    int64_t rows = norni_ceil_div(p->plane, p->q2),
+            units = e->device->compute_units ? e->device->compute_units : 1;
+    int64_t want = norni_ceil_div(units * 8, channels * images),
+            rows_each = norni_ceil_div(rows, norni_min(want, rows));
     norni_step *s = norni_emit_kernel(e, "conv_direct.cl", "pad_planes", dtype);
     norni_step_define(e, s, "W", norni_conv_compute_bytes(dtype) == 8 ? 8 : 16);
     norni_step_buffer(e, s, x, NORNI_READ);
@@ -84,7 +76,7 @@ void norni_emit_planes(norni_emit *e, norn_dtype dtype, const norni_window *w, c
             norni_step_i64(e, s, lists[i][k]);
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
         norni_step_i64(e, s, rest[i]);
-    norni_step_items(e, s, 3, ceil_div(rows, rows_each), channels, images);
+    norni_step_items(e, s, 3, norni_ceil_div(rows, rows_each), channels, images);
 }
 
 /* ---- The convolution that is computed: x and y are those of the step, whatever the node calls them. */
@@ -132,7 +124,8 @@ static tile choose_tile(int64_t m, int64_t pixels, int width) {
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         const tile *t = &tiles[i];
         int64_t nr = (int64_t)t->nv * width;
-        double work = (double)(ceil_div(m, t->mr) * t->mr) * (double)(ceil_div(pixels, nr) * nr) / t->speed;
+        double work =
+            (double)(norni_ceil_div(m, t->mr) * t->mr) * (double)(norni_ceil_div(pixels, nr) * nr) / t->speed;
         if (work < least * 0.995) {
             least = work;
             best = *t;
@@ -142,7 +135,7 @@ static tile choose_tile(int64_t m, int64_t pixels, int width) {
 }
 
 static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
-    int64_t taps = norni_window_taps(&p->w), panels = ceil_div(p->m, mr);
+    int64_t taps = norni_window_taps(&p->w), panels = norni_ceil_div(p->m, mr);
     char key[96];
     bool fresh;
     snprintf(key, sizeof key, "direct %d %lld %lld %lld", mr, (long long)p->m, (long long)p->c,
@@ -150,7 +143,8 @@ static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
     size_t bytes = (size_t)(p->group * panels * mr * p->c * taps) * norni_conv_compute_bytes(p->dtype);
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
-        int64_t parts = min64(p->c, ceil_div(16, panels * p->group)), c_each = ceil_div(p->c, parts);
+        int64_t parts = norni_min(p->c, norni_ceil_div(16, panels * p->group)),
+                c_each = norni_ceil_div(p->c, parts);
         norni_step *s = norni_emit_kernel(e, "conv_direct.cl", "pack_weights", p->dtype);
         norni_step_define(e, s, "MR", mr);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
@@ -159,7 +153,7 @@ static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
                                  p->step_c, p->step_t, p->first, c_each};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             norni_step_i64(e, s, sizes[i]);
-        norni_step_items(e, s, 3, panels, ceil_div(p->c, c_each), p->group);
+        norni_step_items(e, s, 3, panels, norni_ceil_div(p->c, c_each), p->group);
     }
     norni_emit_packed_end(e);
     return to;
@@ -175,9 +169,10 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
     size_t bytes = norni_conv_compute_bytes(p.dtype);
     int width = bytes == 8 ? 8 : 16;
     tile t = choose_tile(p.m, pl.pixels, width);
-    int64_t nr = (int64_t)t.nv * width, n_tiles = ceil_div(pl.pixels, nr), panels = ceil_div(p.m, t.mr);
+    int64_t nr = (int64_t)t.nv * width, n_tiles = norni_ceil_div(pl.pixels, nr),
+            panels = norni_ceil_div(p.m, t.mr);
     int64_t slack = n_tiles * nr - pl.pixels + width, image = p.group * p.c * pl.channel;
-    int64_t chunk = max64(1, min64(p.n, norni_conv_room(e->device) / (image * (int64_t)bytes)));
+    int64_t chunk = norni_max(1, norni_min(p.n, norni_conv_room(e->device) / (image * (int64_t)bytes)));
     bool in_place = norni_window_point(&p.w) && pl.pixels >= width;
     if (in_place) {
         pl.channel = pl.pixels;
@@ -186,9 +181,9 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
     norni_ref planes =
         in_place ? norni_emit_in(e, 0) : norni_emit_scratch(e, (size_t)(chunk * image + slack) * bytes);
     norni_ref w = pack_weights(e, &p, t.mr);
-    int64_t taps = norni_window_taps(&p.w), tiles_each = max64(1, 16384 / (p.c * taps * t.mr * t.nv / 2));
+    int64_t taps = norni_window_taps(&p.w), tiles_each = norni_max(1, 16384 / (p.c * taps * t.mr * t.nv / 2));
     for (int64_t n0 = 0; n0 < p.n; n0 += chunk) {
-        int64_t images = min64(chunk, p.n - n0);
+        int64_t images = norni_min(chunk, p.n - n0);
         if (!in_place)
             norni_emit_planes(e, p.dtype, &p.w, &pl, norni_emit_in(e, 0), planes, p.group * p.c, n0, images,
                               slack);
@@ -224,7 +219,7 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
         /* What is read again comes from the inner dimension: tiles of the planes, or panels of the weights where
          * those are the larger. */
         bool tiles_first = p.m * taps > pl.channel;
-        size_t parts = (size_t)ceil_div(n_tiles, tiles_each);
+        size_t parts = (size_t)norni_ceil_div(n_tiles, tiles_each);
         if (tiles_first)
             norni_step_define(e, s, "TILES_FIRST", 1);
         norni_step_range(s, 3, tiles_first ? parts : (size_t)panels, tiles_first ? (size_t)panels : parts,

@@ -5,10 +5,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* Rows of dy and pairs (channel, kernel element) of a register tile. */
 typedef struct {
     int mr, nt;
@@ -23,7 +19,7 @@ static tile choose_tile(int64_t m, int64_t pairs) {
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         const tile *t = &tiles[i];
         double step = fmax(t->mr * t->nt / 2.0, t->mr / 2.0 + t->nt) + 1;
-        double time = (double)ceil_div(m, t->mr) * (double)ceil_div(pairs, t->nt) * step;
+        double time = (double)norni_ceil_div(m, t->mr) * (double)norni_ceil_div(pairs, t->nt) * step;
         if (time < least * 0.999) {
             least = time;
             best = *t;
@@ -39,7 +35,7 @@ void norni_emit_sum_parts(norni_emit *e, norn_dtype dtype, norni_ref partial, no
     norni_step_buffer(e, s, w, NORNI_WRITE);
     norni_step_i64(e, s, elems);
     norni_step_i64(e, s, parts);
-    norni_step_items(e, s, 1, ceil_div(elems, 1024), 1, 1);
+    norni_step_items(e, s, 1, norni_ceil_div(elems, 1024), 1, 1);
 }
 
 norn_status norni_emit_conv_direct_w(norni_emit *e) {
@@ -56,7 +52,7 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     tile t = choose_tile(v.m, pairs);
     /* dy as gapped as the outputs of the planes, each row ending with a whole vector */
     norni_window dw = {.rank = v.w.rank};
-    norni_planes dp = {{1, 1, 1}, pl.q1, pl.q2, pl.pixels, ceil_div(pl.pixels, width) * width,
+    norni_planes dp = {{1, 1, 1}, pl.q1, pl.q2, pl.pixels, norni_ceil_div(pl.pixels, width) * width,
                        pl.pixels, false};
     for (int k = 0; k < D; k++) {
         dw.in[k] = dw.out[k] = v.w.out[k];
@@ -65,19 +61,19 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     int64_t slack = dp.channel - pl.pixels + width, x_image = v.group * v.c * pl.channel,
             y_image = v.group * v.m * dp.channel;
     int64_t units = e->device->compute_units ? e->device->compute_units : 1;
-    int64_t pair_tiles = ceil_div(pairs, t.nt), m_tiles = ceil_div(v.m, t.mr);
+    int64_t pair_tiles = norni_ceil_div(pairs, t.nt), m_tiles = norni_ceil_div(v.m, t.mr);
     /* As much of a group at a time as stays in the cache while all tiles read it: images, or a range of a large one's pixels. */
     int64_t image = (x_image + y_image) * (int64_t)bytes, most = norni_conv_room(e->device) / image,
             chunk = cache_bytes * v.group / image;
     chunk = chunk > most ? most : chunk;
     chunk = chunk < 1 ? 1 : chunk > v.n ? v.n : chunk;
-    int64_t range = ceil_div(image / v.group, cache_bytes);
-    range = ceil_div(ceil_div(dp.channel, range), width) * width;
+    int64_t range = norni_ceil_div(image / v.group, cache_bytes);
+    range = norni_ceil_div(norni_ceil_div(dp.channel, range), width) * width;
     /* Few tiles: the images are shared out too, and the parts summed. */
-    int64_t parts = ceil_div(units * 4, pair_tiles * m_tiles * v.group);
+    int64_t parts = norni_ceil_div(units * 4, pair_tiles * m_tiles * v.group);
     parts = parts > chunk ? chunk : parts;
-    int64_t m_parts = ceil_div(units * 8, pair_tiles * v.group * parts);
-    int64_t m_each = ceil_div(m_tiles, m_parts > m_tiles ? m_tiles : m_parts) * t.mr;
+    int64_t m_parts = norni_ceil_div(units * 8, pair_tiles * v.group * parts);
+    int64_t m_each = norni_ceil_div(m_tiles, m_parts > m_tiles ? m_tiles : m_parts) * t.mr;
     bool in_place = dp.channel == pl.pixels && !pl.gaps && norni_compute_dtype(v.dtype) == v.dtype;
     bool once = chunk == v.n && range >= dp.channel;
     bool partial = parts > 1 || (!once && norni_compute_dtype(v.dtype) != v.dtype);
@@ -102,8 +98,13 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
             norni_step_buffer(e, s, planes, NORNI_READ);
             norni_step_buffer(e, s, dy, NORNI_READ);
             norni_step_buffer(e, s, w, n0 || p0 ? NORNI_READ_WRITE : NORNI_WRITE);
-            const int64_t sizes[] = {
-                in_place ? n0 * y_image : 0, images, ceil_div(images, parts), v.group, v.c, v.m, m_each};
+            const int64_t sizes[] = {in_place ? n0 * y_image : 0,
+                                     images,
+                                     norni_ceil_div(images, parts),
+                                     v.group,
+                                     v.c,
+                                     v.m,
+                                     m_each};
             const int64_t *const lists[] = {v.w.kernel, v.w.stride, v.w.dilation};
             const int64_t rest[] = {
                 pl.phases[1], pl.phases[2], pl.q1,
@@ -116,7 +117,7 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
                     norni_step_i64(e, s, lists[i][k]);
             for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
                 norni_step_i64(e, s, rest[i]);
-            norni_step_range(s, 3, (size_t)ceil_div(v.m, m_each), (size_t)pair_tiles,
+            norni_step_range(s, 3, (size_t)norni_ceil_div(v.m, m_each), (size_t)pair_tiles,
                              (size_t)(v.group * parts), 1, 1, 1);
         }
     }

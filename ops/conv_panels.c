@@ -7,10 +7,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 norn_status norni_emit_conv_panels(norni_emit *e) {
     norni_conv v;
     norni_planes pl;
@@ -24,9 +20,9 @@ norn_status norni_emit_conv_panels(norni_emit *e) {
     norni_gemm_tile(e->device, v.dtype, v.m, pairs, &mr, &nr, &width);
     norn_dtype compute = norni_compute_dtype(v.dtype);
     int64_t bytes = (int64_t)norni_conv_compute_bytes(v.dtype);
-    int64_t x_panels = ceil_div(pairs, nr) * nr, y_panels = ceil_div(v.m, mr) * mr,
+    int64_t x_panels = norni_ceil_div(pairs, nr) * nr, y_panels = norni_ceil_div(v.m, mr) * mr,
             image = v.group * v.c * pl.channel;
-    int64_t slack = ceil_div(pl.pixels, width) * width - pl.pixels;
+    int64_t slack = norni_ceil_div(pl.pixels, width) * width - pl.pixels;
     int64_t chunk = norni_conv_room(e->device) / bytes / (v.group * (x_panels + y_panels) * outs + image);
     chunk = chunk < 1 ? 1 : chunk > v.n ? v.n : chunk;
     norni_ref planes = norni_emit_scratch(e, (size_t)((chunk * image + slack) * bytes));

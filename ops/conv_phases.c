@@ -7,10 +7,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* One phase: its convolution, from the node's input to the elements of the output that `place` says, and which
  * kernel elements. */
 typedef struct {
@@ -35,8 +31,8 @@ static phase phase_of(const norni_conv *v, int64_t index) {
         p.place.step[k] = s;
         p.place.full[k] = w->in[k];
         q->in[k] = w->out[k];
-        q->out[k] = w->in[k] > i0 ? ceil_div(w->in[k] - i0, s) : 0;
-        q->kernel[k] = w->kernel[k] > at ? ceil_div(w->kernel[k] - at, s) : 0;
+        q->out[k] = w->in[k] > i0 ? norni_ceil_div(w->in[k] - i0, s) : 0;
+        q->kernel[k] = w->kernel[k] > at ? norni_ceil_div(w->kernel[k] - at, s) : 0;
         q->stride[k] = 1;
         q->dilation[k] = dilation;
         q->begin[k] = (q->kernel[k] - 1) * dilation - q0;
@@ -54,8 +50,8 @@ static int64_t phases_of(const norni_conv *v) {
 static norni_ref pack(norni_emit *e, const norni_conv *whole, const phase *p, int64_t index, int nv) {
     const norni_conv *v = &p->conv;
     int block = norni_block_of(v->dtype);
-    int64_t taps = norni_window_taps(&v->w), tiles = ceil_div(v->m, block * nv),
-            blocks = ceil_div(v->c, block);
+    int64_t taps = norni_window_taps(&v->w), tiles = norni_ceil_div(v->m, block * nv),
+            blocks = norni_ceil_div(v->c, block);
     char key[80];
     bool fresh;
     snprintf(key, sizeof key, "phase %d %lld %lld of %lld", nv, (long long)v->group, (long long)index,
@@ -97,8 +93,8 @@ static void emit_fill(norni_emit *e, const phase *p, norni_ref bias) {
         norni_step_buffer(e, s, bias, NORNI_READ);
     }
     norni_emit_epilogue(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    norni_step_range(s, 3, (size_t)(v->w.out[0] * v->w.out[1]), (size_t)ceil_div(v->group * v->m, block),
-                     (size_t)v->n, 1, 1, 1);
+    norni_step_range(s, 3, (size_t)(v->w.out[0] * v->w.out[1]),
+                     (size_t)norni_ceil_div(v->group * v->m, block), (size_t)v->n, 1, 1, 1);
 }
 
 norn_status norni_emit_conv_phases(norni_emit *e) {

@@ -7,10 +7,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 typedef struct {
     int tw, nv;
     double time; /* cycles of an image and a group, roughly */
@@ -20,15 +16,17 @@ typedef struct {
 static bool choose_tile(const norni_conv *v, tile *best) {
     enum { MOST_BYTES = 40 * 1024 };
     int block = norni_block_of(v->dtype);
-    int64_t blocks = ceil_div(v->c, block), outs = norni_window_out(&v->w), pixels = norni_elems(D, v->w.in);
+    int64_t blocks = norni_ceil_div(v->c, block), outs = norni_window_out(&v->w),
+            pixels = norni_elems(D, v->w.in);
     best->time = INFINITY;
     if (outs < 1 || outs > 1024)
         return false;
     for (int nv = 1; nv <= 4 && nv <= blocks; nv++)
         for (int tw = 1; tw * nv <= 26 && tw <= outs; tw++) {
             double step = fmax(tw * nv, 5) + 0.25 * nv + 0.4;
-            double time = (double)(ceil_div(blocks, nv) * norni_window_taps(&v->w) * ceil_div(outs, tw)) *
-                          (step * (double)v->m + tw * (nv * 3 + 6) + 10);
+            double time =
+                (double)(norni_ceil_div(blocks, nv) * norni_window_taps(&v->w) * norni_ceil_div(outs, tw)) *
+                (step * (double)v->m + tw * (nv * 3 + 6) + 10);
             if (pixels * nv * 64 <= MOST_BYTES && time < best->time * 0.999)
                 *best = (tile){tw, nv, time};
         }
@@ -76,7 +74,8 @@ norn_status norni_emit_conv_scatter(norni_emit *e) {
         norni_step_buffer(e, s, bias, NORNI_READ);
     }
     norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    norni_step_range(s, 2, (size_t)ceil_div(ceil_div(v.c, block), t.nv), (size_t)(v.n * v.group), 1, 1, 1, 1);
+    norni_step_range(s, 2, (size_t)norni_ceil_div(norni_ceil_div(v.c, block), t.nv), (size_t)(v.n * v.group),
+                     1, 1, 1, 1);
     return e->status;
 }
 
@@ -100,7 +99,7 @@ const char *norni_conv_scatter_fits(const norni_fit *f) {
         if (v.w.stride[k] > 1)
             return "phases are faster";
     int64_t units = f->device->compute_units ? f->device->compute_units : 1;
-    if (v.n * v.group * ceil_div(ceil_div(v.c, block), t.nv) < units)
+    if (v.n * v.group * norni_ceil_div(norni_ceil_div(v.c, block), t.nv) < units)
         return "there are fewer images than cores";
     norni_conv_forward(f->node, &v);
     if (!norni_conv_choose_tile(&v, false, &direct))

@@ -10,13 +10,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 typedef struct {
     int r, domain;          /* outputs of a tile's side; elements of the domain */
     int64_t tiles1, tiles2; /* of an image */
@@ -35,13 +28,13 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     enum { CACHE_BYTES = 3 << 20 };
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
-    int64_t c = ceil_div(v->c, block), m = ceil_div(v->m, block);
+    int64_t c = norni_ceil_div(v->c, block), m = norni_ceil_div(v->m, block);
     *s = (scheme){.r = r, .domain = (r + 2) * (r + 2)};
-    s->tiles1 = ceil_div(w->out[1], r);
-    s->tiles2 = ceil_div(w->out[2], r);
+    s->tiles1 = norni_ceil_div(w->out[1], r);
+    s->tiles2 = norni_ceil_div(w->out[2], r);
     int64_t all = v->n * s->tiles1, row = s->tiles2 * s->domain * (c + m) * block * compute_bytes(v->dtype);
-    int64_t parts = ceil_div(all, CACHE_BYTES / row > 0 ? CACHE_BYTES / row : 1);
-    s->rows = ceil_div(all, parts);
+    int64_t parts = norni_ceil_div(all, CACHE_BYTES / row > 0 ? CACHE_BYTES / row : 1);
+    s->rows = norni_ceil_div(all, parts);
     s->product = (norni_conv){
         .dtype = norni_compute_dtype(v->dtype), .n = 1, .group = s->domain, .c = v->c, .m = m * block};
     norni_window *p = &s->product.w;
@@ -52,7 +45,7 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     if (!norni_conv_choose_tile(&s->product, false, &s->tile))
         return false;
     /* The transforms, and what the weights of a part take to come from beyond the caches, measured. */
-    double tiles = (double)(all * s->tiles2), parts_run = (double)ceil_div(all, s->rows);
+    double tiles = (double)(all * s->tiles2), parts_run = (double)norni_ceil_div(all, s->rows);
     double weight_bytes = (double)(s->domain * v->c * m * block * compute_bytes(v->dtype));
     s->time = s->tile.time * s->domain * parts_run + tiles * (double)(c + m) * (r == 4 ? 330 : 150);
     s->time = fmax(s->time, weight_bytes * parts_run / (weight_bytes > 12e6 ? 4 : 10)) + parts_run * 20000;
@@ -85,7 +78,7 @@ static bool choose_scheme(const norni_conv *v, record r, scheme *s) {
 
 static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s, bool transposed) {
     int block = norni_block_of(v->dtype);
-    int64_t panels = ceil_div(v->m, block * s->tile.nv), blocks = ceil_div(v->c, block);
+    int64_t panels = norni_ceil_div(v->m, block * s->tile.nv), blocks = norni_ceil_div(v->c, block);
     char key[64];
     bool fresh;
     snprintf(key, sizeof key, "winograd %d %d %d", s->r, s->tile.nv, transposed);
@@ -124,7 +117,7 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
         return norni_fail(NORN_INTERNAL, "conv_winograd: no tile");
     const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
-    int64_t c = ceil_div(v.c, block), m = ceil_div(v.m, block), tiles = s.rows * s.tiles2,
+    int64_t c = norni_ceil_div(v.c, block), m = norni_ceil_div(v.m, block), tiles = s.rows * s.tiles2,
             all = v.n * s.tiles1;
     size_t elem = (size_t)(s.domain * tiles * block * compute_bytes(v.dtype));
     norni_ref weights = pack(e, &v, &s, transposed), bias = -1;
@@ -132,7 +125,7 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);
     norni_ref in = norni_emit_scratch(e, (size_t)c * elem), out = norni_emit_scratch(e, (size_t)m * elem);
     for (int64_t row0 = 0; row0 < all; row0 += s.rows) {
-        int64_t rows = min64(s.rows, all - row0);
+        int64_t rows = norni_min(s.rows, all - row0);
         norni_step *st = begin(e, &v, &s, "transform");
         norni_step_buffer(e, st, norni_emit_in(e, 0), NORNI_READ);
         norni_step_buffer(e, st, in, NORNI_WRITE);

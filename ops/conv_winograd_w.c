@@ -8,13 +8,6 @@
 
 enum { D = NORNI_WINDOW_DIMS };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 typedef struct {
     int r, domain;          /* outputs of a tile's side; elements of the domain */
     int64_t tiles1, tiles2; /* of an image */
@@ -32,10 +25,10 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
     int64_t bytes = (int64_t)norni_conv_compute_bytes(v->dtype);
-    int64_t c = ceil_div(v->c, block), m = ceil_div(v->m, block);
+    int64_t c = norni_ceil_div(v->c, block), m = norni_ceil_div(v->m, block);
     *s = (scheme){.r = r, .domain = (r + 2) * (r + 2)};
-    s->tiles1 = ceil_div(w->out[1], r);
-    s->tiles2 = ceil_div(w->out[2], r);
+    s->tiles1 = norni_ceil_div(w->out[1], r);
+    s->tiles2 = norni_ceil_div(w->out[2], r);
     s->product = (norni_conv){
         .dtype = norni_compute_dtype(v->dtype), .n = 1, .group = s->domain, .c = v->c, .m = v->m};
     norni_window *p = &s->product.w;
@@ -47,9 +40,9 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     s->sum_bytes = s->domain * s->tile.panels_c * s->tile.cc * s->tile.panels_m * s->tile.nv * block * bytes;
     int64_t all = v->n * s->tiles1, row = s->tiles2 * s->domain * (c + m) * block * bytes,
             room = s->sum_bytes > CACHE_BYTES ? s->sum_bytes : CACHE_BYTES;
-    int64_t parts = ceil_div(all, room / row > 0 ? room / row : 1);
-    s->rows = ceil_div(all, parts);
-    parts = ceil_div(all, s->rows);
+    int64_t parts = norni_ceil_div(all, room / row > 0 ? room / row : 1);
+    s->rows = norni_ceil_div(all, parts);
+    parts = norni_ceil_div(all, s->rows);
     p->in[2] = p->out[2] = s->rows * s->tiles2;
     norni_conv_w_choose_tile(&s->product, &s->tile);
     /* The transforms, the sums' way to memory and back, measured. */
@@ -83,12 +76,12 @@ norn_status norni_emit_conv_winograd_w(norni_emit *e) {
         return norni_fail(NORN_INTERNAL, "conv_winograd_w: no tile");
     const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
-    int64_t c = ceil_div(v.c, block), m = ceil_div(v.m, block), all = v.n * s.tiles1;
+    int64_t c = norni_ceil_div(v.c, block), m = norni_ceil_div(v.m, block), all = v.n * s.tiles1;
     size_t elem = (size_t)(s.domain * s.rows * s.tiles2 * block) * norni_conv_compute_bytes(v.dtype);
     norni_ref x = norni_emit_scratch(e, (size_t)c * elem), dy = norni_emit_scratch(e, (size_t)m * elem),
               sums = norni_emit_scratch(e, (size_t)s.sum_bytes);
     for (int64_t row0 = 0; row0 < all; row0 += s.rows) {
-        int64_t rows = min64(s.rows, all - row0), tiles = rows * s.tiles2;
+        int64_t rows = norni_min(s.rows, all - row0), tiles = rows * s.tiles2;
         norni_step *st = begin(e, &v, &s, "transform");
         norni_step_buffer(e, st, norni_emit_in(e, 0), NORNI_READ);
         norni_step_buffer(e, st, x, NORNI_WRITE);

@@ -7,10 +7,6 @@ typedef struct {
     int64_t dims[NORNI_COPY_RANK], x[NORNI_COPY_RANK], y[NORNI_COPY_RANK];
 } shape;
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* Sizes 1 dropped, and neighbours joined that both sides walk through evenly. */
 static void collapse(shape *s) {
     int r = 0;
@@ -82,8 +78,8 @@ norni_row_split norni_split_rows(const norni_emit *e, int64_t rows, int64_t n, n
         s.chunk = n < 2 * each ? n : each;
         s.rows_each = n < each ? each / (n ? n : 1) : 1;
     }
-    s.chunks = n ? ceil_div(n, s.chunk) : 1;
-    s.items = s.chunks * ceil_div(rows, s.rows_each);
+    s.chunks = n ? norni_ceil_div(n, s.chunk) : 1;
+    s.items = s.chunks * norni_ceil_div(rows, s.rows_each);
     return s;
 }
 
@@ -111,7 +107,7 @@ static norn_status emit_tiles(norni_emit *e, norn_dtype dtype, const shape *s, c
     outer_args(e, step, outer, s->dims, true);
     layout_args(e, step, from->offset, s->x[s->rank - 1], outer, s->x);
     layout_args(e, step, to->offset, s->y[outer], outer, s->y);
-    size_t tn = (size_t)ceil_div(n, TILE), tb = (size_t)ceil_div(nb, TILE);
+    size_t tn = (size_t)norni_ceil_div(n, TILE), tb = (size_t)norni_ceil_div(nb, TILE);
     if (local)
         norni_step_range(step, 3, tn * 32, tb * 8, (size_t)rows, 32, 8, 1);
     else

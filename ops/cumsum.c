@@ -85,16 +85,12 @@ static norn_status eval(norni_eval *e) {
     return NORN_OK;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static void line_args(norni_emit *e, norni_step *s, const lines *l, int64_t parts, int64_t each) {
     norni_step_i64(e, s, l->outer);
     norni_step_i64(e, s, l->n);
     norni_step_i64(e, s, l->inner);
     norni_step_i64(e, s, parts);
-    norni_step_i64(e, s, ceil_div(l->n, parts));
+    norni_step_i64(e, s, norni_ceil_div(l->n, parts));
     norni_step_i64(e, s, each);
 }
 
@@ -111,14 +107,15 @@ static norn_status emit(norni_emit *e) {
     if (count * l.n == 0)
         return e->status;
     /* Few long lines are done in parts, whose sums come first. */
-    int64_t blocks = w > 1 ? l.outer * ceil_div(l.inner, w) : count, busy = cpu ? units * 2 : 4096, parts = 1;
+    int64_t blocks = w > 1 ? l.outer * norni_ceil_div(l.inner, w) : count, busy = cpu ? units * 2 : 4096,
+            parts = 1;
     int64_t least = cpu ? 4096 : 64;
     if (blocks < busy && l.n >= 2 * least) {
-        parts = ceil_div(busy, blocks);
+        parts = norni_ceil_div(busy, blocks);
         parts = parts > l.n / least ? l.n / least : parts;
-        parts = ceil_div(l.n, ceil_div(l.n, parts)); /* none is empty */
+        parts = norni_ceil_div(l.n, norni_ceil_div(l.n, parts)); /* none is empty */
     }
-    int64_t part = ceil_div(l.n, parts), each = cpu && part < 1024 ? ceil_div(1024, part) : 1;
+    int64_t part = norni_ceil_div(l.n, parts), each = cpu && part < 1024 ? norni_ceil_div(1024, part) : 1;
     norni_ref x = norni_emit_in(e, 0), sums = x;
     norni_step *s;
     bool product = is_product(e->node->op);
@@ -130,7 +127,7 @@ static norn_status emit(norni_emit *e) {
         norni_step_buffer(e, s, x, NORNI_READ);
         norni_step_buffer(e, s, sums, NORNI_WRITE);
         line_args(e, s, &l, parts, each);
-        norni_step_items(e, s, 2, ceil_div(count, each), parts, 1);
+        norni_step_items(e, s, 2, norni_ceil_div(count, each), parts, 1);
     }
     s = norni_emit_kernel(e, "cumsum.cl", "cumsum", t);
     if (product)
@@ -144,7 +141,7 @@ static norn_status emit(norni_emit *e) {
     norni_step_buffer(e, s, sums, NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     line_args(e, s, &l, parts, each);
-    norni_step_items(e, s, 2, w > 1 ? blocks : ceil_div(count, each), parts, 1);
+    norni_step_items(e, s, 2, w > 1 ? blocks : norni_ceil_div(count, each), parts, 1);
     return e->status;
 }
 

@@ -4,10 +4,6 @@
 #include "ops/tuning.h"
 #include <stdio.h>
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static size_t compute_bytes(norn_dtype t) {
     return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
 }
@@ -22,7 +18,10 @@ void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, i
     if (cpu) { /* the least padding; among equals the larger tile */
         int64_t best = INT64_MAX;
         for (int i = 0; i < 4; i++) {
-            int64_t padded = ceil_div(m, rows[i]) * rows[i] * (rows[i] == 14 ? 16 : rows[i] == 8 ? 17 : 20);
+            int64_t padded = norni_ceil_div(m, rows[i]) * rows[i] *
+                             (rows[i] == 14  ? 16
+                              : rows[i] == 8 ? 17
+                                             : 20);
             if (padded < best) {
                 best = padded;
                 *mr = rows[i];
@@ -37,7 +36,7 @@ void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, i
  * buffer. */
 static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix *x, int64_t rows,
                       bool rows_stored, int p, int width, int64_t *batch_stride) {
-    int64_t panels = ceil_div(rows, p), copies = x->stride ? g->batch : 1;
+    int64_t panels = norni_ceil_div(rows, p), copies = x->stride ? g->batch : 1;
     char key[96];
     bool fresh = true;
     snprintf(key, sizeof key, "gemm %d %d %lld %lld %lld %lld %lld", p, (int)rows_stored, (long long)rows,
@@ -47,7 +46,7 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
         x->input >= 0 ? norni_emit_packed(e, x->input, bytes, key, &fresh) : norni_emit_scratch(e, bytes);
     *batch_stride = x->stride ? panels * p * g->k : 0;
     if (fresh && panels && g->k) {
-        int64_t parts = panels * copies >= 16 ? 1 : 8, k_part = ceil_div(g->k, parts);
+        int64_t parts = panels * copies >= 16 ? 1 : 8, k_part = norni_ceil_div(g->k, parts);
         norni_step *s =
             norni_emit_kernel(e, "gemm.cl", "pack_rows", x->dtype != NORN_UNDEFINED ? x->dtype : g->dtype);
         norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
@@ -62,7 +61,7 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
         norni_step_i64(e, s, x->offset);
         norni_step_i64(e, s, x->stride);
         norni_step_i64(e, s, k_part);
-        norni_step_range(s, 3, (size_t)panels, (size_t)ceil_div(g->k, k_part), (size_t)copies, 1, 1, 1);
+        norni_step_range(s, 3, (size_t)panels, (size_t)norni_ceil_div(g->k, k_part), (size_t)copies, 1, 1, 1);
     }
     if (x->input >= 0)
         norni_emit_packed_end(e);
@@ -147,7 +146,7 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     /* Short sums are bound by what is written: then neighbours write long rows side by side, as long as B stays in a
      * cache. */
     enum { SHORT = 256, LONG_ROW = 256, CACHE_BYTES = 512 * 1024 };
-    size_t rows = (size_t)ceil_div(g->m, mr), columns = (size_t)ceil_div(g->n, nr);
+    size_t rows = (size_t)norni_ceil_div(g->m, mr), columns = (size_t)norni_ceil_div(g->n, nr);
     bool rows_last = norni_device_is_cpu(e->device) && g->k <= SHORT && g->n > LONG_ROW &&
                      (size_t)(g->k * nr) * columns * compute_bytes(g->dtype) <= CACHE_BYTES;
     if (rows_last)

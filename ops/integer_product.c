@@ -8,9 +8,6 @@
 
 #define BYTES (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 static norn_value *input(const norn_node *node, int i) {
     return i < node->n_in ? node->in[i] : NULL;
 }
@@ -38,8 +35,8 @@ typedef struct {
 static norni_ref pack(norni_emit *e, const operand *o) {
     char key[192];
     bool fresh = true, zero = o->zero >= 0;
-    int64_t panels = ceil_div(o->rows, o->p), parts = panels * o->count >= 16 ? 1 : 8,
-            k_part = ceil_div(o->k, parts);
+    int64_t panels = norni_ceil_div(o->rows, o->p), parts = panels * o->count >= 16 ? 1 : 8,
+            k_part = norni_ceil_div(o->k, parts);
     size_t bytes = (size_t)(o->count * panels * o->p * o->k) * sizeof(float);
     const norn_value *z = zero ? e->node->in[o->zero] : NULL;
     bool keeps = !z || norni_value_steady(z);
@@ -59,7 +56,8 @@ static norni_ref pack(norni_emit *e, const operand *o) {
                                 o->stride, o->z_offset, o->z_stride, o->z_row, k_part};
         for (size_t i = 0; i < sizeof args / sizeof *args; i++)
             norni_step_i64(e, s, args[i]);
-        norni_step_range(s, 3, (size_t)panels, (size_t)ceil_div(o->k, k_part), (size_t)o->count, 1, 1, 1);
+        norni_step_range(s, 3, (size_t)panels, (size_t)norni_ceil_div(o->k, k_part), (size_t)o->count, 1, 1,
+                         1);
     }
     if (keeps)
         norni_emit_packed_end(e);
@@ -88,8 +86,8 @@ static void emit_product(norni_emit *e, const product *g, const tile *t, norni_r
     if (g->epilogue)
         norni_emit_epilogue(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS,
                             1u | (unsigned)t->width);
-    norni_step_range(s, 3, (size_t)ceil_div(g->m, t->mr), (size_t)ceil_div(g->n, t->nr), (size_t)g->batch, 1,
-                     1, 1);
+    norni_step_range(s, 3, (size_t)norni_ceil_div(g->m, t->mr), (size_t)norni_ceil_div(g->n, t->nr),
+                     (size_t)g->batch, 1, 1, 1);
 }
 
 /* ---- MatMulInteger. Batches as in MatMul; offsets of the zero points likewise. */
@@ -272,9 +270,9 @@ static norn_status emit_matmul(norni_emit *e) {
                      .n = s.n,
                      .k = s.k,
                      .batch = once ? s.batches : 1,
-                     .a_stride = ceil_div(s.m, t.mr) * t.mr * s.k,
+                     .a_stride = norni_ceil_div(s.m, t.mr) * t.mr * s.k,
                      .a_count = once ? an : 1,
-                     .b_stride = once && bn > 1 ? ceil_div(s.n, t.nr) * t.nr * s.k : 0,
+                     .b_stride = once && bn > 1 ? norni_ceil_div(s.n, t.nr) * t.nr * s.k : 0,
                      .ldc = s.n,
                      .c_stride = s.m * s.n,
                      .c_offset = z * s.m * s.n,
@@ -399,9 +397,9 @@ static norn_status eval_conv(norni_eval *e) {
 
 static void emit_columns(norni_emit *e, const norni_conv *v, const tile *t, norni_ref to, int64_t n0,
                          int64_t images, int64_t p0, int64_t pixels) {
-    int64_t rows = v->c * norni_window_taps(&v->w), blocks = ceil_div(pixels, t->nr),
+    int64_t rows = v->c * norni_window_taps(&v->w), blocks = norni_ceil_div(pixels, t->nr),
             in = norni_window_in(&v->w);
-    int64_t rows_each = norni_device_is_cpu(e->device) ? ceil_div(4096, t->nr) : 1;
+    int64_t rows_each = norni_device_is_cpu(e->device) ? norni_ceil_div(4096, t->nr) : 1;
     bool zero = input(e->node, X_ZERO) != NULL;
     norni_step *s = norni_emit_kernel(e, "qgemm.cl", "columns_quantised", v->dtype);
     norni_step_define(e, s, "LANES", t->nr);
@@ -419,7 +417,7 @@ static void emit_columns(norni_emit *e, const norni_conv *v, const tile *t, norn
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         for (int k = 0; k < NORNI_WINDOW_DIMS; k++)
             norni_step_i64(e, s, lists[i][k]);
-    norni_step_items(e, s, 3, blocks, ceil_div(rows, rows_each), images * v->group);
+    norni_step_items(e, s, 3, blocks, norni_ceil_div(rows, rows_each), images * v->group);
 }
 
 static norn_status emit_conv(norni_emit *e) {
@@ -434,7 +432,7 @@ static norn_status emit_conv(norni_emit *e) {
         return e->status;
     tile t = tile_of(e, v.m, outs);
     int64_t room = norni_conv_room(e->device) / (int64_t)sizeof(float), range = outs;
-    int64_t image = v.group * rows * ceil_div(outs, t.nr) * t.nr, images = room / (image ? image : 1);
+    int64_t image = v.group * rows * norni_ceil_div(outs, t.nr) * t.nr, images = room / (image ? image : 1);
     images = images > v.n ? v.n : images;
     if (images < 1) { /* part of an image's outputs at a time */
         images = 1;
@@ -446,8 +444,8 @@ static norn_status emit_conv(norni_emit *e) {
     operand w = {W, wz ? W_ZERO : -1, t.mr,    v.m, rows,           rows, 1,
                  0, v.m * rows,       v.group, 0,   each ? v.m : 0, each};
     norni_ref a = pack(e, &w);
-    norni_ref b = norni_emit_scratch(e, (size_t)(images * v.group * rows * ceil_div(range, t.nr) * t.nr) *
-                                            sizeof(float));
+    norni_ref b = norni_emit_scratch(
+        e, (size_t)(images * v.group * rows * norni_ceil_div(range, t.nr) * t.nr) * sizeof(float));
     for (int64_t n0 = 0; n0 < v.n; n0 += images)
         for (int64_t p0 = 0; p0 < outs; p0 += range) {
             int64_t count = v.n - n0 < images ? v.n - n0 : images,
@@ -458,9 +456,9 @@ static norn_status emit_conv(norni_emit *e) {
                          .n = pixels,
                          .k = rows,
                          .batch = count * v.group,
-                         .a_stride = ceil_div(v.m, t.mr) * t.mr * rows,
+                         .a_stride = norni_ceil_div(v.m, t.mr) * t.mr * rows,
                          .a_count = v.group,
-                         .b_stride = ceil_div(pixels, t.nr) * t.nr * rows,
+                         .b_stride = norni_ceil_div(pixels, t.nr) * t.nr * rows,
                          .ldc = outs,
                          .c_stride = v.m * outs,
                          .c_offset = n0 * v.group * v.m * outs + p0,

@@ -163,13 +163,6 @@ static norn_status eval(norni_eval *e) {
 }
 
 /* ---- Device. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static norn_status emit(norni_emit *e) {
     const norn_node *node = e->node;
     norn_dtype t = node->in[0]->type.dtype;
@@ -178,7 +171,7 @@ static norn_status emit(norni_emit *e) {
     if (norni_type_elems(&node->out[0]->type) == 0)
         return e->status;
     int bytes = norni_dtype_bits(w ? norni_compute_dtype(t) : t) / 8;
-    int64_t width = min64(cpu ? 64 / bytes : 16 / bytes, 16), least = cpu ? 4096 : 1, chunk, each;
+    int64_t width = norni_min(cpu ? 64 / bytes : 16 / bytes, 16), least = cpu ? 4096 : 1, chunk, each;
     bool lines = z.inner >= width;
     if (!lines && (z.inner > 1 || !cpu))
         width = 1;
@@ -194,11 +187,11 @@ static norn_status emit(norni_emit *e) {
     norni_step_buffer(e, s, norni_emit_in(e, w ? 2 : 1), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     if (lines) {
-        chunk = cpu ? min64(z.inner, least) : width;
-        each = min64(ceil_div(least, chunk), z.n_out);
+        chunk = cpu ? norni_min(z.inner, least) : width;
+        each = norni_min(norni_ceil_div(least, chunk), z.n_out);
     } else {
-        chunk = cpu ? min64(z.n_out, least) : 1;
-        each = min64(ceil_div(least, chunk * z.inner), z.outer);
+        chunk = cpu ? norni_min(z.n_out, least) : 1;
+        each = norni_min(norni_ceil_div(least, chunk * z.inner), z.outer);
     }
     const int64_t args[] = {z.n, z.n_out, z.inner, z.outer};
     for (size_t i = 0; i < sizeof args / sizeof *args; i++)
@@ -207,9 +200,9 @@ static norn_status emit(norni_emit *e) {
     norni_step_i64(e, s, chunk);
     norni_step_i64(e, s, each);
     if (lines)
-        norni_step_items(e, s, 3, ceil_div(z.inner, chunk), ceil_div(z.n_out, each), z.outer);
+        norni_step_items(e, s, 3, norni_ceil_div(z.inner, chunk), norni_ceil_div(z.n_out, each), z.outer);
     else
-        norni_step_items(e, s, 2, ceil_div(z.n_out, chunk), ceil_div(z.outer, each), 1);
+        norni_step_items(e, s, 2, norni_ceil_div(z.n_out, chunk), norni_ceil_div(z.outer, each), 1);
     return e->status;
 }
 

@@ -5,6 +5,7 @@
 #ifndef NORNI_IR_H
 #define NORNI_IR_H
 #include "base/arena.h"
+#include "base/arith.h"
 #include "base/dtype.h"
 #include "base/str.h"
 #include "base/tensor.h"
@@ -101,8 +102,8 @@ struct norn_node {
     norn_value **in;           /* NULL where an optional input is absent */
     norn_value **out;          /* NULL where an output is not wanted */
     void *attrs;               /* the operator's plain struct */
-    bool guard;                /* a Where that only keeps a product with 0 from being NaN: not for formulas that are read */
-    uint64_t stream;           /* names the node's random numbers; stable under passes */
+    bool guard; /* a Where that only keeps a product with 0 from being NaN: not for formulas that are read */
+    uint64_t stream; /* names the node's random numbers; stable under passes */
     norni_extra extra;
 };
 

@@ -206,10 +206,6 @@ static norn_status eval_nll_grad(norni_eval *e) {
 }
 
 /* ---- Device. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static void common_defines(norni_emit *e, norni_step *k, const form *f, int w) {
     const norn_node *n = e->node;
     norni_step_define(e, k, "W", w);
@@ -261,15 +257,15 @@ static norn_status emit_loss(norni_emit *e, const form *f, bool groups) {
     norni_ref total = norni_emit_out(e, f->logits ? NORNI_LOSS_TOTAL : NORNI_NLL_TOTAL);
     bool sums = !per_sample || total >= 0;
     if (cols)
-        items = ceil_div(z.depth, w) * z.n;
+        items = norni_ceil_div(z.depth, w) * z.n;
     else {
         if (!groups) { /* a few items a core, none too small */
             int64_t least = 4096 / (f->logits ? z.classes + 1 : 1);
-            rows = ceil_div(samples, 8 * units);
+            rows = norni_ceil_div(samples, 8 * units);
             rows = rows > least ? rows : least;
             rows = rows < 1 ? 1 : rows;
         }
-        items = samples > rows ? ceil_div(samples, rows) : 1;
+        items = samples > rows ? norni_ceil_div(samples, rows) : 1;
     }
     bool final = sums && items == 1;
     norni_step *k = norni_emit_kernel(e, "loss.cl",
@@ -316,7 +312,7 @@ static norn_status emit_loss(norni_emit *e, const form *f, bool groups) {
         norni_step_range(k, 1, (size_t)samples * GROUP, 1, 1, GROUP, 0, 0);
     } else if (cols) {
         norni_step_i64(e, k, z.depth);
-        norni_step_items(e, k, 2, ceil_div(z.depth, w), z.n, 1);
+        norni_step_items(e, k, 2, norni_ceil_div(z.depth, w), z.n, 1);
     } else {
         norni_step_i64(e, k, rows);
         norni_step_items(e, k, 1, items, 1, 1);
@@ -353,13 +349,14 @@ static norn_status emit_grad_of(norni_emit *e, const form *f, bool groups) {
         int64_t each = groups ? 16 : z.classes;
         norni_step_i64(e, k, each);
         norni_step_i64(e, k, z.depth);
-        norni_step_items(e, k, 3, ceil_div(z.depth, w), z.n, each ? ceil_div(z.classes, each) : 0);
+        norni_step_items(e, k, 3, norni_ceil_div(z.depth, w), z.n,
+                         each ? norni_ceil_div(z.classes, each) : 0);
     } else {
         int64_t each = groups ? 1 : 8192, rows = groups ? 1 : 512 / (z.classes + 1);
         rows = rows < 1 ? 1 : rows;
         norni_step_i64(e, k, each);
         norni_step_i64(e, k, rows);
-        norni_step_items(e, k, 2, ceil_div(z.classes, each), ceil_div(z.n, rows), 1);
+        norni_step_items(e, k, 2, norni_ceil_div(z.classes, each), norni_ceil_div(z.n, rows), 1);
     }
     return e->status;
 }

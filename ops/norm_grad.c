@@ -108,10 +108,6 @@ static norn_status eval_sums(norni_eval *e) {
 }
 
 /* ---- Device. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static norni_step *kernel(norni_emit *e, const char *name, int w) {
     const norn_node *node = e->node;
     const attrs_t *a = node->attrs;
@@ -158,7 +154,7 @@ static norn_status emit_dx(norni_emit *e, bool groups) {
     } else {
         int64_t each = rows_each(e, n.rows, n.r);
         norni_step_i64(e, k, each);
-        norni_step_items(e, k, 1, ceil_div(n.rows, each), 1, 1);
+        norni_step_items(e, k, 1, norni_ceil_div(n.rows, each), 1, 1);
     }
     return e->status;
 }
@@ -193,7 +189,7 @@ static norn_status emit_channel_sums(norni_emit *e, bool groups) {
     } else {
         int64_t each = rows_each(e, rows, depth);
         norni_step_i64(e, k, each);
-        norni_step_items(e, k, 1, ceil_div(rows, each), 1, 1);
+        norni_step_items(e, k, 1, norni_ceil_div(rows, each), 1, 1);
     }
     return e->status;
 }
@@ -205,12 +201,13 @@ static norn_status emit_column_sums(norni_emit *e, bool groups) {
     norn_dtype t = norni_norm_kept(x->dtype);
     norni_norm_rows n = norni_norm_rows_of(node->attrs, x->rank, x->dims);
     int w = groups ? 1 : x->dtype == NORN_F64 ? 8 : 16, block = groups ? 1 : 1024; /* TILE */
-    int64_t units = e->device->compute_units ? e->device->compute_units : 1, blocks = ceil_div(n.r, block);
-    int64_t want = groups ? 8192 : units * 4, parts = blocks ? ceil_div(want, blocks) : 1;
+    int64_t units = e->device->compute_units ? e->device->compute_units : 1,
+            blocks = norni_ceil_div(n.r, block);
+    int64_t want = groups ? 8192 : units * 4, parts = blocks ? norni_ceil_div(want, blocks) : 1;
     parts = parts > n.rows / 16 ? n.rows / 16 : parts; /* a part is worth its sum */
     parts = parts < 1 ? 1 : parts;
-    int64_t part = ceil_div(n.rows, parts);
-    parts = part ? ceil_div(n.rows, part) : 1;
+    int64_t part = norni_ceil_div(n.rows, parts);
+    parts = part ? norni_ceil_div(n.rows, part) : 1;
     norni_ref to[2] = {-1, -1};
     norni_step *k = kernel(e, "norm_columns", w);
     for (int i = DSCALE; i <= DBIAS; i++)

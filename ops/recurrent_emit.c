@@ -5,10 +5,6 @@
 #include "ops/recurrent.h"
 #include <stdio.h>
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* As many sequences as registers allow, with the least padding. */
 norni_recurrent_tile norni_recurrent_tile_of(const norni_emit *e, const norni_recurrent *r,
                                              int accumulators) {
@@ -24,13 +20,13 @@ norni_recurrent_tile norni_recurrent_tile_of(const norni_emit *e, const norni_re
         t.panel = t.width;
     }
     for (int m = most; m >= 1; m--) { /* a tile costs its rows, and the reading of R */
-        int64_t cost = ceil_div(r->b, m) * (2 * m + 1);
+        int64_t cost = norni_ceil_div(r->b, m) * (2 * m + 1);
         if (cost < best) {
             best = cost;
             t.rows = m;
         }
     }
-    t.panels = ceil_div(r->h, t.panel);
+    t.panels = norni_ceil_div(r->h, t.panel);
     return t;
 }
 
@@ -70,7 +66,7 @@ void norni_recurrent_defines(norni_emit *e, norni_step *k, const norni_recurrent
 
 void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *r,
                            const norni_recurrent_tile *t, int directions, bool run) {
-    int64_t tiles = ceil_div(r->b, t->rows), units = run ? 1 : ceil_div(r->h, t->width);
+    int64_t tiles = norni_ceil_div(r->b, t->rows), units = run ? 1 : norni_ceil_div(r->h, t->width);
     bool cpu = norni_device_is_cpu(e->device);
     norni_step_items(e, k, 3, cpu ? tiles : units, cpu ? units : tiles, directions);
 }
@@ -89,14 +85,14 @@ const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64
         return NULL;
     norni_recurrent_tile t = norni_recurrent_tile_of(&e, &r, accumulators);
     int64_t units = f->device->compute_units ? f->device->compute_units : 1,
-            tiles = ceil_div(r.b, t.rows) * (r.same ? r.d : 1);
+            tiles = norni_ceil_div(r.b, t.rows) * (r.same ? r.d : 1);
     double tile = (double)depth * (t.rows + 1.5) * accumulators / 3,
            panel_bytes = (double)(depth * accumulators * t.panel) * 4,
            far = panel_bytes * (double)t.panels > 1.5e6 ? panel_bytes / 12
                                                         : 0; /* R does not stay in a core's cache */
     double launch = units > 1 ? 6000 : 2000;
-    double run = (double)(ceil_div(tiles, units) * t.panels) * (tile > far ? tile : far);
-    double steps = (double)ceil_div(tiles * t.panels, units) * tile + launch;
+    double run = (double)(norni_ceil_div(tiles, units) * t.panels) * (tile > far ? tile : far);
+    double steps = (double)norni_ceil_div(tiles * t.panels, units) * tile + launch;
     return run < 1.2 * steps ? NULL : "launches of single steps use more cores";
 }
 
@@ -120,7 +116,7 @@ norni_ref norni_recurrent_pack(norni_emit *e, const norni_recurrent *r, const no
         norni_step_i64(e, k, r->h);
         norni_step_i64(e, k, gate0);
         norni_step_range(k, 3, (size_t)t->panels, (size_t)r->d,
-                         (size_t)ceil_div(transposed ? n * r->h : r->h, 16), 1, 1, 1);
+                         (size_t)norni_ceil_div(transposed ? n * r->h : r->h, 16), 1, 1, 1);
     }
     norni_emit_packed_end(e);
     return to;

@@ -186,10 +186,6 @@ static norn_status eval(norni_eval *e) {
 }
 
 /* ---- Device. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static const char *int_limit(norn_dtype t, bool lowest) {
     switch (t) {
     case NORN_I8:
@@ -252,7 +248,7 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     if ((how == 1 || how == 2) && !norni_dtype_is_float(j->dtype))
         norni_step_define_text(e, s, "LIMIT", int_limit(j->dtype, how == 1));
     norni_step_define(e, s, "W", w);
-    int64_t part = ceil_div(r, parts);
+    int64_t part = norni_ceil_div(r, parts);
     double scale = last && j->how == NORNI_MEAN
                        ? (norni_dtype_is_float(j->dtype) ? 1.0 / (double)j->count : (double)j->count)
                        : 1;
@@ -265,11 +261,11 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
     norni_step_i64(e, s, parts);
     norni_step_i64(e, s, part);
     if (!rows)
-        norni_step_items(e, s, 3, ceil_div(inner, tiles ? TILE : w), outer, parts);
+        norni_step_items(e, s, 3, norni_ceil_div(inner, tiles ? TILE : w), outer, parts);
     else if (cpu || r < 256) {
-        int64_t rows_each = part < 256 ? ceil_div(256, part + 1) : 1;
+        int64_t rows_each = part < 256 ? norni_ceil_div(256, part + 1) : 1;
         norni_step_i64(e, s, rows_each);
-        norni_step_items(e, s, 2, ceil_div(outer, rows_each), parts, 1);
+        norni_step_items(e, s, 2, norni_ceil_div(outer, rows_each), parts, 1);
     } else
         norni_step_range(s, 2, (size_t)(outer * wg), (size_t)parts, 1, (size_t)wg, 1, 0);
     norni_step_real(e, s, j->dtype, scale);
@@ -309,12 +305,12 @@ norn_status norni_emit_reduce(norni_emit *e, norni_reduction how, norn_dtype dty
         int64_t outer = norni_elems(k, size), r = size[k], inner = norni_elems(n - k - 1, size + k + 1);
         bool last = groups == 1;
         /* Too few results to keep the device busy: parts of the sum first, then their sum. */
-        int64_t work = inner == 1 ? outer : outer * ceil_div(inner, 16), parts = 1;
+        int64_t work = inner == 1 ? outer : outer * norni_ceil_div(inner, 16), parts = 1;
         if (work < units * 2 && r >= 4096)
             parts = units * 4 < r / 1024 ? units * 4 : r / 1024;
         if (tiled(e, inner, r)) { /* all of a row at once, so the rows are what can be dealt out */
-            work = outer * ceil_div(inner, TILE);
-            parts = work < units * 2 ? ceil_div(units * 4, work) : 1;
+            work = outer * norni_ceil_div(inner, TILE);
+            parts = work < units * 2 ? norni_ceil_div(units * 4, work) : 1;
             parts = parts > r / TILE_ROWS ? r / TILE_ROWS : parts;
         }
         norni_ref to =

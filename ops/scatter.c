@@ -5,10 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 void norni_join_elems(norni_joining how, norn_dtype t, void *y, int64_t i, const void *u, int64_t k) {
     if (how == NORNI_REPLACE) {
         size_t size = (size_t)norni_dtype_bits(t) / 8;
@@ -43,7 +39,7 @@ static int64_t places_each(const norni_emit *e, int64_t range, int64_t count) {
         items = ((int64_t)1 << 26) / (count + 1);
         items = items < 64 ? 64 : items > 4096 ? 4096 : items;
     }
-    return ceil_div(range, items < range ? items : range);
+    return norni_ceil_div(range, items < range ? items : range);
 }
 
 norn_status norni_emit_scatter(norni_emit *e, const norni_scatter *a) {
@@ -74,7 +70,7 @@ norn_status norni_emit_scatter(norni_emit *e, const norni_scatter *a) {
         norni_step_i64(e, s, i < a->width ? a->dims[i] : 1);
         norni_step_i64(e, s, i < a->width ? strides[i] : 0);
     }
-    norni_step_items(e, s, 1, ceil_div(a->range, per), 1, 1);
+    norni_step_items(e, s, 1, norni_ceil_div(a->range, per), 1, 1);
 
     norni_row_split split = norni_split_rows(e, rows, a->inner, a->dtype);
     s = norni_emit_kernel(e, "scatter.cl", "scatter_rows", a->dtype);

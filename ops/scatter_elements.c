@@ -69,10 +69,6 @@ static norn_status eval(norni_eval *e) {
     return NORN_OK;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* x is copied, then the lines along the axis are updated: a work-item does several short ones, or, where there are few, a
  * range of places in one. */
 static norn_status emit(norni_emit *e) {
@@ -101,10 +97,10 @@ static norn_status emit(norni_emit *e) {
     bool cpu = norni_device_is_cpu(e->device);
     int64_t busy = cpu ? units * 2 : 4096, least = cpu ? 1024 : 64;
     if (lines < busy && count >= least) {
-        parts = ceil_div(busy, lines);
-        parts = parts > ceil_div(d, 16) ? ceil_div(d, 16) : parts;
+        parts = norni_ceil_div(busy, lines);
+        parts = parts > norni_ceil_div(d, 16) ? norni_ceil_div(d, 16) : parts;
     } else if (cpu)
-        each = count < least ? ceil_div(least, count) : 1;
+        each = count < least ? norni_ceil_div(least, count) : 1;
     norni_step *s = norni_emit_kernel(e, "scatter.cl", "scatter_lines", x->dtype);
     norni_define_index(e, s, 1);
     if (how)
@@ -119,11 +115,11 @@ static norn_status emit(norni_emit *e) {
     norni_step_i64(e, s, lines);
     norni_step_i64(e, s, each);
     norni_step_i64(e, s, parts);
-    norni_step_i64(e, s, ceil_div(d, parts));
+    norni_step_i64(e, s, norni_ceil_div(d, parts));
     for (int i = 0; i < 7; i++)
         for (int k = 0; k < 3; k++)
             norni_step_i64(e, s, i >= 7 - n ? side[i - (7 - n)][k] : k == 0);
-    norni_step_items(e, s, 1, ceil_div(lines, each) * parts, 1, 1);
+    norni_step_items(e, s, 1, norni_ceil_div(lines, each) * parts, 1, 1);
     return e->status;
 }
 

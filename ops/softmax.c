@@ -125,10 +125,6 @@ static norn_status eval_hardmax(norni_eval *e) {
 }
 
 /* ---- Device. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* The widest vector not above w that n elements fill. */
 static int fitting_width(int w, int64_t n) {
     while (w > n && w > 1)
@@ -180,12 +176,12 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
         norni_step_define(e, k, "WG", GROUP);
         norni_step_range(k, 1, (size_t)s.outer * GROUP, 1, 1, GROUP, 0, 0);
     } else if (rows) {
-        int64_t rows_each = groups || s.r >= 512 ? 1 : ceil_div(512, s.r + 1);
+        int64_t rows_each = groups || s.r >= 512 ? 1 : norni_ceil_div(512, s.r + 1);
         norni_step_i64(e, k, rows_each);
-        norni_step_items(e, k, 1, ceil_div(s.outer, rows_each), 1, 1);
+        norni_step_items(e, k, 1, norni_ceil_div(s.outer, rows_each), 1, 1);
     } else {
         norni_step_i64(e, k, s.inner);
-        norni_step_items(e, k, 2, ceil_div(s.inner, w * blocks), s.r ? s.outer : 0, 1);
+        norni_step_items(e, k, 2, norni_ceil_div(s.inner, w * blocks), s.r ? s.outer : 0, 1);
     }
     return e->status;
 }

@@ -5,10 +5,6 @@
 
 enum { D = NORNI_WINDOW_DIMS, KEEP_APART = 4 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 /* ---- Tiles. */
 typedef struct {
     int lm, ln, rm, rn, kt; /* as in the kernel file */
@@ -35,7 +31,7 @@ static const tile *choose_tile(const norn_device *d, size_t bytes, int64_t m, in
     const tile *last = NULL;
     for (int i = 0; i < N_TILES; i++) {
         const tile *t = &tiles[i];
-        int64_t down = ceil_div(m, rows_of(t)), across = ceil_div(n, columns_of(t));
+        int64_t down = norni_ceil_div(m, rows_of(t)), across = norni_ceil_div(n, columns_of(t));
         if (!has_room(d, bytes, t))
             continue;
         last = t;
@@ -62,8 +58,8 @@ static norni_step *start(norni_emit *e, norn_dtype dtype, const tile *t, bool a_
 
 static void range(norni_step *s, const tile *t, int64_t m, int64_t n, int64_t copies) {
     size_t items = (size_t)t->lm * (size_t)t->ln;
-    norni_step_range(s, 3, (size_t)ceil_div(n, columns_of(t)) * items, (size_t)ceil_div(m, rows_of(t)),
-                     (size_t)copies, items, 1, 1);
+    norni_step_range(s, 3, (size_t)norni_ceil_div(n, columns_of(t)) * items,
+                     (size_t)norni_ceil_div(m, rows_of(t)), (size_t)copies, items, 1, 1);
 }
 
 static const char *device_fits(const norni_fit *f, norn_dtype dtype) {
@@ -197,14 +193,15 @@ static norn_status emit_weights(norni_emit *e, const norni_conv *v) {
             elems = v->group * v->m * n;
     size_t bytes = norni_conv_compute_bytes(v->dtype);
     const tile *t = choose_tile(e->device, bytes, v->m, n, v->group);
-    int64_t work = ceil_div(v->m, rows_of(t)) * ceil_div(n, columns_of(t)) * v->group,
-            parts = ceil_div(TILES_A_UNIT * (int64_t)e->device->compute_units, work),
-            most = ceil_div(k, LEAST_PART), room = norni_conv_room(e->device) / (elems * (int64_t)bytes);
+    int64_t work = norni_ceil_div(v->m, rows_of(t)) * norni_ceil_div(n, columns_of(t)) * v->group,
+            parts = norni_ceil_div(TILES_A_UNIT * (int64_t)e->device->compute_units, work),
+            most = norni_ceil_div(k, LEAST_PART),
+            room = norni_conv_room(e->device) / (elems * (int64_t)bytes);
     parts = parts > most ? most : parts;
     parts = parts > room ? room : parts;
     parts = parts < 1 ? 1 : parts;
-    int64_t part = ceil_div(ceil_div(k, parts), t->kt) * t->kt;
-    parts = ceil_div(k, part);
+    int64_t part = norni_ceil_div(norni_ceil_div(k, parts), t->kt) * t->kt;
+    parts = norni_ceil_div(k, part);
     norni_ref out = norni_emit_out(e, 0),
               to = parts > 1 ? norni_emit_scratch(e, (size_t)(parts * elems) * bytes) : out;
     norni_step *s = start(e, v->dtype, t, true, true);

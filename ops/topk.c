@@ -104,10 +104,6 @@ static norn_status eval(norni_eval *e) {
 }
 
 /* ---- Device. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static norni_step *find(norni_emit *e, const lines *l, int64_t parts, int64_t n_list, norni_ref list,
                         norni_ref at) {
     norn_dtype t = e->node->in[0]->type.dtype;
@@ -124,7 +120,7 @@ static norni_step *find(norni_emit *e, const lines *l, int64_t parts, int64_t n_
     norni_step_i64(e, s, l->inner);
     norni_step_i64(e, s, l->k);
     norni_step_i64(e, s, parts);
-    norni_step_i64(e, s, ceil_div(l->n, parts));
+    norni_step_i64(e, s, norni_ceil_div(l->n, parts));
     norni_step_i64(e, s, n_list);
     norni_step_items(e, s, 2, l->outer * l->inner, parts, 1);
     return s;
@@ -147,9 +143,9 @@ static norn_status emit(norni_emit *e) {
                                                  : 128,
             parts = 1;
     if (count < busy && l.n >= 2 * least) {
-        parts = ceil_div(busy, count);
+        parts = norni_ceil_div(busy, count);
         parts = parts > l.n / least ? l.n / least : parts;
-        parts = ceil_div(l.n, ceil_div(l.n, parts)); /* none is empty */
+        parts = norni_ceil_div(l.n, norni_ceil_div(l.n, parts)); /* none is empty */
     }
     norni_ref at = node->n_out > 1 && node->out[1] ? norni_emit_out(e, 1)
                                                    : norni_emit_scratch(e, (size_t)total * sizeof(int64_t));
@@ -171,7 +167,7 @@ static norn_status emit(norni_emit *e) {
     norni_step_i64(e, s, l.n);
     norni_step_i64(e, s, l.inner);
     norni_step_i64(e, s, l.k);
-    norni_step_items(e, s, 1, ceil_div(total, each), 1, 1);
+    norni_step_items(e, s, 1, norni_ceil_div(total, each), 1, 1);
     return e->status;
 }
 
