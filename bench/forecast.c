@@ -57,9 +57,19 @@ double norni_forecast_ms(const norn_device *d, const norn_peaks *p, const norni_
     enum { NEAR = 4 << 20 };
     bool cpu = norni_device_is_cpu(d), wide = s->options && strstr(s->options, "-DT_F64");
     const char *op = s->node ? s->node->op->name : "";
-    bool heavy =
-        s->kind == NORNI_STEP_GEMM || !strncmp(op, "Conv", 4) || !strcmp(op, "Gemm") || !strcmp(op, "MatMul");
-    double rate = (wide ? p->fp64_gflops : p->fp32_gflops) * (heavy ? 0.45 : 0.1);
+    static const struct {
+        const char *op;
+        double share;
+    } products[] = {{"Gemm", 0.6},      {"MatMul", 0.6},   {"AttentionCore", 0.6},
+                    {"LSTM", 0.45},     {"GRU", 0.45},     {"RNN", 0.45},
+                    {"LSTMGrad", 0.45}, {"GRUGrad", 0.45}, {"RNNGrad", 0.45}};
+    double share = s->kind == NORNI_STEP_GEMM || !strncmp(op, "Conv", 4) ? 0.6 : 0.1;
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        if (!strcmp(op, products[i].op))
+            share = products[i].share;
+    if (s->file && !strncmp(s->file, "conv_winograd", 13)) /* fewer multiplications than are counted */
+        share *= 1.8;
+    double rate = (wide ? p->fp64_gflops : p->fp32_gflops) * share;
     double bandwidth = s->bytes < NEAR && cpu ? p->cache_gbytes_s * 0.3 : p->copy_gbytes_s * 0.8;
     double compute = rate > 0 ? s->flops / rate * 1e-6 : 0,
            move = bandwidth > 0 ? s->bytes / bandwidth * 1e-6 : 0,
