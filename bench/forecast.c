@@ -330,6 +330,8 @@ static norn_status forecast(work *w) {
     norn_plan *p = NULL;
     t->limit = t->note = "";
     find_batch(w);
+    if (t->batch_name && find_dim(w->o, t->batch_name, strlen(t->batch_name)) == 0)
+        return norni_fail(NORN_ARG, "size '%s': got 0 (wanted at least 1, to plan for)", t->batch_name);
     t->memory_bytes = w->o->plan.memory_limit_bytes ? w->o->plan.memory_limit_bytes : w->device->memory_bytes;
     bool missing = false;
     for (size_t i = 0; i < w->model->graph->nodes.n; i++)

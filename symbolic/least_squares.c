@@ -164,7 +164,7 @@ static norn_status iterate(work *w, const norni_method *m, double *x, norni_outc
             }
             if (moved > 0 && moved <= 1e-15 * (size + 1e-15)) {
                 out->reason = "steps are as small as the numbers allow";
-                out->converged = true;
+                out->converged = out->gradient <= 1e-6 * fmax(1, out->f);
                 return NORN_OK;
             }
             damping *= grow;

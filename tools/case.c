@@ -75,25 +75,36 @@ static bool note_host_nodes(test *t, const norn_executable *e) {
 }
 
 /* ---- meta.json. */
-static void read_tolerance(const cJSON *meta, const char *key, tolerance *out) {
-    const cJSON *t = cJSON_GetObjectItemCaseSensitive(meta, key);
-    const cJSON *r = cJSON_GetObjectItemCaseSensitive(t, "rtol"),
-                *a = cJSON_GetObjectItemCaseSensitive(t, "atol");
-    if (cJSON_IsNumber(r)) {
-        out->rtol = r->valuedouble;
-        out->by_default = false;
+static bool read_tolerance(test *t, const cJSON *meta, const char *key, tolerance *out) {
+    const cJSON *given = cJSON_GetObjectItemCaseSensitive(meta, key);
+    struct {
+        const char *name;
+        double *to;
+    } parts[] = {{"rtol", &out->rtol}, {"atol", &out->atol}};
+    if (given && !cJSON_IsObject(given))
+        return conclude(t, CASE_FAIL, "meta.json: '%s' is no object (wanted rtol and atol)", key);
+    for (int i = 0; i < 2; i++) {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, parts[i].name);
+        if (v && !(cJSON_IsNumber(v) && v->valuedouble >= 0))
+            return conclude(t, CASE_FAIL, "meta.json: '%s' of '%s' is no number from 0 up", parts[i].name,
+                            key);
+        if (v) {
+            *parts[i].to = v->valuedouble;
+            out->by_default = out->by_default && i;
+        }
     }
-    if (cJSON_IsNumber(a))
-        out->atol = a->valuedouble;
+    return true;
 }
 
-static void set_tolerances(test *t, const case_options *o) {
+static bool set_tolerances(test *t, const case_options *o) {
     t->forward = (tolerance){.rtol = 1e-3, .atol = 1e-5, .by_default = o->rtol < 0};
     char *path = path_join(t->folder, "meta.json"), *text = path ? file_text(path, MAX_META) : NULL;
     cJSON *meta = text ? cJSON_Parse(text) : NULL;
-    read_tolerance(meta, "tolerance", &t->forward);
+    bool ok =
+        path && is_file(path) && !meta ? conclude(t, CASE_FAIL, "meta.json: cannot be read as JSON") : true;
+    ok = ok && read_tolerance(t, meta, "tolerance", &t->forward);
     t->gradient = t->forward;
-    read_tolerance(meta, "tolerance_grad", &t->gradient);
+    ok = ok && read_tolerance(t, meta, "tolerance_grad", &t->gradient);
     t->gradient.any_type = true; /* references are in double, some of them stored so */
     cJSON_Delete(meta);
     free(text);
@@ -102,6 +113,7 @@ static void set_tolerances(test *t, const case_options *o) {
         t->forward.rtol = t->gradient.rtol = o->rtol;
     if (o->atol >= 0)
         t->forward.atol = t->gradient.atol = o->atol;
+    return ok;
 }
 
 /* ---- The model. */
@@ -577,9 +589,8 @@ static bool check_sets(test *t) {
 void case_run(norn_session *s, const char *folder, const case_options *o, case_result *out) {
     test t = {.session = s, .folder = folder, .r = out, .plan = o->plan};
     *out = (case_result){.status = CASE_OK};
-    set_tolerances(&t, o);
     t.model_path = path_join(folder, "model.onnx");
-    if ((t.model_path || no_memory(&t)) && load_model(&t))
+    if (set_tolerances(&t, o) && (t.model_path || no_memory(&t)) && load_model(&t))
         check_sets(&t);
     free_gradients(&t.first);
     free_gradients(&t.second);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* FILE.onnx as FILE-SUFFIX. */
 static char *beside(const char *path, const char *suffix) {
@@ -58,6 +59,10 @@ int grad_model(const grad_options *o, int n, char *const *args) {
     char *state = out ? beside(out, ".npz") : NULL;
     if (!out || !state)
         code = out_of_memory();
+    struct stat from, to;
+    if (!code && stat(args[0], &from) == 0 && stat(out, &to) == 0 && from.st_dev == to.st_dev &&
+        from.st_ino == to.st_ino)
+        code = usage_error("%s: would be replaced by its gradient (wanted another file)", out);
     if (o->step)
         g.state_path = state;
     norn_status s = NORN_OK;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct {
@@ -177,9 +178,18 @@ static int check_out(const char *out) {
         return out_of_memory();
     if (slash)
         slash[slash == folder] = 0; /* of "/a.onnx" the "/" stays */
-    int code = 0;
-    if (access(slash ? folder : ".", W_OK | X_OK) != 0) /* better now than after hours */
+    struct stat st;
+    char *trial = path_join(slash ? folder : ".", ".norn-XXXXXX");
+    int code = trial ? 0 : out_of_memory(), file = -1;
+    if (!code && stat(out, &st) == 0 && S_ISDIR(st.st_mode))
+        code = fail_text(NORN_IO, "--out %s: is a folder (wanted a file)", out);
+    if (!code && (file = mkstemp(trial)) < 0) /* better now than after hours */
         code = fail_text(NORN_IO, "--out %s: cannot write there: %s", out, strerror(errno));
+    if (file >= 0) {
+        close(file);
+        unlink(trial);
+    }
+    free(trial);
     free(folder);
     return code;
 }
