@@ -131,7 +131,7 @@ struct norn_context {
     bool lazy;   /* the driver compiles a kernel at its first launch, per local size, so binaries grow until
                     then */
     unsigned build_threads;
-    bool poison; /* NORN_POISON: fresh and recycled memory is filled with 0xFF */
+    bool poison;      /* NORN_POISON: fresh and recycled memory is filled with 0xFF */
     bool large_pages; /* buffers are host memory that the driver uses as it is */
     bool timed_queue;
     int refs; /* the caller's until close, one a buffer, program and kernel */

@@ -22,7 +22,7 @@ struct norn_model {
     NORNI_VEC(norni_opset) opsets;
     NORNI_VEC(norni_entry) metadata;
     NORNI_VEC(const char *) warnings;
-    NORNI_VEC(const char *) inlined; /* functions of the file whose calls became their nodes; each once */
+    NORNI_VEC(const char *) inlined;  /* functions of the file whose calls became their nodes; each once */
     size_t warnings_dropped;          /* beyond the first 100, */
     char *warnings_rest;              /* and the line that says so */
     bool certified;                   /* the certificate in the metadata is of this model: it is written */

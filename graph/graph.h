@@ -21,7 +21,7 @@ typedef struct norni_rebuild {
     norn_graph *to;
     norn_value **map;        /* by id of the old value; NULL: not made yet */
     bool fold;               /* evaluate nodes whose inputs are all constants */
-    bool integers_only;      /* of what could be folded only that which gives integers or truths: shape arithmetic */
+    bool integers_only;      /* fold only what gives integers or truths: shape arithmetic */
     bool merge;              /* common subexpressions, identities */
     size_t fold_limit_elems; /* larger constants are not made by folding */
     bool keep_quantized;     /* constants are not dequantized: they would grow */

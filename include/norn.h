@@ -986,4 +986,4 @@ NORN_API norn_status norn_certificate_check(norn_session *s, const char *path, n
 #endif
 
 #include <norn/symbolic.h> /* 13. formulas and their derivatives */
-#endif /* NORN_H */
+#endif

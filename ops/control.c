@@ -487,8 +487,8 @@ static norn_status raise_scan(norni_adapt *a) {
     if (samples < 0 || states < 0 || scanned < 1)
         return norni_fail(NORN_UNSUPPORTED, "opset 8 with a number of samples that is not known");
     if (samples > NORNI_UNROLL_NODES)
-        return norni_fail(NORN_UNSUPPORTED, "opset 8 with %lld samples (wanted at most %d)", (long long)samples,
-                          NORNI_UNROLL_NODES);
+        return norni_fail(NORN_UNSUPPORTED, "opset 8 with %lld samples (wanted at most %d)",
+                          (long long)samples, NORNI_UNROLL_NODES);
     norni_dim longest = n->in[own]->type.rank > 1 ? n->in[own]->type.dims[1] : -1;
     if (n->in[0] && (n_lens != samples || longest < 0))
         return norni_fail(NORN_SHAPE, "%d sequence_lens for %lld samples of %lld", n_lens, (long long)samples,
@@ -535,14 +535,15 @@ static const norni_attr
     if_table[] = {NORNI_A(control_attrs, then_branch, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
                   NORNI_A(control_attrs, else_branch, GRAPH, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END},
     loop_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END},
-    scan_table[] = {NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
-                    NORNI_A(control_attrs, num_scan_inputs, INT, .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = 1024),
-                    NORNI_A_INTS(control_attrs, scan_input_axes, .since = 9),
-                    NORNI_A_INTS(control_attrs, scan_input_directions, .since = 9),
-                    NORNI_A_INTS(control_attrs, scan_output_axes, .since = 9),
-                    NORNI_A_INTS(control_attrs, scan_output_directions, .since = 9),
-                    NORNI_A(control_attrs, directions, INTS, .flags = NORNI_ATTR_OLD, .since = 9),
-                    NORNI_A_END};
+    scan_table[] = {
+        NORNI_A(control_attrs, body, GRAPH, .flags = NORNI_ATTR_OPTIONAL),
+        NORNI_A(control_attrs, num_scan_inputs, INT, .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = 1024),
+        NORNI_A_INTS(control_attrs, scan_input_axes, .since = 9),
+        NORNI_A_INTS(control_attrs, scan_input_directions, .since = 9),
+        NORNI_A_INTS(control_attrs, scan_output_axes, .since = 9),
+        NORNI_A_INTS(control_attrs, scan_output_directions, .since = 9),
+        NORNI_A(control_attrs, directions, INTS, .flags = NORNI_ATTR_OLD, .since = 9),
+        NORNI_A_END};
 
 #define PARAMS(...)                                                                                          \
     (const norni_param[]) {                                                                                  \

@@ -176,8 +176,8 @@ static void grad_pow(norni_grad *c) {
     norn_value *vars[] = {a, b, c->node->out[0], c->dy[0]};
     bool square = norni_is_const_value(b, 2);
     if (c->want[0])
-        c->dx[0] = norni_formula(g, square ? "2 * dy * a" : "where(b == 0, 0, dy * b * a ** (b - 1))", 4, names,
-                                 vars);
+        c->dx[0] = norni_formula(g, square ? "2 * dy * a" : "where(b == 0, 0, dy * b * a ** (b - 1))", 4,
+                                 names, vars);
     if (c->want[1])
         c->dx[1] = norni_formula(g, "where(a == 0, 0, dy * y * log(a))", 4, names, vars);
     for (int i = square; i < 2; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Derivatives of graphs as simplified graphs: the reverse walk of graph/grad.c, once or twice, then terms and back. */
+#include "symbolic/derive.h"
 #include "graph/graph.h"
 #include "ops/op.h"
-#include "symbolic/derive.h"
 #include "symbolic/standard.h"
 #include "symbolic/term.h"
 #include <string.h>

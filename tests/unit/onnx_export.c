@@ -388,9 +388,10 @@ static void test_types(void **state) {
 
 static void test_unknown(void **state) {
     norn_model *m = load("strings");
-    FAILS(refuse_opset(m, 13), NORN_UNSUPPORTED,
-          "export: Equal: it is kept as the file has it, and does not mean in opset 13 what it means in opset "
-          "19");
+    FAILS(
+        refuse_opset(m, 13), NORN_UNSUPPORTED,
+        "export: Equal: it is kept as the file has it, and does not mean in opset 13 what it means in opset "
+        "19");
     WORKS(refuse_opset(m, 21));
     norn_model_free(m);
     m = load("capture"); /* subgraphs stay as they are in their own opset; else they are written anew */
@@ -502,7 +503,8 @@ static void test_kept_functions(void **state) {
     WORKS(import(&b, &m));
     WORKS(refuse_opset(m, 17));
     FAILS(refuse_opset(m, 18), NORN_UNSUPPORTED,
-          "export: function 'F', which norn cannot expand: Mystery: it is kept as the file has it, and does not "
+          "export: function 'F', which norn cannot expand: Mystery: it is kept as the file has it, and does "
+          "not "
           "mean in opset 18 what it means in opset 17");
     norn_model_free(m);
 }

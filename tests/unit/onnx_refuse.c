@@ -177,7 +177,8 @@ static void test_function_limits(void **state) {
     FAILS(import(&b, &m), NORN_PARSE, "calls nest deeper than 64 (norn's limit)");
     b = build(17);
     add_functions(&b, 40, 10, false); /* 10^40 nodes */
-    FAILS(import(&b, &m), NORN_UNSUPPORTED, "functions and subgraphs add more than 100000 nodes (norn's limit)");
+    FAILS(import(&b, &m), NORN_UNSUPPORTED,
+          "functions and subgraphs add more than 100000 nodes (norn's limit)");
 }
 
 static void test_structure_errors(void **state) {
