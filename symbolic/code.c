@@ -344,7 +344,8 @@ static const char *leaf(void *ctx, const norni_term *t) {
 const char *norni_coder_element(norni_coder *k, const norni_term *t, int rank, const char *const *at) {
     place p = {.k = k, .rank = rank};
     norni_str s = {0};
-    memcpy(p.at, at, (size_t)rank * sizeof *at);
+    if (rank)
+        memcpy(p.at, at, (size_t)rank * sizeof *at);
     norni_shower shower = {.c = &k->o->c, .leaf = leaf, .ctx = &p};
     const norni_show *w = norni_show_term(&shower, t);
     if (!w || k->o->c.status != NORN_OK)

@@ -139,7 +139,7 @@ static norn_status fuse(norni_rebuild *r, const norn_node *node, norn_value **in
                     : NULL;
     if (!made)
         return norn_graph_status(g);
-    made->name = node->name;
+    made->name = node->name ? norni_arena_strdup(g->arena, node->name) : NULL;
     norn_value *y = made->out[0];
     const norni_type *t = &node->out[0]->type;
     if (t->rank == 3)
