@@ -91,6 +91,7 @@ void norni_expr_print_cl(norni_str *out, const norni_expr *e, const norni_expr_v
 bool norni_expr_vectorises(const norni_expr *e, const norni_expr_var *vars);
 /* The type a device computes in for elements stored as t. */
 norn_dtype norni_compute_dtype(norn_dtype t);
+size_t norni_compute_bytes(norn_dtype t); /* of an element of it */
 /* "float16": the OpenCL C name of a compute type at a width. */
 const char *norni_cl_type(norn_dtype compute, int width, char buf[24]);
 

@@ -28,6 +28,10 @@ norn_dtype norni_compute_dtype(norn_dtype t) {
     }
 }
 
+size_t norni_compute_bytes(norn_dtype t) {
+    return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
+}
+
 static const char *scalar_type(norn_dtype t) {
     switch (t) {
     case NORN_F32:

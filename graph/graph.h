@@ -50,6 +50,10 @@ bool *norni_graph_host_inputs(const norn_graph *g);
 /* Replaces operators that have no kernels (host: no host reference) by those they stand for; *g is freed and
  * replaced. */
 norn_status norni_graph_decompose(norn_graph **g, bool host);
+/* The same for the nodes that `which` names, again and again until none is left. Of the rest only integers are folded. Errors:
+ * NORN_UNSUPPORTED for a node without an expansion. */
+norn_status norni_graph_expand(norn_graph **g, bool (*which)(const norn_node *node));
+bool norni_not_standard(const norn_node *node); /* every operator that is not one of ONNX's own */
 
 /* Puts what normalises the result of a convolution in inference into its weights and bias. */
 norn_status norni_graph_fold_norms(norn_graph **g);

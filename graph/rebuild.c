@@ -474,13 +474,10 @@ static norn_status bind(const norn_graph *g, norni_dim_lookup *lookup, const voi
     *out = r.to;
     if (!b.branches)
         return NORN_OK;
-    norni_rebuild again = {.from = r.to, /* without the Ifs, which nobody reads */
-                           .fold = true,
-                           .merge = true,
-                           .fold_limit_elems = 1 << 16,
-                           .n_keep = n_keep,
-                           .keep = keep,
-                           .log = log};
+    norni_rebuild again = r; /* without the Ifs, which nobody reads */
+    again.from = r.to;
+    again.leaf = NULL;
+    again.rewrite = NULL;
     norn_status s = norni_rebuild_run(&again);
     *out = again.to;
     norn_graph_free(r.to);

@@ -311,8 +311,7 @@ static norn_status emit(norni_emit *e) {
                              q->dims[3], v->dims[3],
                              all,        a->lo,
                              a->hi};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     norni_step_real(e, s, q->dtype, scale_of(a, q->dims[3]));
     norni_step_real(e, s, q->dtype, (double)a->softcap);
     norni_step_items(e, s, 2, v->dims[3] ? (queries + w * vectors - 1) / (w * vectors) : 0, all, 1);

@@ -180,8 +180,7 @@ static norn_status emit(norni_emit *e) {
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     norni_step_i64(e, s, p.planes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
+        norni_step_i64s(e, s, D, lists[i]);
     if (back)
         norni_step_items(e, s, 2, w->in[0] * w->in[1], p.planes, 1);
     else

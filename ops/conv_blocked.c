@@ -8,10 +8,6 @@
 
 enum { D = NORNI_WINDOW_DIMS, MAX_PATCH = 16384 };
 
-static int64_t compute_bytes(norn_dtype t) {
-    return norni_dtype_bits(norni_compute_dtype(t)) / 8;
-}
-
 /* No window reads padding. */
 static bool inside(const norni_window *w) {
     for (int k = 0; k < D; k++)
@@ -136,7 +132,8 @@ norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transp
     char key[64];
     bool fresh;
     snprintf(key, sizeof key, "blocked %d %lld %d", nv, (long long)v->group, transposed);
-    size_t bytes = (size_t)(v->group * tiles * blocks * taps * block * block * nv * compute_bytes(v->dtype));
+    size_t bytes = (size_t)(v->group * tiles * blocks * taps * block * block * nv *
+                            (int64_t)norni_compute_bytes(v->dtype));
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
         norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_blocks", v->dtype);
@@ -158,8 +155,7 @@ norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transp
 void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place) {
     const int64_t *const lists[] = {place->first, place->step, place->full};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
+        norni_step_i64s(e, s, D, lists[i]);
 }
 
 void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_tile *t, bool plain,
@@ -186,16 +182,13 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
     const int64_t sizes[] = {v->group, v->c, v->m};
     const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     const int64_t rest[] = {tiles1, tiles2, t->rows, t->row_step, t->pw, t->column_step};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
-    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-        norni_step_i64(e, s, rest[i]);
+        norni_step_i64s(e, s, D, lists[i]);
+    norni_step_i64s(e, s, sizeof rest / sizeof *rest, rest);
     /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
      * input of a tile where all weights together are small. */
-    int64_t weight_bytes = v->m * v->c * norni_window_taps(w) * compute_bytes(v->dtype);
+    int64_t weight_bytes = v->m * v->c * norni_window_taps(w) * (int64_t)norni_compute_bytes(v->dtype);
     bool tiles_first = weight_bytes > 256 * 1024;
     norni_step_i32(e, s, tiles_first);
     if (place) {
@@ -217,33 +210,46 @@ norn_status norni_emit_conv_blocked(norni_emit *e) {
     norni_conv_tile t;
     bool transposed = norni_conv_forward(e->node, &v);
     norni_conv_flatten(&v);
-    int block = norni_block_of(v.dtype);
     bool plain = e->form == NORNI_TO_BLOCKED;
     if (!norni_conv_choose_tile(&v, plain, &t))
         return norni_fail(NORN_INTERNAL, "conv_blocked: no tile");
     tuned_tile(e->device, &v, plain, &t);
-    norni_ref weights = norni_emit_conv_blocks(e, &v, transposed, t.nv), bias = -1;
-    if (e->node->n_in > 2 && e->node->in[2])
-        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    norni_ref weights = norni_emit_conv_blocks(e, &v, transposed, t.nv), bias = norni_emit_conv_bias(e);
     norni_emit_conv_tiles(e, &v, &t, plain, norni_emit_in(e, 0), weights, norni_emit_out(e, 0), bias, true,
                           NULL);
     return e->status;
 }
 
+norni_ref norni_emit_conv_bias(norni_emit *e) {
+    const norn_node *n = e->node;
+    return n->n_in > 2 && n->in[2]
+               ? norni_emit_whole_blocks(e, n->in[2], norni_block_of(n->in[0]->type.dtype))
+               : -1;
+}
+
+const char *norni_conv_blocks_fit(const norni_fit *f) {
+    const norn_node *n = f->node;
+    norni_conv v;
+    if (!norni_device_is_cpu(f->device))
+        return "made for CPUs";
+    if (!norni_blockable(&n->in[0]->type) ||
+        !norni_blockable(norni_conv_kind(n) == NORNI_CONV_W ? &n->in[1]->type : &n->out[0]->type))
+        return "there are no elements";
+    norni_conv_of(n, &v);
+    int block = norni_block_of(v.dtype);
+    return v.group > 1 && (v.c % block || v.m % block) ? "groups are no whole blocks of channels" : NULL;
+}
+
 static const char *blocked_fits(const norni_fit *f, bool plain) {
     norni_conv v;
     norni_conv_tile t;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
-        return "there are no elements";
+    const char *why = norni_conv_blocks_fit(f);
+    if (why)
+        return why;
     bool strides = norni_conv_forward(f->node, &v);
     for (int k = 0; k < D; k++)
         if (strides && v.w.stride[k] != 1)
             return "the stride is not 1";
-    int block = norni_block_of(v.dtype);
-    if (v.group > 1 && (v.c % block || v.m % block))
-        return "groups are no whole blocks of channels";
     norni_conv_flatten(&v);
     return norni_conv_choose_tile(&v, plain, &t) ? NULL : "the kernel is too large";
 }
@@ -267,8 +273,8 @@ norn_status norni_emit_conv_channels(norni_emit *e) {
     int64_t taps = norni_window_taps(w), blocks = norni_ceil_div(v.group, block);
     norni_ref bias = -1;
     bool fresh;
-    norni_ref weights =
-        norni_emit_packed(e, 1, (size_t)(blocks * taps * block * compute_bytes(v.dtype)), "channels", &fresh);
+    norni_ref weights = norni_emit_packed(
+        e, 1, (size_t)(blocks * taps * block * (int64_t)norni_compute_bytes(v.dtype)), "channels", &fresh);
     if (fresh) {
         norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_channels", v.dtype);
         norni_step_define(e, s, "B", block);

@@ -36,6 +36,10 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
 /* The node's weights as conv_blocked reads them. transposed: w of a ConvTranspose, v->c its input's channels. */
 norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transposed, int nv);
 void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place);
+/* The bias in whole blocks; -1: the node has none. */
+norni_ref norni_emit_conv_bias(norni_emit *e);
+/* Why a convolution (of any of the three operators) cannot be computed in blocked form; NULL: nothing against it. */
+const char *norni_conv_blocks_fit(const norni_fit *f);
 /* A 1 x 1 convolution does not know rows. */
 void norni_conv_flatten(norni_conv *v);
 

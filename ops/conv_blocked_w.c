@@ -52,11 +52,9 @@ norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const no
         norni_step_define(e, s, "ADD", 1);
     const int64_t sizes[] = {v->n, each, chunk, v->group, v->c, v->m, t->panels_c};
     const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
+        norni_step_i64s(e, s, D, lists[i]);
     norni_step_range(s, 3, (size_t)t->panels_m, (size_t)(t->panels_c * norni_ceil_div(taps, taps_each)),
                      (size_t)(v->group * parts), 1, 1, 1);
     return s;
@@ -74,9 +72,8 @@ norn_status norni_emit_conv_blocked_w(norni_emit *e) {
     /* Few panels: the images are shared out too, and the parts summed. */
     int64_t parts = limit(norni_ceil_div(units * 6, t.panels_m * t.panels_c * v.group), 1, v.n);
     parts = norni_ceil_div(v.n, norni_ceil_div(v.n, parts));
-    norni_ref dw = parts == 1
-                       ? norni_emit_out(e, 0)
-                       : norni_emit_scratch(e, (size_t)(parts * elems) * norni_conv_compute_bytes(v.dtype));
+    norni_ref dw = parts == 1 ? norni_emit_out(e, 0)
+                              : norni_emit_scratch(e, (size_t)(parts * elems) * norni_compute_bytes(v.dtype));
     norni_step *s =
         norni_emit_conv_w_tiles(e, &v, &t, norni_emit_in(e, 0), norni_emit_in(e, 1), dw, false, parts);
     if (parts > 1) {
@@ -89,15 +86,10 @@ norn_status norni_emit_conv_blocked_w(norni_emit *e) {
 const char *norni_conv_blocked_w_fits(const norni_fit *f) {
     norni_conv v;
     norni_conv_w_tile t;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    for (int i = 0; i < 2; i++)
-        if (!norni_blockable(&f->node->in[i]->type))
-            return "there are no elements";
+    const char *why = norni_conv_blocks_fit(f);
+    if (why)
+        return why;
     norni_conv_of(f->node, &v);
-    int block = norni_block_of(v.dtype);
-    if (v.group > 1 && (v.c % block || v.m % block))
-        return "groups are no whole blocks of channels";
     norni_conv_flatten(&v);
     return norni_conv_w_choose_tile(&v, &t) ? NULL : "there is no tile";
 }

@@ -26,7 +26,7 @@ static void columns_of(norni_emit *e, columns *k) {
     k->rows = k->v.c * k->taps;
     k->outs = norni_window_out(&k->v.w);
     k->ins = norni_window_in(&k->v.w);
-    k->bytes = norni_conv_compute_bytes(k->v.dtype);
+    k->bytes = norni_compute_bytes(k->v.dtype);
     k->room = norni_conv_room(e->device) / (int64_t)k->bytes;
     k->width = norni_device_is_cpu(e->device) ? (k->bytes == 8 ? 8 : 16) : 4;
 }
@@ -34,8 +34,7 @@ static void columns_of(norni_emit *e, columns *k) {
 static void window_args(norni_emit *e, norni_step *s, const norni_window *w) {
     const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
+        norni_step_i64s(e, s, D, lists[i]);
 }
 
 /* Columns p0 .. p0 + pixels - 1 of the matrices of `images` images from n0 on, one a group. lanes: in panels of so
@@ -56,8 +55,7 @@ static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64
     const int64_t sizes[] = {
         n0 * k->v.group * k->v.c * k->ins, k->v.c * k->ins,       k->rows, rows_each, p0, pixels, matrix,
         lanes ? k->rows * block : block,   lanes ? block : pixels};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     window_args(e, s, &k->v.w);
     norni_step_items(e, s, 3, blocks, norni_ceil_div(k->rows, rows_each), images * k->v.group);
     return matrix;
@@ -151,8 +149,7 @@ static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     const int64_t sizes[] = {
         n0, images, channels * k->taps * k->outs, channel0, channels, v->group * v->c, rows_each};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     window_args(e, s, &v->w);
     if (has_bias(e->node)) {
         norni_step_define(e, s, "HAS_BIAS", 1);

@@ -7,10 +7,6 @@
 
 enum { D = NORNI_WINDOW_DIMS, MAX_TAPS = 512 };
 
-size_t norni_conv_compute_bytes(norn_dtype t) {
-    return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
-}
-
 int64_t norni_conv_room(const norn_device *d) {
     uint64_t most = (uint64_t)64 << 20;
     if (d->memory_bytes && d->memory_bytes / 8 < most)
@@ -63,19 +59,16 @@ void norni_emit_planes(norni_emit *e, norn_dtype dtype, const norni_window *w, c
     int64_t want = norni_ceil_div(units * 8, channels * images),
             rows_each = norni_ceil_div(rows, norni_min(want, rows));
     norni_step *s = norni_emit_kernel(e, "conv_direct.cl", "pad_planes", dtype);
-    norni_step_define(e, s, "W", norni_conv_compute_bytes(dtype) == 8 ? 8 : 16);
+    norni_step_define(e, s, "W", norni_compute_bytes(dtype) == 8 ? 8 : 16);
     norni_step_buffer(e, s, x, NORNI_READ);
     norni_step_buffer(e, s, to, NORNI_WRITE);
     const int64_t sizes[] = {channels, images, image0};
     const int64_t *const lists[] = {w->in, w->stride, w->begin, p->phases};
     const int64_t rest[] = {p->q1, p->q2, p->plane, p->channel, slack, rows_each};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
-    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-        norni_step_i64(e, s, rest[i]);
+        norni_step_i64s(e, s, D, lists[i]);
+    norni_step_i64s(e, s, sizeof rest / sizeof *rest, rest);
     norni_step_items(e, s, 3, norni_ceil_div(rows, rows_each), channels, images);
 }
 
@@ -140,7 +133,7 @@ static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
     bool fresh;
     snprintf(key, sizeof key, "direct %d %lld %lld %lld", mr, (long long)p->m, (long long)p->c,
              (long long)p->step_t);
-    size_t bytes = (size_t)(p->group * panels * mr * p->c * taps) * norni_conv_compute_bytes(p->dtype);
+    size_t bytes = (size_t)(p->group * panels * mr * p->c * taps) * norni_compute_bytes(p->dtype);
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
         int64_t parts = norni_min(p->c, norni_ceil_div(16, panels * p->group)),
@@ -151,8 +144,7 @@ static norni_ref pack_weights(norni_emit *e, const problem *p, int mr) {
         norni_step_buffer(e, s, to, NORNI_WRITE);
         const int64_t sizes[] = {p->m,      p->c,      taps,     p->step_g, p->step_m,
                                  p->step_c, p->step_t, p->first, c_each};
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            norni_step_i64(e, s, sizes[i]);
+        norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
         norni_step_items(e, s, 3, panels, norni_ceil_div(p->c, c_each), p->group);
     }
     norni_emit_packed_end(e);
@@ -166,7 +158,7 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
     if (!norni_type_elems(&e->node->out[0]->type))
         return e->status;
     norni_planes_of(&p.w, &pl);
-    size_t bytes = norni_conv_compute_bytes(p.dtype);
+    size_t bytes = norni_compute_bytes(p.dtype);
     int width = bytes == 8 ? 8 : 16;
     tile t = choose_tile(p.m, pl.pixels, width);
     int64_t nr = (int64_t)t.nv * width, n_tiles = norni_ceil_div(pl.pixels, nr),
@@ -204,13 +196,10 @@ norn_status norni_emit_conv_direct(norni_emit *e) {
         const int64_t rest[] = {
             pl.phases[1], pl.phases[2],           pl.q1,     pl.q2,   pl.plane,  pl.channel, p.w.out[1],
             p.w.out[2],   norni_window_out(&p.w), pl.pixels, n_tiles, tiles_each};
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            norni_step_i64(e, s, sizes[i]);
+        norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-            for (int k = 0; k < D; k++)
-                norni_step_i64(e, s, lists[i][k]);
-        for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-            norni_step_i64(e, s, rest[i]);
+            norni_step_i64s(e, s, D, lists[i]);
+        norni_step_i64s(e, s, sizeof rest / sizeof *rest, rest);
         if (e->node->n_in > 2 && e->node->in[2]) {
             norni_step_define(e, s, "HAS_BIAS", 1);
             norni_step_buffer(e, s, norni_emit_in(e, 2), NORNI_READ);

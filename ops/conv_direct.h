@@ -20,7 +20,6 @@ bool norni_planes_of(const norni_window *w, norni_planes *p);
 void norni_emit_planes(norni_emit *e, norn_dtype dtype, const norni_window *w, const norni_planes *p,
                        norni_ref x, norni_ref to, int64_t channels, int64_t image0, int64_t images,
                        int64_t slack);
-size_t norni_conv_compute_bytes(norn_dtype t);
 /* Bytes that scratch may take, unless a single image needs more: 64 MB, or less on a device with little memory. */
 int64_t norni_conv_room(const norn_device *d);
 /* w[i] = the sum of partial[p][i] over `parts`; partial is of the compute type. */

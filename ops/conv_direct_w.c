@@ -46,7 +46,7 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
     if (!elems)
         return e->status;
     norni_planes_of(&v.w, &pl);
-    size_t bytes = norni_conv_compute_bytes(v.dtype);
+    size_t bytes = norni_compute_bytes(v.dtype);
     int width = bytes == 8 ? 8 : 16;
     int64_t cache_bytes = 3 << 19;
     tile t = choose_tile(v.m, pairs);
@@ -110,13 +110,10 @@ norn_status norni_emit_conv_direct_w(norni_emit *e) {
                 pl.phases[1], pl.phases[2], pl.q1,
                 pl.q2,        pl.plane,     pl.channel,
                 dp.channel,   p0,           p0 + range < dp.channel ? p0 + range : dp.channel};
-            for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-                norni_step_i64(e, s, sizes[i]);
+            norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
             for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-                for (int k = 0; k < D; k++)
-                    norni_step_i64(e, s, lists[i][k]);
-            for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-                norni_step_i64(e, s, rest[i]);
+                norni_step_i64s(e, s, D, lists[i]);
+            norni_step_i64s(e, s, sizeof rest / sizeof *rest, rest);
             norni_step_range(s, 3, (size_t)norni_ceil_div(v.m, m_each), (size_t)pair_tiles,
                              (size_t)(v.group * parts), 1, 1, 1);
         }

@@ -19,7 +19,7 @@ norn_status norni_emit_conv_panels(norni_emit *e) {
     norni_planes_of(&v.w, &pl);
     norni_gemm_tile(e->device, v.dtype, v.m, pairs, &mr, &nr, &width);
     norn_dtype compute = norni_compute_dtype(v.dtype);
-    int64_t bytes = (int64_t)norni_conv_compute_bytes(v.dtype);
+    int64_t bytes = (int64_t)norni_compute_bytes(v.dtype);
     int64_t x_panels = norni_ceil_div(pairs, nr) * nr, y_panels = norni_ceil_div(v.m, mr) * mr,
             image = v.group * v.c * pl.channel;
     int64_t slack = norni_ceil_div(pl.pixels, width) * width - pl.pixels;
@@ -43,21 +43,17 @@ norn_status norni_emit_conv_panels(norni_emit *e) {
         const int64_t *const lists[] = {v.w.kernel, v.w.stride, v.w.dilation};
         const int64_t rest[] = {pl.phases[1], pl.phases[2], pl.q1,      pl.q2, pl.plane,
                                 pl.channel,   v.w.out[1],   v.w.out[2], outs,  pl.pixels};
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            norni_step_i64(e, s, sizes[i]);
+        norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-            for (int k = 0; k < D; k++)
-                norni_step_i64(e, s, lists[i][k]);
-        for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-            norni_step_i64(e, s, rest[i]);
+            norni_step_i64s(e, s, D, lists[i]);
+        norni_step_i64s(e, s, sizeof rest / sizeof *rest, rest);
         norni_step_range(s, 3, (size_t)(x_panels / width), (size_t)images, (size_t)v.group, 1, 1, 1);
         s = norni_emit_kernel(e, "conv_panels.cl", "panels_dy", v.dtype);
         norni_step_define(e, s, "P", mr);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, s, y, NORNI_WRITE);
         const int64_t dy[] = {n0, images, v.group, v.m, outs};
-        for (size_t i = 0; i < sizeof dy / sizeof *dy; i++)
-            norni_step_i64(e, s, dy[i]);
+        norni_step_i64s(e, s, sizeof dy / sizeof *dy, dy);
         norni_step_range(s, 3, (size_t)(y_panels / mr), (size_t)images, (size_t)v.group, 1, 1, 1);
         norni_product g = {.dtype = v.dtype,
                            .c_dtype = sum == out ? v.dtype : compute,

@@ -68,11 +68,9 @@ static norni_ref pack(norni_emit *e, const norni_conv *whole, const phase *p, in
         norni_step_buffer(e, s, to, NORNI_WRITE);
         const int64_t sizes[] = {v->m, v->c, taps, nv, v->w.kernel[1], v->w.kernel[2]};
         const int64_t *const lists[] = {whole->w.kernel, p->first, whole->w.stride};
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            norni_step_i64(e, s, sizes[i]);
+        norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-            for (int k = 0; k < D; k++)
-                norni_step_i64(e, s, lists[i][k]);
+            norni_step_i64s(e, s, D, lists[i]);
         norni_step_range(s, 3, (size_t)tiles, (size_t)blocks, (size_t)v->group, 1, 1, 1);
     }
     norni_emit_packed_end(e);
@@ -99,11 +97,9 @@ static void emit_fill(norni_emit *e, const phase *p, norni_ref bias) {
 
 norn_status norni_emit_conv_phases(norni_emit *e) {
     norni_conv v;
-    norni_ref bias = -1;
+    norni_ref bias = norni_emit_conv_bias(e);
     bool later = false;
     norni_conv_of(e->node, &v);
-    if (e->node->n_in > 2 && e->node->in[2])
-        bias = norni_emit_whole_blocks(e, e->node->in[2], norni_block_of(v.dtype));
     for (int64_t i = 0; i < phases_of(&v); i++) {
         phase p = phase_of(&v, i);
         norni_conv_tile t;
@@ -128,14 +124,10 @@ const char *norni_conv_phases_fits(const norni_fit *f) {
     enum { MOST_PHASES = 64 };
     norni_conv v;
     norni_conv_tile t;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
-        return "there are no elements";
+    const char *why = norni_conv_blocks_fit(f);
+    if (why)
+        return why;
     norni_conv_of(f->node, &v);
-    int block = norni_block_of(v.dtype);
-    if (v.group > 1 && (v.c % block || v.m % block))
-        return "groups are no whole blocks of channels";
     for (int k = 0; k < D; k++)
         if (v.w.stride[k] > 1 && v.w.dilation[k] > 1)
             return "there are strides and dilations";

@@ -45,9 +45,7 @@ norn_status norni_emit_conv_scatter(norni_emit *e) {
     norni_conv forward = v;
     forward.c = v.m;
     forward.m = v.c;
-    norni_ref weights = norni_emit_conv_blocks(e, &forward, true, t.nv), bias = -1;
-    if (e->node->n_in > 2 && e->node->in[2])
-        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    norni_ref weights = norni_emit_conv_blocks(e, &forward, true, t.nv), bias = norni_emit_conv_bias(e);
     for (int k = 0; k < D; k++)
         padded |= w->begin[k] > 0 ||
                   (w->out[k] - 1) * w->stride[k] - w->begin[k] + norni_window_extent(w, k) > w->in[k];
@@ -64,11 +62,9 @@ norn_status norni_emit_conv_scatter(norni_emit *e) {
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     const int64_t sizes[] = {v.group, v.m, v.c};
     const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
+        norni_step_i64s(e, s, D, lists[i]);
     if (bias >= 0) {
         norni_step_define(e, s, "HAS_BIAS", 1);
         norni_step_buffer(e, s, bias, NORNI_READ);
@@ -83,14 +79,11 @@ const char *norni_conv_scatter_fits(const norni_fit *f) {
     norni_conv v;
     norni_conv_tile direct;
     tile t;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
-        return "there are no elements";
+    const char *why = norni_conv_blocks_fit(f);
+    if (why)
+        return why;
     norni_conv_of(f->node, &v);
     int block = norni_block_of(v.dtype);
-    if (v.group > 1 && (v.c % block || v.m % block))
-        return "groups are no whole blocks of channels";
     if (!choose_tile(&v, &t))
         return "images are too large";
     if (f->wanted)

@@ -3,7 +3,7 @@
  * 2.25 times (F(2x2)) fewer multiplications than the direct form. Rounding: with elements and weights of order 1 the error
  * is about 10 times (F(4x4)) or 2 times that of the direct form, 1e-5 of the largest output, so not for NORN_STRICT; and
  * an infinite or NaN element reaches all outputs of its tiles. */
-#include "ops/conv_blocked.h"
+#include "ops/conv_winograd.h"
 #include "ops/tuning.h"
 #include <math.h>
 #include <stdio.h>
@@ -19,10 +19,6 @@ typedef struct {
     double time; /* cycles, roughly */
 } scheme;
 
-static int64_t compute_bytes(norn_dtype t) {
-    return norni_dtype_bits(norni_compute_dtype(t)) / 8;
-}
-
 /* Rows of tiles are taken in even parts whose elements in the domain stay in a shared cache. */
 static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     enum { CACHE_BYTES = 3 << 20 };
@@ -32,7 +28,8 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     *s = (scheme){.r = r, .domain = (r + 2) * (r + 2)};
     s->tiles1 = norni_ceil_div(w->out[1], r);
     s->tiles2 = norni_ceil_div(w->out[2], r);
-    int64_t all = v->n * s->tiles1, row = s->tiles2 * s->domain * (c + m) * block * compute_bytes(v->dtype);
+    int64_t all = v->n * s->tiles1,
+            row = s->tiles2 * s->domain * (c + m) * block * (int64_t)norni_compute_bytes(v->dtype);
     int64_t parts = norni_ceil_div(all, CACHE_BYTES / row > 0 ? CACHE_BYTES / row : 1);
     s->rows = norni_ceil_div(all, parts);
     s->product = (norni_conv){
@@ -46,7 +43,7 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
         return false;
     /* The transforms, and what the weights of a part take to come from beyond the caches, measured. */
     double tiles = (double)(all * s->tiles2), parts_run = (double)norni_ceil_div(all, s->rows);
-    double weight_bytes = (double)(s->domain * v->c * m * block * compute_bytes(v->dtype));
+    double weight_bytes = (double)(s->domain * v->c * m * block * (int64_t)norni_compute_bytes(v->dtype));
     s->time = s->tile.time * s->domain * parts_run + tiles * (double)(c + m) * (r == 4 ? 330 : 150);
     s->time = fmax(s->time, weight_bytes * parts_run / (weight_bytes > 12e6 ? 4 : 10)) + parts_run * 20000;
     return true;
@@ -82,13 +79,12 @@ static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s, bool 
     char key[64];
     bool fresh;
     snprintf(key, sizeof key, "winograd %d %d %d", s->r, s->tile.nv, transposed);
-    norni_ref to = norni_emit_packed(
-        e, 1, (size_t)(s->domain * panels * blocks * block * block * s->tile.nv * compute_bytes(v->dtype)),
-        key, &fresh);
+    norni_ref to = norni_emit_packed(e, 1,
+                                     (size_t)(s->domain * panels * blocks * block * block * s->tile.nv *
+                                              (int64_t)norni_compute_bytes(v->dtype)),
+                                     key, &fresh);
     if (fresh) {
-        norni_step *st = norni_emit_kernel(e, "conv_winograd.cl", "weights", v->dtype);
-        norni_step_define(e, st, "B", block);
-        norni_step_define(e, st, "R", s->r);
+        norni_step *st = norni_winograd_step(e, v, s->r, "weights");
         norni_step_define(e, st, "NV", s->tile.nv);
         if (transposed)
             norni_step_define(e, st, "TRANSPOSED", 1);
@@ -102,11 +98,22 @@ static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s, bool 
     return to;
 }
 
-static norni_step *begin(norni_emit *e, const norni_conv *v, const scheme *s, const char *kernel) {
+norni_step *norni_winograd_step(norni_emit *e, const norni_conv *v, int r, const char *kernel) {
     norni_step *st = norni_emit_kernel(e, "conv_winograd.cl", kernel, v->dtype);
     norni_step_define(e, st, "B", norni_block_of(v->dtype));
-    norni_step_define(e, st, "R", s->r);
+    norni_step_define(e, st, "R", r);
     return st;
+}
+
+void norni_emit_winograd_transform(norni_emit *e, const norni_conv *v, int r, int64_t tiles1, int64_t tiles2,
+                                   int64_t row0, int64_t rows, int64_t tiles, norni_ref to) {
+    const norni_window *w = &v->w;
+    norni_step *st = norni_winograd_step(e, v, r, "transform");
+    norni_step_buffer(e, st, norni_emit_in(e, 0), NORNI_READ);
+    norni_step_buffer(e, st, to, NORNI_WRITE);
+    const int64_t sizes[] = {v->c, w->in[1], w->in[2], w->begin[1], w->begin[2], tiles1, tiles2, row0, tiles};
+    norni_step_i64s(e, st, sizeof sizes / sizeof *sizes, sizes);
+    norni_step_range(st, 2, (size_t)rows, (size_t)norni_ceil_div(v->c, norni_block_of(v->dtype)), 1, 1, 1, 1);
 }
 
 norn_status norni_emit_conv_winograd(norni_emit *e) {
@@ -119,28 +126,18 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
     int block = norni_block_of(v.dtype);
     int64_t c = norni_ceil_div(v.c, block), m = norni_ceil_div(v.m, block), tiles = s.rows * s.tiles2,
             all = v.n * s.tiles1;
-    size_t elem = (size_t)(s.domain * tiles * block * compute_bytes(v.dtype));
-    norni_ref weights = pack(e, &v, &s, transposed), bias = -1;
-    if (e->node->n_in > 2 && e->node->in[2])
-        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    size_t elem = (size_t)(s.domain * tiles * block * (int64_t)norni_compute_bytes(v.dtype));
+    norni_ref weights = pack(e, &v, &s, transposed), bias = norni_emit_conv_bias(e);
     norni_ref in = norni_emit_scratch(e, (size_t)c * elem), out = norni_emit_scratch(e, (size_t)m * elem);
     for (int64_t row0 = 0; row0 < all; row0 += s.rows) {
         int64_t rows = norni_min(s.rows, all - row0);
-        norni_step *st = begin(e, &v, &s, "transform");
-        norni_step_buffer(e, st, norni_emit_in(e, 0), NORNI_READ);
-        norni_step_buffer(e, st, in, NORNI_WRITE);
-        const int64_t to[] = {v.c,      w->in[1], w->in[2], w->begin[1], w->begin[2],
-                              s.tiles1, s.tiles2, row0,     tiles};
-        for (size_t i = 0; i < sizeof to / sizeof *to; i++)
-            norni_step_i64(e, st, to[i]);
-        norni_step_range(st, 2, (size_t)rows, (size_t)c, 1, 1, 1, 1);
+        norni_emit_winograd_transform(e, &v, s.r, s.tiles1, s.tiles2, row0, rows, tiles, in);
         norni_emit_conv_tiles(e, &s.product, &s.tile, false, in, weights, out, -1, false, NULL);
-        st = begin(e, &v, &s, "inverse");
+        norni_step *st = norni_winograd_step(e, &v, s.r, "inverse");
         norni_step_buffer(e, st, out, NORNI_READ);
         norni_step_buffer(e, st, norni_emit_out(e, 0), row0 ? NORNI_READ_WRITE : NORNI_WRITE);
         const int64_t from[] = {w->out[1], w->out[2], s.tiles1, s.tiles2, row0, tiles};
-        for (size_t i = 0; i < sizeof from / sizeof *from; i++)
-            norni_step_i64(e, st, from[i]);
+        norni_step_i64s(e, st, sizeof from / sizeof *from, from);
         if (bias >= 0) {
             norni_step_define(e, st, "HAS_BIAS", 1);
             norni_step_buffer(e, st, bias, NORNI_READ);
@@ -151,23 +148,28 @@ norn_status norni_emit_conv_winograd(norni_emit *e) {
     return e->status;
 }
 
-const char *norni_conv_winograd_fits(const norni_fit *f) {
-    norni_conv v;
-    scheme s;
-    norni_conv_tile direct;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
+const char *norni_winograd_fits(const norni_fit *f, const norni_conv *v) {
+    const norni_window *w = &v->w;
     if (f->numerics == NORN_STRICT)
         return "its rounding errors are larger (numerics are strict)";
-    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
-        return "there are no elements";
-    norni_conv_forward(f->node, &v);
-    const norni_window *w = &v.w;
-    if (v.group != 1 || w->in[0] != 1 || w->out[0] != 1 || w->kernel[0] != 1 || w->kernel[1] != 3 ||
+    if (v->group != 1 || w->in[0] != 1 || w->out[0] != 1 || w->kernel[0] != 1 || w->kernel[1] != 3 ||
         w->kernel[2] != 3)
         return "kernels are not 3 x 3 in one group";
     if (w->stride[1] != 1 || w->stride[2] != 1 || w->dilation[1] != 1 || w->dilation[2] != 1)
         return "strides or dilations are not 1";
+    return NULL;
+}
+
+const char *norni_conv_winograd_fits(const norni_fit *f) {
+    norni_conv v;
+    scheme s;
+    norni_conv_tile direct;
+    const char *why = norni_conv_blocks_fit(f);
+    if (why)
+        return why;
+    norni_conv_forward(f->node, &v);
+    if ((why = norni_winograd_fits(f, &v)))
+        return why;
     record r = tuned(f->device, &v);
     if (!choose_scheme(&v, r, &s))
         return "there is no tile";
@@ -175,7 +177,7 @@ const char *norni_conv_winograd_fits(const norni_fit *f) {
         return "the direct form was measured to be faster";
     if (f->wanted || r == TILES_2 || r == TILES_4 || !norni_conv_choose_tile(&v, false, &direct))
         return NULL;
-    double weight_bytes = (double)(v.c * v.m * 9 * compute_bytes(v.dtype));
+    double weight_bytes = (double)(v.c * v.m * 9 * (int64_t)norni_compute_bytes(v.dtype));
     double time = fmax(direct.time * (double)v.n, weight_bytes / (weight_bytes > 12e6 ? 4 : 10));
     return s.time < 0.95 * time ? NULL : "the direct form is faster";
 }

@@ -2,8 +2,7 @@
 /* norn.ConvGradW of 3 x 3 kernels by minimal filtering (ops/conv_winograd.cl), for CPUs: the transpose of
  * ops/conv_winograd.c, with 4 (F(4x4)) or 2.25 times (F(2x2)) fewer multiplications than the direct form and rounding
  * errors as there, so not for NORN_STRICT. */
-#include "ops/conv_blocked.h"
-#include "ops/conv_direct.h"
+#include "ops/conv_winograd.h"
 #include <math.h>
 
 enum { D = NORNI_WINDOW_DIMS };
@@ -24,7 +23,7 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     enum { CACHE_BYTES = 3 << 20 };
     const norni_window *w = &v->w;
     int block = norni_block_of(v->dtype);
-    int64_t bytes = (int64_t)norni_conv_compute_bytes(v->dtype);
+    int64_t bytes = (int64_t)norni_compute_bytes(v->dtype);
     int64_t c = norni_ceil_div(v->c, block), m = norni_ceil_div(v->m, block);
     *s = (scheme){.r = r, .domain = (r + 2) * (r + 2)};
     s->tiles1 = norni_ceil_div(w->out[1], r);
@@ -61,13 +60,6 @@ static bool best_scheme(const norni_conv *v, scheme *best) {
     return best->time < INFINITY;
 }
 
-static norni_step *begin(norni_emit *e, const norni_conv *v, const scheme *s, const char *kernel) {
-    norni_step *st = norni_emit_kernel(e, "conv_winograd.cl", kernel, v->dtype);
-    norni_step_define(e, st, "B", norni_block_of(v->dtype));
-    norni_step_define(e, st, "R", s->r);
-    return st;
-}
-
 norn_status norni_emit_conv_winograd_w(norni_emit *e) {
     norni_conv v;
     scheme s;
@@ -77,31 +69,23 @@ norn_status norni_emit_conv_winograd_w(norni_emit *e) {
     const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
     int64_t c = norni_ceil_div(v.c, block), m = norni_ceil_div(v.m, block), all = v.n * s.tiles1;
-    size_t elem = (size_t)(s.domain * s.rows * s.tiles2 * block) * norni_conv_compute_bytes(v.dtype);
+    size_t elem = (size_t)(s.domain * s.rows * s.tiles2 * block) * norni_compute_bytes(v.dtype);
     norni_ref x = norni_emit_scratch(e, (size_t)c * elem), dy = norni_emit_scratch(e, (size_t)m * elem),
               sums = norni_emit_scratch(e, (size_t)s.sum_bytes);
     for (int64_t row0 = 0; row0 < all; row0 += s.rows) {
         int64_t rows = norni_min(s.rows, all - row0), tiles = rows * s.tiles2;
-        norni_step *st = begin(e, &v, &s, "transform");
-        norni_step_buffer(e, st, norni_emit_in(e, 0), NORNI_READ);
-        norni_step_buffer(e, st, x, NORNI_WRITE);
-        const int64_t to[] = {v.c,      w->in[1], w->in[2], w->begin[1], w->begin[2],
-                              s.tiles1, s.tiles2, row0,     tiles};
-        for (size_t i = 0; i < sizeof to / sizeof *to; i++)
-            norni_step_i64(e, st, to[i]);
-        norni_step_range(st, 2, (size_t)rows, (size_t)c, 1, 1, 1, 1);
-        st = begin(e, &v, &s, "transform_dy");
+        norni_emit_winograd_transform(e, &v, s.r, s.tiles1, s.tiles2, row0, rows, tiles, x);
+        norni_step *st = norni_winograd_step(e, &v, s.r, "transform_dy");
         norni_step_buffer(e, st, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, st, dy, NORNI_WRITE);
         const int64_t from[] = {w->out[1], w->out[2], s.tiles1, s.tiles2, row0, tiles};
-        for (size_t i = 0; i < sizeof from / sizeof *from; i++)
-            norni_step_i64(e, st, from[i]);
+        norni_step_i64s(e, st, sizeof from / sizeof *from, from);
         norni_step_range(st, 2, (size_t)rows, (size_t)m, 1, 1, 1, 1);
         s.product.w.in[2] = s.product.w.out[2] = tiles;
         st = norni_emit_conv_w_tiles(e, &s.product, &s.tile, x, dy, sums, row0 > 0, 1);
         norni_step_define(e, st, "RAW", 1);
     }
-    norni_step *st = begin(e, &v, &s, "weights_back");
+    norni_step *st = norni_winograd_step(e, &v, s.r, "weights_back");
     norni_step_define(e, st, "CC", s.tile.cc);
     norni_step_define(e, st, "NV", s.tile.nv);
     norni_step_buffer(e, st, sums, NORNI_READ);
@@ -117,20 +101,12 @@ const char *norni_conv_winograd_w_fits(const norni_fit *f) {
     norni_conv v;
     scheme s;
     norni_conv_w_tile direct;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    if (f->numerics == NORN_STRICT)
-        return "its rounding errors are larger (numerics are strict)";
-    for (int i = 0; i < 2; i++)
-        if (!norni_blockable(&f->node->in[i]->type))
-            return "there are no elements";
+    const char *why = norni_conv_blocks_fit(f);
+    if (why)
+        return why;
     norni_conv_of(f->node, &v);
-    const norni_window *w = &v.w;
-    if (v.group != 1 || w->in[0] != 1 || w->out[0] != 1 || w->kernel[0] != 1 || w->kernel[1] != 3 ||
-        w->kernel[2] != 3)
-        return "kernels are not 3 x 3 in one group";
-    if (w->stride[1] != 1 || w->stride[2] != 1 || w->dilation[1] != 1 || w->dilation[2] != 1)
-        return "strides or dilations are not 1";
+    if ((why = norni_winograd_fits(f, &v)))
+        return why;
     if (!best_scheme(&v, &s))
         return "there is no tile";
     if (f->wanted || !norni_conv_w_choose_tile(&v, &direct))

@@ -263,6 +263,11 @@ void norni_step_i64(norni_emit *e, norni_step *s, int64_t v) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_I64, .i = v});
 }
 
+void norni_step_i64s(norni_emit *e, norni_step *s, size_t n, const int64_t *v) {
+    for (size_t i = 0; i < n; i++)
+        norni_step_i64(e, s, v[i]);
+}
+
 void norni_step_f32(norni_emit *e, norni_step *s, double v) {
     add_arg(e, s, (norni_arg){.kind = NORNI_ARG_F32, .f = v});
 }

@@ -126,6 +126,7 @@ void norni_step_define_text(norni_emit *e, norni_step *s, const char *name, cons
 void norni_step_buffer(norni_emit *e, norni_step *s, norni_ref ref, norni_access access);
 void norni_step_i32(norni_emit *e, norni_step *s, int64_t v); /* out of range: the emit fails */
 void norni_step_i64(norni_emit *e, norni_step *s, int64_t v);
+void norni_step_i64s(norni_emit *e, norni_step *s, size_t n, const int64_t *v);
 void norni_step_f32(norni_emit *e, norni_step *s, double v);
 /* A real argument of the kernel's compute type for `dtype` (double for f64, else float). */
 void norni_step_real(norni_emit *e, norni_step *s, norn_dtype dtype, double v);

@@ -4,13 +4,9 @@
 #include "ops/tuning.h"
 #include <stdio.h>
 
-static size_t compute_bytes(norn_dtype t) {
-    return (size_t)norni_dtype_bits(norni_compute_dtype(t)) / 8;
-}
-
 void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, int *mr, int *nr, int *width) {
     static const int rows[] = {14, 8, 4, 1};
-    size_t bytes = compute_bytes(t);
+    size_t bytes = norni_compute_bytes(t);
     bool cpu = norni_device_is_cpu(d);
     *width = (int)((cpu ? 64 : 16) / (bytes < 4 ? 4 : bytes));
     *nr = *width * 2;
@@ -41,7 +37,7 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
     bool fresh = true;
     snprintf(key, sizeof key, "gemm %d %d %lld %lld %lld %lld %lld", p, (int)rows_stored, (long long)rows,
              (long long)g->k, (long long)x->ld, (long long)x->offset, (long long)copies);
-    size_t bytes = (size_t)(copies * panels * p * g->k) * compute_bytes(g->dtype);
+    size_t bytes = (size_t)(copies * panels * p * g->k) * norni_compute_bytes(g->dtype);
     norni_ref to =
         x->input >= 0 ? norni_emit_packed(e, x->input, bytes, key, &fresh) : norni_emit_scratch(e, bytes);
     *batch_stride = x->stride ? panels * p * g->k : 0;
@@ -88,6 +84,27 @@ static void tuned_tile(const norn_device *d, const norni_product *g, int *mr, in
     *nr = vectors[i] * width;
 }
 
+void norni_emit_product_end(norni_emit *e, norni_step *s, const norni_product *g, unsigned widths) {
+    norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
+    if (g->alpha != 1)
+        norni_step_define(e, s, "SCALE", 1);
+    norni_step_real(e, s, g->dtype, g->alpha);
+    if (g->d >= 0) {
+        const int64_t steps[] = {g->d_sm, g->d_sn, g->d_offset, g->d_stride};
+        norni_step_define(e, s, "HAS_D", 1);
+        norni_step_buffer(e, s, g->d, NORNI_READ);
+        norni_step_real(e, s, g->dtype, g->beta);
+        norni_step_i64s(e, s, sizeof steps / sizeof *steps, steps);
+    }
+    if (g->channel_rows) {
+        norni_step_define(e, s, "CHANNEL_ROWS", 1);
+        norni_step_i64(e, s, g->channel);
+        norni_step_i64(e, s, g->channel_step);
+    }
+    if (g->epilogue)
+        norni_emit_epilogue_once(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS, widths);
+}
+
 norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     int mr, nr, width;
     int64_t a_stride, b_stride;
@@ -110,45 +127,23 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
         b = pack(e, g, &g->b, g->n, g->b.trans, nr, width, &b_stride);
     norn_dtype stored = g->c_dtype != NORN_UNDEFINED ? g->c_dtype : g->dtype;
     norni_step *s = norni_emit_kernel(e, "gemm.cl", "gemm", stored);
-    norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
     norni_step_define(e, s, "MR", mr);
     norni_step_define(e, s, "NR", nr);
     norni_step_define(e, s, "W", width);
-    if (g->alpha != 1)
-        norni_step_define(e, s, "SCALE", 1);
-    if (g->d >= 0)
-        norni_step_define(e, s, "HAS_D", 1);
     norni_step_buffer(e, s, a, NORNI_READ);
     norni_step_buffer(e, s, b, NORNI_READ);
     norni_step_buffer(e, s, g->c, NORNI_WRITE);
     const int64_t sizes[] = {g->m,     g->n,        g->k,
                              a_stride, b_stride,    g->b_packed ? g->b.offset : 0,
                              g->ldc,   g->stride_c, g->c_offset};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
-    norni_step_real(e, s, g->dtype, g->alpha);
-    if (g->d >= 0) {
-        norni_step_buffer(e, s, g->d, NORNI_READ);
-        norni_step_real(e, s, g->dtype, g->beta);
-        norni_step_i64(e, s, g->d_sm);
-        norni_step_i64(e, s, g->d_sn);
-        norni_step_i64(e, s, g->d_offset);
-        norni_step_i64(e, s, g->d_stride);
-    }
-    if (g->channel_rows) {
-        norni_step_define(e, s, "CHANNEL_ROWS", 1);
-        norni_step_i64(e, s, g->channel);
-        norni_step_i64(e, s, g->channel_step);
-    }
-    if (g->epilogue)
-        norni_emit_epilogue_once(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS,
-                                 1u | (unsigned)width);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
+    norni_emit_product_end(e, s, g, 1u | (unsigned)width);
     /* Short sums are bound by what is written: then neighbours write long rows side by side, as long as B stays in a
      * cache. */
     enum { SHORT = 256, LONG_ROW = 256, CACHE_BYTES = 512 * 1024 };
     size_t rows = (size_t)norni_ceil_div(g->m, mr), columns = (size_t)norni_ceil_div(g->n, nr);
     bool rows_last = norni_device_is_cpu(e->device) && g->k <= SHORT && g->n > LONG_ROW &&
-                     (size_t)(g->k * nr) * columns * compute_bytes(g->dtype) <= CACHE_BYTES;
+                     (size_t)(g->k * nr) * columns * norni_compute_bytes(g->dtype) <= CACHE_BYTES;
     if (rows_last)
         norni_step_define(e, s, "ROWS_LAST", 1);
     norni_step_range(s, 3, rows_last ? columns : rows, rows_last ? rows : columns, (size_t)g->batch, 1, 1, 1);
@@ -165,8 +160,7 @@ norn_status norni_emit_product_blas(norni_emit *e, const norni_product *g) {
         norni_step_buffer(e, s, g->c, NORNI_WRITE);
         const int64_t sizes[] = {g->m,        g->n,        g->d_sm,     g->d_sn,    g->ldc,
                                  g->stride_c, g->c_offset, g->d_offset, g->d_stride};
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            norni_step_i64(e, s, sizes[i]);
+        norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
         norni_step_items(e, s, 3, g->n, g->m, g->batch);
     }
     norni_gemm call = {.dtype = g->dtype,

@@ -41,6 +41,8 @@ typedef struct {
 /* Register tile of the own kernel for a product on a device. */
 void norni_gemm_tile(const norn_device *d, norn_dtype t, int64_t m, int64_t n, int *mr, int *nr, int *width);
 norn_status norni_emit_product(norni_emit *e, const norni_product *p); /* on GPUs the next, where it can */
+/* What a step of either kernel is given last: alpha, beta D, channels, epilogue. */
+void norni_emit_product_end(norni_emit *e, norni_step *s, const norni_product *p, unsigned widths);
 /* The same in tiles that work-groups share, for GPUs; what it has no form for goes to norni_emit_product. */
 norn_status norni_emit_product_tiled(norni_emit *e, const norni_product *p);
 bool norni_tiled_takes(const norn_device *d, const norni_product *p);

@@ -54,8 +54,7 @@ static norni_ref pack(norni_emit *e, const operand *o) {
         norni_step_buffer(e, s, to, NORNI_WRITE);
         const int64_t args[] = {o->rows,   o->k,        o->s_row,    o->s_col, o->offset,
                                 o->stride, o->z_offset, o->z_stride, o->z_row, k_part};
-        for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-            norni_step_i64(e, s, args[i]);
+        norni_step_i64s(e, s, sizeof args / sizeof *args, args);
         norni_step_range(s, 3, (size_t)panels, (size_t)norni_ceil_div(o->k, k_part), (size_t)o->count, 1, 1,
                          1);
     }
@@ -81,8 +80,7 @@ static void emit_product(norni_emit *e, const product *g, const tile *t, norni_r
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     const int64_t args[] = {g->m,        g->n,   g->k,        g->a_stride, g->a_count,
                             g->b_stride, g->ldc, g->c_stride, g->c_offset};
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        norni_step_i64(e, s, args[i]);
+    norni_step_i64s(e, s, sizeof args / sizeof *args, args);
     if (g->epilogue)
         norni_emit_epilogue(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS,
                             1u | (unsigned)t->width);
@@ -412,8 +410,7 @@ static void emit_columns(norni_emit *e, const norni_conv *v, const tile *t, norn
     const int64_t sizes[] = {n0 * v->group * v->c * in, v->c * in, rows, rows_each, p0, pixels,
                              rows * blocks * t->nr};
     const int64_t *const lists[] = {v->w.in, v->w.out, v->w.kernel, v->w.stride, v->w.dilation, v->w.begin};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, s, sizes[i]);
+    norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         for (int k = 0; k < NORNI_WINDOW_DIMS; k++)
             norni_step_i64(e, s, lists[i][k]);

@@ -194,8 +194,7 @@ static norn_status emit(norni_emit *e) {
         each = norni_min(norni_ceil_div(least, chunk * z.inner), z.outer);
     }
     const int64_t args[] = {z.n, z.n_out, z.inner, z.outer};
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        norni_step_i64(e, s, args[i]);
+    norni_step_i64s(e, s, sizeof args / sizeof *args, args);
     norni_step_i32(e, s, z.taps);
     norni_step_i64(e, s, chunk);
     norni_step_i64(e, s, each);

@@ -218,8 +218,7 @@ static norn_status emit(norni_emit *e) {
             norni_step_buffer(e, k, norni_emit_out(e, i), NORNI_WRITE);
         }
     const int64_t sizes[] = {n.batch, n.t, n.heads, n.groups, n.dk, n.dv, n.decay, n.beta};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, k, sizes[i]);
+    norni_step_i64s(e, k, sizeof sizes / sizeof *sizes, sizes);
     norni_step_f32(e, k, n.scale);
     norni_step_items(e, k, 2, (n.dv + w - 1) / w, n.batch * n.groups, 1);
     return e->status;

@@ -194,8 +194,7 @@ static norn_status emit(norni_emit *e) {
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     int64_t each = norni_recode_each(e, l.n);
     const int64_t args[] = {l.n, each, l.axis, l.inner, l.block, l.blocks};
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        norni_step_i64(e, s, args[i]);
+    norni_step_i64s(e, s, sizeof args / sizeof *args, args);
     norni_step_items(e, s, 1, (l.n + each - 1) / each, 1, 1);
     return e->status;
 }

@@ -233,8 +233,7 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
     norni_step_buffer(e, k, f->h[step & 1], f->run ? NORNI_READ_WRITE : NORNI_READ);
     norni_step_buffer(e, k, f->h[~step & 1], dir == 0 ? NORNI_WRITE : NORNI_READ_WRITE);
     const int64_t sizes[] = {step, r->s, r->b, r->h, r->row_t, r->row_b, dir};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, k, sizes[i]);
+    norni_step_i64s(e, k, sizeof sizes / sizeof *sizes, sizes);
     if (f->y >= 0 && part != 1) {
         norni_step_define(e, k, "HAS_Y", 1);
         norni_step_buffer(e, k, f->y, NORNI_WRITE);

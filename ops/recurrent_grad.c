@@ -70,8 +70,7 @@ static norni_ref emit_before(backward *b) {
     norni_step_buffer(e, k, in(b, r->first + NORNI_REC_Y), NORNI_READ);
     norni_step_buffer(e, k, to, NORNI_WRITE);
     const int64_t sizes[] = {r->s, r->b, r->h, r->y_t, r->y_b, r->y_d, r->row_t, r->row_b};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, k, sizes[i]);
+    norni_step_i64s(e, k, sizeof sizes / sizeof *sizes, sizes);
     add_initial(b, k, NORNI_REC_H0, "HAS_H0");
     add_lens(b, k);
     norni_step_items(e, k, 3, (r->h + t.width - 1) / t.width, r->rows, r->d);
@@ -100,8 +99,7 @@ static void emit_back(backward *b, int64_t step, bool first, bool last, int part
     norni_step_buffer(e, k, packed, NORNI_READ);
     norni_step_buffer(e, k, b->carry, NORNI_READ_WRITE);
     const int64_t sizes[] = {step, depth, r->s, r->b, r->h, r->row_t, r->row_b, dir};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        norni_step_i64(e, k, sizes[i]);
+    norni_step_i64s(e, k, sizeof sizes / sizeof *sizes, sizes);
     if (last) {
         norni_step_buffer(e, k, norni_emit_out(e, 4), NORNI_WRITE);
         norni_step_i64(e, k, r->state_b);

@@ -56,6 +56,12 @@ static norni_step *start(norni_emit *e, norn_dtype dtype, const tile *t, bool a_
     return s;
 }
 
+static void sizes(norni_emit *e, norni_step *s, int64_t m, int64_t n, int64_t k) {
+    norni_step_i32(e, s, m);
+    norni_step_i32(e, s, n);
+    norni_step_i32(e, s, k);
+}
+
 static void range(norni_step *s, const tile *t, int64_t m, int64_t n, int64_t copies) {
     size_t items = (size_t)t->lm * (size_t)t->ln;
     norni_step_range(s, 3, (size_t)norni_ceil_div(n, columns_of(t)) * items,
@@ -65,7 +71,7 @@ static void range(norni_step *s, const tile *t, int64_t m, int64_t n, int64_t co
 static const char *device_fits(const norni_fit *f, norn_dtype dtype) {
     if (norni_device_is_cpu(f->device) && !f->wanted)
         return "made for GPUs";
-    return choose_tile(f->device, norni_conv_compute_bytes(dtype), 1, 1, 1)
+    return choose_tile(f->device, norni_compute_bytes(dtype), 1, 1, 1)
                ? NULL
                : "the device's work-groups or local memory are too small";
 }
@@ -82,7 +88,7 @@ static bool wide(norn_dtype operand, norn_dtype product) {
 bool norni_tiled_takes(const norn_device *d, const norni_product *g) {
     return !g->a_packed && !g->b_packed && stored(g->a.dtype, g->dtype) && stored(g->b.dtype, g->dtype) &&
            stored(g->c_dtype, g->dtype) &&
-           choose_tile(d, norni_conv_compute_bytes(g->dtype), g->m, g->n, g->batch);
+           choose_tile(d, norni_compute_bytes(g->dtype), g->m, g->n, g->batch);
 }
 
 norn_status norni_emit_product_tiled(norni_emit *e, const norni_product *g) {
@@ -90,23 +96,18 @@ norn_status norni_emit_product_tiled(norni_emit *e, const norni_product *g) {
         return e->status;
     if (!norni_tiled_takes(e->device, g))
         return norni_emit_product(e, g);
-    const tile *t = choose_tile(e->device, norni_conv_compute_bytes(g->dtype), g->m, g->n, g->batch);
+    const tile *t = choose_tile(e->device, norni_compute_bytes(g->dtype), g->m, g->n, g->batch);
     norni_step *s = start(e, g->dtype, t, !g->a.trans, g->b.trans);
-    norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
     if (wide(g->a.dtype, g->dtype))
         norni_step_define(e, s, "A_WIDE", 1);
     if (wide(g->b.dtype, g->dtype))
         norni_step_define(e, s, "B_WIDE", 1);
     if (wide(g->c_dtype, g->dtype))
         norni_step_define(e, s, "C_WIDE", 1);
-    if (g->alpha != 1)
-        norni_step_define(e, s, "SCALE", 1);
     norni_step_buffer(e, s, g->a.ref, NORNI_READ);
     norni_step_buffer(e, s, g->b.ref, NORNI_READ);
     norni_step_buffer(e, s, g->c, NORNI_WRITE);
-    norni_step_i32(e, s, g->m);
-    norni_step_i32(e, s, g->n);
-    norni_step_i32(e, s, g->k);
+    sizes(e, s, g->m, g->n, g->k);
     const int64_t steps[] = {g->a.trans ? 1 : g->a.ld,
                              g->a.trans ? g->a.ld : 1,
                              g->a.offset,
@@ -118,25 +119,8 @@ norn_status norni_emit_product_tiled(norni_emit *e, const norni_product *g) {
                              g->ldc,
                              g->c_offset,
                              g->stride_c};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        norni_step_i64(e, s, steps[i]);
-    norni_step_real(e, s, g->dtype, g->alpha);
-    if (g->d >= 0) {
-        norni_step_define(e, s, "HAS_D", 1);
-        norni_step_buffer(e, s, g->d, NORNI_READ);
-        norni_step_real(e, s, g->dtype, g->beta);
-        norni_step_i64(e, s, g->d_sm);
-        norni_step_i64(e, s, g->d_sn);
-        norni_step_i64(e, s, g->d_offset);
-        norni_step_i64(e, s, g->d_stride);
-    }
-    if (g->channel_rows) {
-        norni_step_define(e, s, "CHANNEL_ROWS", 1);
-        norni_step_i64(e, s, g->channel);
-        norni_step_i64(e, s, g->channel_step);
-    }
-    if (g->epilogue)
-        norni_emit_epilogue_once(e, s, g->channel_rows ? NORNI_LANES_PIXELS : NORNI_LANES_CHANNELS, 1 | 4);
+    norni_step_i64s(e, s, sizeof steps / sizeof *steps, steps);
+    norni_emit_product_end(e, s, g, 1 | 4);
     range(s, t, g->m, g->n, g->batch);
     return e->status;
 }
@@ -168,14 +152,12 @@ static norn_status emit_values(norni_emit *e, const norni_conv *v, bool transpos
     int64_t taps = norni_window_taps(&v->w), m = transposed ? v->c : v->m,
             k = (transposed ? v->m : v->c) * taps,
             n = v->n * (transposed ? norni_window_in(&v->w) : norni_window_out(&v->w));
-    const tile *t = choose_tile(e->device, norni_conv_compute_bytes(v->dtype), m, n, v->group);
+    const tile *t = choose_tile(e->device, norni_compute_bytes(v->dtype), m, n, v->group);
     norni_step *s = start(e, v->dtype, t, true, false);
     norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
-    norni_step_i32(e, s, m);
-    norni_step_i32(e, s, n);
-    norni_step_i32(e, s, k);
+    sizes(e, s, m, n, k);
     conv_args(e, s, v, transposed ? "CONV_X" : "CONV_Y", k);
     if (has_bias(e->node)) {
         norni_step_define(e, s, "HAS_BIAS", 1);
@@ -191,7 +173,7 @@ static norn_status emit_weights(norni_emit *e, const norni_conv *v) {
     enum { TILES_A_UNIT = 4, LEAST_PART = 256 };
     int64_t n = v->c * norni_window_taps(&v->w), k = v->n * norni_window_out(&v->w),
             elems = v->group * v->m * n;
-    size_t bytes = norni_conv_compute_bytes(v->dtype);
+    size_t bytes = norni_compute_bytes(v->dtype);
     const tile *t = choose_tile(e->device, bytes, v->m, n, v->group);
     int64_t work = norni_ceil_div(v->m, rows_of(t)) * norni_ceil_div(n, columns_of(t)) * v->group,
             parts = norni_ceil_div(TILES_A_UNIT * (int64_t)e->device->compute_units, work),
@@ -210,9 +192,7 @@ static norn_status emit_weights(norni_emit *e, const norni_conv *v) {
     norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, to, NORNI_WRITE);
-    norni_step_i32(e, s, v->m);
-    norni_step_i32(e, s, n);
-    norni_step_i32(e, s, k);
+    sizes(e, s, v->m, n, k);
     conv_args(e, s, v, "CONV_W", part);
     range(s, t, v->m, n, v->group * parts);
     if (parts > 1)

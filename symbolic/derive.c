@@ -3,7 +3,6 @@
 #include "symbolic/derive.h"
 #include "graph/graph.h"
 #include "ops/op.h"
-#include "symbolic/standard.h"
 #include "symbolic/term.h"
 #include <string.h>
 

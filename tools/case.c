@@ -75,36 +75,17 @@ static bool note_host_nodes(test *t, const norn_executable *e) {
 }
 
 /* ---- meta.json. */
-static bool read_tolerance(test *t, const cJSON *meta, const char *key, tolerance *out) {
-    const cJSON *given = cJSON_GetObjectItemCaseSensitive(meta, key);
-    struct {
-        const char *name;
-        double *to;
-    } parts[] = {{"rtol", &out->rtol}, {"atol", &out->atol}};
-    if (given && !cJSON_IsObject(given))
-        return conclude(t, CASE_FAIL, "meta.json: '%s' is no object (wanted rtol and atol)", key);
-    for (int i = 0; i < 2; i++) {
-        const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, parts[i].name);
-        if (v && !(cJSON_IsNumber(v) && v->valuedouble >= 0))
-            return conclude(t, CASE_FAIL, "meta.json: '%s' of '%s' is no number from 0 up", parts[i].name,
-                            key);
-        if (v) {
-            *parts[i].to = v->valuedouble;
-            out->by_default = out->by_default && i;
-        }
-    }
-    return true;
-}
-
 static bool set_tolerances(test *t, const case_options *o) {
     t->forward = (tolerance){.rtol = 1e-3, .atol = 1e-5, .by_default = o->rtol < 0};
     char *path = path_join(t->folder, "meta.json"), *text = path ? file_text(path, MAX_META) : NULL;
     cJSON *meta = text ? cJSON_Parse(text) : NULL;
-    bool ok =
-        path && is_file(path) && !meta ? conclude(t, CASE_FAIL, "meta.json: cannot be read as JSON") : true;
-    ok = ok && read_tolerance(t, meta, "tolerance", &t->forward);
+    char *why = path && is_file(path) && !meta ? text_of("cannot be read as JSON")
+                                               : tolerance_read(meta, "tolerance", &t->forward);
     t->gradient = t->forward;
-    ok = ok && read_tolerance(t, meta, "tolerance_grad", &t->gradient);
+    if (!why)
+        why = tolerance_read(meta, "tolerance_grad", &t->gradient);
+    bool ok = why ? conclude(t, CASE_FAIL, "meta.json: %s", why) : true;
+    free(why);
     t->gradient.any_type = true; /* references are in double, some of them stored so */
     cJSON_Delete(meta);
     free(text);

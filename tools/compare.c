@@ -64,3 +64,23 @@ char *compare_tensors(const norn_tensor *got, const norn_tensor *want, const tol
                    (long long)bad, (long long)n, (long long)worst_at, norn_tensor_get(got, worst_at),
                    norn_tensor_get(want, worst_at));
 }
+
+char *tolerance_read(const cJSON *meta, const char *key, tolerance *out) {
+    const cJSON *given = cJSON_GetObjectItemCaseSensitive(meta, key);
+    const struct {
+        const char *name;
+        double *to;
+    } parts[] = {{"rtol", &out->rtol}, {"atol", &out->atol}};
+    if (given && !cJSON_IsObject(given))
+        return text_of("'%s' is no object (wanted rtol and atol)", key);
+    for (int i = 0; i < 2; i++) {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, parts[i].name);
+        if (v && !(cJSON_IsNumber(v) && v->valuedouble >= 0))
+            return text_of("'%s' of '%s' is no number from 0 up", parts[i].name, key);
+        if (v)
+            *parts[i].to = v->valuedouble;
+        if (v && parts[i].to == &out->rtol)
+            out->by_default = false;
+    }
+    return NULL;
+}

@@ -3,10 +3,10 @@
 """Measures norn side by side with its peers and writes the tables of docs/performance.md between their marks.
 
     tools/performance.py --norn build/norn --models DIR [--device cpu] [--threads 2] [--seconds 1] [--rounds 3]
-                         [--only gemm,memory,inference,training,cold] [--page docs/performance.md]
+                         [--only gemm,memory,inference,cold] [--page docs/performance.md]
 
-Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime, torch; a row whose peer is not installed says so. DIR holds ONNX files
-named NETWORK_bBATCH.onnx, and train_NETWORK.onnx for training (input N samples; --batch). Times are the least of `rounds` turns,
+Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime; a row whose peer is not installed says so. DIR holds ONNX files
+named NETWORK_bBATCH.onnx. Times are the least of `rounds` turns,
 A B A B ..., of the median of each turn, each side in a process of its own; the processor time that each took for one run (both
 threads) stands beside it, which other load on the machine does not change much.
 """
@@ -19,7 +19,6 @@ parser.add_argument("--device", default="cpu")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=1.0)
 parser.add_argument("--rounds", type=int, default=3)
-parser.add_argument("--batch", type=int, default=32)
 parser.add_argument("--only", default="gemm,memory,inference,cold")
 parser.add_argument("--page", help="write the tables there, between the marks; else to standard output")
 parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -236,7 +235,7 @@ def cold(peaks):
 
 def versions():
     found = []
-    for name in ("numpy", "onnxruntime", "torch"):
+    for name in ("numpy", "onnxruntime"):
         try:
             from importlib.metadata import version
 
@@ -257,7 +256,10 @@ def main():
             f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, load of the machine before: {os.getloadavg()[0]:.1f}. "
             f"Peak in that run: {peaks['fp32_gflops']:.0f} GFLOP/s, copies {peaks['copy_gbytes_s']:.0f} GB/s.")
     text = {"machine": head}
-    for name in args.only.split(","):
+    wanted = args.only.split(",")
+    if unknown := [name for name in wanted if name not in parts]:
+        sys.exit(f"--only: there is no '{unknown[0]}' (wanted {', '.join(parts)})")
+    for name in wanted:
         print(f"{name} ...", file=sys.stderr)
         text[name] = parts[name](peaks)
     if not args.page:

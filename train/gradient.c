@@ -2,7 +2,6 @@
 /* Gradients and training steps of models as models of their own, in operators of ONNX only. */
 #include "export/model.h"
 #include "ops/op.h"
-#include "symbolic/standard.h"
 #include "train/prepare.h"
 #include <string.h>
 

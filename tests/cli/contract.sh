@@ -101,6 +101,24 @@ code 3 "$norn" train keep.onnx --data "$digits:train" --out keep.onnx --optimize
 grep -q 'the loss is ' err.txt || fail "no word of the loss: $(cat err.txt)"
 cmp b.onnx keep.onnx || fail "a network without numbers replaced another"
 
+# A place that cannot be written is said before training; a model is not replaced by its gradient.
+mkdir folder.onnx
+code 8 "$norn" train mlp --data "$digits:train" --out folder.onnx --steps 1
+grep -q 'is a folder' err.txt || fail "a folder as --out: $(cat err.txt)"
+code 2 "$norn" grad keep.onnx keep.onnx
+cmp b.onnx keep.onnx || fail "a model was replaced by its gradient"
+code 3 "$norn" plan keep.onnx --dim N=0
+
+# A meta.json that cannot be used fails the case.
+mkdir -p meta
+cp -r "$source/tests/data/verify/node/test_and4d" meta/case
+code 0 "$norn" verify meta
+for text in '{bad' '' '{"tolerance": 1}' '{"tolerance": {"rtol": -1}}' '{"tolerance_grad": {"atol": "x"}}'; do
+    echo "$text" >meta/case/meta.json
+    code 1 "$norn" verify meta
+    grep -q '^FAIL .*meta.json: ' out.txt || fail "meta.json '$text': $(cat out.txt)"
+done
+
 # Names of classes: printed, kept in the file, the same in both data sets.
 mkdir -p pictures/cat pictures/dog val/dog
 for file in pictures/cat/1.png pictures/dog/2.png val/dog/3.png; do

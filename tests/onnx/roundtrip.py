@@ -164,6 +164,7 @@ def types_allowed(node, opset, types):
 
 def compare_nodes(a, b, opset, base, consts):
     types = element_types(a.graph)
+    made = {o for n in b.graph.node for o in n.output}
     ours = {tuple(n.output): n for n in b.graph.node}
     read = {i for n in a.graph.node for i in n.input} | {o.name for o in a.graph.output}
     for n in a.graph.node:
@@ -174,10 +175,14 @@ def compare_nodes(a, b, opset, base, consts):
             continue
         if n.op_type in ('Softmax', 'LogSoftmax', 'Hardmax') and opset < 13:
             continue  # another meaning of axis: may have become several nodes
-        if n.op_type == 'Gradient' and n.domain == 'ai.onnx.preview.training':
-            continue  # becomes the gradient's nodes
-        if not types_allowed(n, opset, types):
-            continue  # no valid node of this opset: casts are put around it
+        gradient = n.op_type == 'Gradient' and n.domain == 'ai.onnx.preview.training'
+        if gradient or not types_allowed(n, opset, types):
+            # becomes the gradient's nodes; is no valid node of this opset: casts are put around it
+            differ(f'{n.op_type} of {list(n.output)}: outputs that nothing makes', [],
+                   [o for o in n.output if o and o not in made])
+            if not gradient and n.op_type not in {m.op_type for m in b.graph.node}:
+                raise Difference(f'{n.op_type} of {list(n.output)}: is gone')
+            continue
         what = f'node {n.name} {n.op_type} of {list(n.output)}'
         m = ours.get(tuple(n.output)) or ours.get(tuple(strip(n.output)))
         if m is None and n.op_type == 'Dropout' and opset < 10 and n.output[1] not in read:
