@@ -507,11 +507,6 @@ typedef struct {
     int axis;
 } epilogue;
 
-static bool same_shape(const norni_type *a, const norni_type *b) {
-    return a->rank == b->rank &&
-           (a->rank == 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
-}
-
 static norn_status print_epilogue(epilogue *p, norni_str *s, int w, norni_lanes lanes) {
     group *g = &p->g;
     char type[24];
@@ -533,7 +528,7 @@ static norn_status print_epilogue(epilogue *p, norni_str *s, int w, norni_lanes 
         char ptr[16];
         snprintf(ptr, sizeof ptr, "e%d", k);
         norni_str_addf(s, "    const %s x%d = ", norni_cl_type(norni_compute_dtype(t), w, type), k);
-        if (same_shape(&o->value->type, out) && !o->channel)
+        if (norni_shape_equal(&o->value->type, out) && !o->channel)
             print_load(s, t, w, ptr, "i");
         else if (norni_type_elems(&o->value->type) == 1)
             print_splat(s, t, w, ptr, "0");
@@ -616,7 +611,7 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
         norni_step_buffer(e, s, g->in[k].ref, NORNI_READ);
         if (s->n_args)
             s->args[s->n_args - 1].elementwise =
-                p->base.once && !g->in[k].channel && same_shape(&g->in[k].value->type, out);
+                p->base.once && !g->in[k].channel && norni_shape_equal(&g->in[k].value->type, out);
     }
     for (int k = 0; k < g->n_stored - 1; k++)
         norni_step_buffer(e, s, norni_builder_value(e->plan, g->c->nodes[g->stored[k]]->out[0]), NORNI_WRITE);

@@ -23,15 +23,10 @@ int norni_epilogue_axis(const norn_node *node) {
     return node->op->epilogue_axis ? node->op->epilogue_axis(node) : rank > 1 ? 1 : -1;
 }
 
-static bool same_shape(const norni_type *a, const norni_type *b) {
-    return a->rank == b->rank &&
-           (a->rank == 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
-}
-
 /* Scalars and vectors along the channel axis can be read in an epilogue, as can tensors of the same shape. */
 static bool epilogue_input(const norni_type *out, int axis, const norn_node *user, int input) {
     const norni_type *t = &user->in[input]->type;
-    if (norni_type_elems(t) == 1 || same_shape(t, out))
+    if (norni_type_elems(t) == 1 || norni_shape_equal(t, out))
         return true;
     if (user->op->channel_from && input >= user->op->channel_from)
         return axis == 1 || out->rank == 1;
@@ -59,7 +54,7 @@ static int external_inputs(const norn_node *n) {
 
 static bool joins(const fusion *f, const norn_node *n, int root) {
     const norn_node *r = f->g->nodes.v[root];
-    return norni_op_pointwise(r->op) && same_shape(&n->out[0]->type, &r->out[0]->type) &&
+    return norni_op_pointwise(r->op) && norni_shape_equal(&n->out[0]->type, &r->out[0]->type) &&
            f->n_nodes[root] < MAX_NODES && f->n_inputs[root] + external_inputs(n) <= MAX_INPUTS;
 }
 
@@ -83,8 +78,9 @@ static norn_node *find_anchor(const fusion *f, const norni_cluster *c, const boo
             const norn_value *v = c->nodes[i]->in[k];
             norn_node *a = v ? v->producer : NULL;
             if (!a || v->index || f->reader[v->id] != root || taken[a->id] || f->cluster[a->id] == root ||
-                norni_epilogue_axis(a) < 0 || !same_shape(&v->type, out) || (best && best->id >= a->id) ||
-                (v->type.dtype != out->dtype && !a->op->epilogue_retypes) || !read_only_inside(f, c, v))
+                norni_epilogue_axis(a) < 0 || !norni_shape_equal(&v->type, out) ||
+                (best && best->id >= a->id) || (v->type.dtype != out->dtype && !a->op->epilogue_retypes) ||
+                !read_only_inside(f, c, v))
                 continue;
             best = a;
         }

@@ -288,11 +288,6 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *node, norn_value
     return NORN_OK;
 }
 
-static bool same_type(const norni_type *a, const norni_type *b) {
-    return a->dtype == b->dtype && a->rank >= 0 && a->rank == b->rank &&
-           !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims);
-}
-
 /* The input that a node only passes on: Identity, Cast to the same type, Where with a condition that is the same
  * everywhere, products and quotients with 1. NULL: none. */
 static norn_value *passed_on(const norni_rebuild *r, const norn_node *node, norn_value *const *in) {
@@ -304,7 +299,7 @@ static norn_value *passed_on(const norni_rebuild *r, const norn_node *node, norn
         return in[0]->type.dtype == node->out[0]->type.dtype ? in[0] : NULL;
     if (!strcmp(node->op->name, "Where")) {
         for (int i = 1; i <= 2; i++)
-            if (norni_is_const_value(in[0], 2 - i) && same_type(&in[i]->type, &node->out[0]->type) &&
+            if (norni_is_const_value(in[0], 2 - i) && norni_type_equal(&in[i]->type, &node->out[0]->type) &&
                 norni_type_static(&in[i]->type))
                 return in[i];
         return NULL;

@@ -23,6 +23,12 @@ bool norni_type_equal(const norni_type *a, const norni_type *b) {
            (a->rank <= 0 || !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims));
 }
 
+bool norni_shape_equal(const norni_type *a, const norni_type *b) {
+    norni_type t = *b;
+    t.dtype = a->dtype;
+    return a->rank >= 0 && norni_type_equal(a, &t);
+}
+
 int64_t norni_type_elems(const norni_type *t) {
     return norni_elems(t->rank, t->dims);
 }

@@ -58,8 +58,10 @@ typedef struct {
 
 bool norni_type_static(const norni_type *t); /* type and all sizes are known numbers */
 bool norni_type_equal(const norni_type *a, const norni_type *b);
-int64_t norni_type_elems(const norni_type *t);                                   /* of a static type */
-size_t norni_type_bytes(const norni_type *t);                                    /* of a static type */
+bool norni_shape_equal(const norni_type *a,
+                       const norni_type *b);   /* whatever the element types; false: a rank is not known */
+int64_t norni_type_elems(const norni_type *t); /* of a static type */
+size_t norni_type_bytes(const norni_type *t);  /* of a static type */
 void norni_type_print(norni_str *out, const norn_graph *g, const norni_type *t); /* "float[N,3,224,224]" */
 
 /* ---- Values. */

@@ -13,4 +13,35 @@ norn_dtype norni_type_of_zero(const norn_node *node, int zero, int x);
 /* These inputs (the list ends with -1) have one element each. */
 norn_status norni_check_singles(const norni_infer *c, const int *list);
 
+/* Input i, or NULL. */
+static inline norn_value *norni_optional(const norn_node *node, int i) {
+    return i < node->n_in ? node->in[i] : NULL;
+}
+
+/* ---- For descriptors; only the files of these operators include this. */
+#define BYTES       (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
+#define F32S        NORNI_T(NORN_F32)
+#define UNPACK(...) __VA_ARGS__
+#define OP(id, in_domain, in_doc, version, ...)                                                              \
+    const norn_op norni_op_##id = {.domain = in_domain,                                                      \
+                                   .name = #id,                                                              \
+                                   .doc = in_doc,                                                            \
+                                   .versions = (const int[]){UNPACK version, 0},                             \
+                                   .grad = norni_no_gradient,                                                \
+                                   __VA_ARGS__}
+#define PARAMS(...)                                                                                          \
+    (const norni_param[]) {                                                                                  \
+        __VA_ARGS__, {                                                                                       \
+            0                                                                                                \
+        }                                                                                                    \
+    }
+#define CASES(...)                                                                                           \
+    .cases = (const char *const[]) {                                                                         \
+        __VA_ARGS__, NULL                                                                                    \
+    }
+#define MS          "com.microsoft"
+#define N           NORNI_NODIFF
+#define O           (NORNI_OPT | NORNI_NODIFF)
+#define ATTRS(s, t) .attrs_bytes = sizeof(s), .attrs = t
+
 #endif

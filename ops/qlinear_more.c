@@ -3,15 +3,6 @@
  * ONNX Runtime's documentation of contrib operators. */
 #include "ops/qlinear.h"
 
-#define BYTES (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
-#define F32S  NORNI_T(NORN_F32)
-#define N     NORNI_NODIFF
-#define O     (NORNI_OPT | NORNI_NODIFF)
-
-static norn_value *input(const norn_node *node, int i) {
-    return i < node->n_in ? node->in[i] : NULL;
-}
-
 /* ---- QLinearSoftmax: `opset` says which definition of Softmax. Before 13 all axes from `axis` on are one. */
 typedef struct {
     int64_t axis, opset;
@@ -30,7 +21,7 @@ static norn_status infer_softmax(norni_infer *c) {
 
 static norn_status expand_softmax(norn_graph *g, const norn_node *node, norn_value **out) {
     const softmax_attrs *a = node->attrs;
-    norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], input(node, 2));
+    norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], norni_optional(node, 2));
     int axis;
     if (in[0]->type.rank < 0)
         return norni_fail(NORN_UNSUPPORTED, "the rank is not known");
@@ -100,10 +91,10 @@ static norn_status infer_mean(norni_infer *c) {
 
 static norn_status expand_mean(norn_graph *g, const norn_node *node, norn_value **out) {
     const mean_attrs *a = node->attrs;
-    norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], input(node, 2));
+    norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], norni_optional(node, 2));
     x = NORNI_OP2(g, x, norni_i64_const(g, a->axes.n, a->axes.v), "ReduceMean<keepdims=%d>",
                   (int)a->keepdims);
-    out[0] = norni_quantise(g, x, in[3], input(node, 4), norni_type_of_zero(node, 4, 0));
+    out[0] = norni_quantise(g, x, in[3], norni_optional(node, 4), norni_type_of_zero(node, 4, 0));
     return norn_graph_status(g);
 }
 

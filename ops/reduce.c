@@ -7,23 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct {
-    int64_t keepdims, noop_with_empty_axes;
-    norni_ints axes; /* before opset 13 or 18 */
-} reduce_attrs;
 #define TABLE(opset)                                                                                         \
     {                                                                                                        \
-        NORNI_A_INT(reduce_attrs, keepdims, 1),                                                              \
-            NORNI_A_INT(reduce_attrs, noop_with_empty_axes, 0, .since = (opset)),                            \
-            NORNI_A(reduce_attrs, axes, INTS, .flags = NORNI_ATTR_OLD), NORNI_A_END                          \
+        NORNI_A_INT(norni_reduce_attrs, keepdims, 1),                                                        \
+            NORNI_A_INT(norni_reduce_attrs, noop_with_empty_axes, 0, .since = (opset)),                      \
+            NORNI_A(norni_reduce_attrs, axes, INTS, .flags = NORNI_ATTR_OLD), NORNI_A_END                    \
     }
 static const norni_attr table_13[] = TABLE(13), table_18[] = TABLE(18); /* with the axes as an input */
 static const norni_moved moved_13[] = {{"axes", 1, 13, NORN_I64}, {0}},
                          moved_18[] = {{"axes", 1, 18, NORN_I64}, {0}};
 
-/* Which axes are reduced. 1: known; 0: the axes input is not known yet. */
-static norn_status reduced_axes(norn_node *node, int rank, bool set[NORN_MAX_RANK], int *known) {
-    const reduce_attrs *a = node->attrs;
+norn_status norni_reduced_axes(norn_node *node, int rank, bool set[NORN_MAX_RANK], int *known) {
+    const norni_reduce_attrs *a = node->attrs;
     int64_t v[NORN_MAX_RANK];
     int n = 0, at;
     bool given = node->n_in > 1 && node->in[1];
@@ -47,12 +42,12 @@ static norn_status reduced_axes(norn_node *node, int rank, bool set[NORN_MAX_RAN
 
 static norn_status infer(norni_infer *c) {
     const norni_type *x = norni_in_type(c, 0);
-    const reduce_attrs *a = c->attrs;
+    const norni_reduce_attrs *a = c->attrs;
     bool set[NORN_MAX_RANK];
     int known;
     if (x->rank < 0)
         return NORN_OK;
-    NORNI_TRY(reduced_axes(c->node, x->rank, set, &known));
+    NORNI_TRY(norni_reduced_axes(c->node, x->rank, set, &known));
     if (!known) {
         if (a->keepdims) {
             c->out[0].rank = x->rank;
@@ -93,7 +88,7 @@ static norn_status eval(norni_eval *e) {
                              is_unsigned = norni_dtype_class(x->dtype) != NORNI_CLASS_INT;
     int known, k = 0;
     int64_t out_stride[NORN_MAX_RANK] = {0}, stride[NORN_MAX_RANK], dims[NORN_MAX_RANK], count = 1;
-    NORNI_TRY(reduced_axes((norn_node *)e->node, x->rank, set, &known));
+    NORNI_TRY(norni_reduced_axes((norn_node *)e->node, x->rank, set, &known));
     for (int i = 0; i < x->rank; i++) {
         if (!set[i])
             dims[k++] = x->dims[i];
@@ -333,7 +328,7 @@ static norn_status emit(norni_emit *e) {
     const norni_type *x = &e->node->in[0]->type;
     bool set[NORN_MAX_RANK];
     int known;
-    NORNI_TRY(reduced_axes((norn_node *)e->node, x->rank, set, &known));
+    NORNI_TRY(norni_reduced_axes((norn_node *)e->node, x->rank, set, &known));
     return norni_emit_reduce(e, reduction_of(e->node->op), x->dtype, x->rank, x->dims, set,
                              norni_emit_in(e, 0), norni_emit_out(e, 0));
 }
@@ -365,7 +360,8 @@ static const char *blocked_fits(const norni_fit *f) {
         return "for CPUs";
     if (how != NORNI_MEAN && how != NORNI_SUM && how != NORNI_MAX)
         return "sums, means and maxima only";
-    if (!norni_blockable(x) || reduced_axes((norn_node *)f->node, x->rank, set, &known) != NORN_OK || !known)
+    if (!norni_blockable(x) || norni_reduced_axes((norn_node *)f->node, x->rank, set, &known) != NORN_OK ||
+        !known)
         return "the type has no blocked form";
     for (int i = 0; i < x->rank; i++)
         all &= set[i] == (i > 1);
@@ -385,145 +381,9 @@ static void cost(const norn_node *node, norni_cost *c) {
     c->flops = (double)norni_type_elems(&node->in[0]->type);
 }
 
-/* ---- Gradients. dy and y are first brought to the shape with the reduced axes as sizes 1; the walk spreads
- * them. */
-typedef struct {
-    norn_graph *g;
-    norn_value *x, *y, *dy;
-} kept;
-
-static bool keep(norni_grad *c, kept *k) {
-    norn_node *n = c->node;
-    bool set[NORN_MAX_RANK];
-    int known;
-    *k = (kept){c->g, n->in[0], n->out[0], c->dy[0]};
-    if (((const reduce_attrs *)n->attrs)->keepdims)
-        return true;
-    norn_status s = k->x->type.rank < 0 ? norni_fail(NORN_SHAPE, "the rank is not known")
-                                        : reduced_axes(n, k->x->type.rank, set, &known);
-    if (s != NORN_OK || !known) {
-        norni_graph_failed(c->g, s != NORN_OK ? s : norni_fail(NORN_SHAPE, "the axes are not known"));
-        return false;
-    }
-    int64_t axes[NORN_MAX_RANK];
-    int count = 0;
-    for (int i = 0; i < k->x->type.rank; i++)
-        if (set[i])
-            axes[count++] = i;
-    if (!count)
-        return true;
-    norn_value *a = norni_i64_const(c->g, count, axes);
-    k->y = NORNI_OP2(c->g, k->y, a, "Unsqueeze");
-    k->dy = NORNI_OP2(c->g, k->dy, a, "Unsqueeze");
-    return k->dy != NULL;
-}
-
-static norn_value *rule(kept *k, const char *formula) {
-    static const char *const names[] = {"x", "y", "dy"};
-    norn_value *vars[] = {k->x, k->y, k->dy};
-    return norni_formula(k->g, formula, 3, names, vars);
-}
-
-static void grad_sum(norni_grad *c) {
-    kept k;
-    if (keep(c, &k)) /* spread to the shape of x by the walk */
-        c->dx[0] = k.dy;
-}
-
-static void grad_mean(norni_grad *c) {
-    kept k;
-    norn_value *n;
-    if (!keep(c, &k))
-        return;
-    const norni_type *x = &k.x->type;
-    if (norni_type_static(x) && norni_type_static(&c->node->out[0]->type) &&
-        norni_type_elems(&c->node->out[0]->type))
-        n = norni_scalar_const(
-            c->g, x->dtype, (double)norni_type_elems(x) / (double)norni_type_elems(&c->node->out[0]->type));
-    else
-        n = NORNI_OP1(
-            c->g,
-            NORNI_OP2(c->g, NORNI_OP1(c->g, k.x, "Size"), NORNI_OP1(c->g, c->node->out[0], "Size"), "Div"),
-            "Cast<to=%d>", (int)x->dtype);
-    c->dx[0] = NORNI_OP2(c->g, k.dy, n, "Div");
-}
-
-/* Where several elements are the extreme one, they share the gradient evenly (torch.amax). */
-static void grad_extreme(norni_grad *c) {
-    kept k;
-    if (!keep(c, &k))
-        return;
-    norn_value *hit =
-                   NORNI_OP1(c->g, NORNI_OP2(c->g, k.x, k.y, "Equal"), "Cast<to=%d>", (int)k.x->type.dtype),
-               *count;
-    norn_node *n = c->node;
-    if (n->n_in > 1 && n->in[1])
-        count = NORNI_OP2(c->g, hit, n->in[1], "ReduceSum<noop_with_empty_axes=%d>",
-                          (int)((const reduce_attrs *)n->attrs)->noop_with_empty_axes);
-    else
-        count = NORNI_OP1(c->g, hit, "ReduceSum<noop_with_empty_axes=%d>",
-                          (int)((const reduce_attrs *)n->attrs)->noop_with_empty_axes);
-    c->dx[0] = NORNI_OP2(c->g, hit, NORNI_OP2(c->g, k.dy, count, "Div"), "Mul");
-}
-
-/* The product of the others, those before and those behind, axis by axis: right where elements are 0 too. */
-static void grad_prod(norni_grad *c) {
-    kept k;
-    bool set[NORN_MAX_RANK];
-    int known = 0, axes[NORN_MAX_RANK], n = 0;
-    norn_value *v[NORN_MAX_RANK + 1];
-    if (!keep(c, &k))
-        return;
-    norn_status s = k.x->type.rank < 0 ? NORN_OK : reduced_axes(c->node, k.x->type.rank, set, &known);
-    if (s != NORN_OK || !known) {
-        norni_graph_failed(c->g, s != NORN_OK ? s : norni_fail(NORN_SHAPE, "the axes are not known"));
-        return;
-    }
-    v[0] = k.x;
-    for (int i = 0; i < k.x->type.rank; i++)
-        if (set[i]) {
-            axes[n] = i;
-            v[n + 1] = NORNI_OP2(c->g, v[n], norni_i64_const(c->g, 1, (int64_t[]){i}), "ReduceProd");
-            n++;
-        }
-    c->dx[0] = k.dy;
-    while (n-- > 0) {
-        norn_value *axis = norni_scalar_const(c->g, NORN_I64, axes[n]);
-        norn_value *others = NORNI_OP2(c->g, NORNI_OP2(c->g, v[n], axis, "CumProd<exclusive=1>"),
-                                       NORNI_OP2(c->g, v[n], axis, "CumProd<exclusive=1, reverse=1>"), "Mul");
-        c->dx[0] = NORNI_OP2(c->g, c->dx[0], others, "Mul");
-    }
-}
-
-#define FORMULA_RULE(name, text)                                                                             \
-    static void name(norni_grad *c) {                                                                        \
-        kept k;                                                                                              \
-        if (keep(c, &k))                                                                                     \
-            c->dx[0] = rule(&k, text);                                                                       \
-    }
-FORMULA_RULE(grad_l1, "dy * sign(x)")
-static void grad_l2(norni_grad *c) {
-    kept k;
-    if (!keep(c, &k))
-        return;
-    static const char *const names[] = {"x", "y", "dy"};
-    norn_value *safe = norni_formula(c->g, "where(y == 0, 1, y)", 2, names, (norn_value *[]){k.x, k.y});
-    if (safe && safe->producer)
-        safe->producer->guard = true;
-    k.y = safe ? k.y : NULL;
-    static const char *const all[] = {"x", "y", "dy", "safe"};
-    c->dx[0] = norni_formula(c->g, "where(y == 0, 0, dy * x / safe)", 4, all,
-                             (norn_value *[]){k.x, k.y, k.dy, safe});
-    if (c->dx[0] && c->dx[0]->producer)
-        c->dx[0]->producer->guard = true;
-}
-FORMULA_RULE(grad_sum_square, "2 * dy * x")
-FORMULA_RULE(grad_log_sum, "dy / exp(y)")
-FORMULA_RULE(grad_log_sum_exp, "dy * exp(x - y)")
-
 /* ln sum e^x = m + ln sum e^(x - m), m the largest. */
 static norn_status expand_log_sum_exp(norn_graph *g, const norn_node *node, norn_value **out) {
-    const reduce_attrs *a = node->attrs;
+    const norni_reduce_attrs *a = node->attrs;
     norn_value *x = node->in[0], *axes = node->n_in > 1 && node->in[1] ? node->in[1] : NORNI_NONE;
     int noop = (int)a->noop_with_empty_axes;
     norn_value *m = NORNI_OP2(g, x, axes, "ReduceMax<noop_with_empty_axes=%d>", noop);
@@ -545,7 +405,7 @@ static norn_status eval_log_sum_exp(norni_eval *e) {
     const norn_tensor *x = e->in[0];
     bool set[NORN_MAX_RANK];
     int known;
-    NORNI_TRY(reduced_axes((norn_node *)e->node, x->rank, set, &known));
+    NORNI_TRY(norni_reduced_axes((norn_node *)e->node, x->rank, set, &known));
     int64_t n_out = norni_tensor_elems(e->out[0]), n = norni_tensor_elems(x);
     double *m = norni_alloc_array((size_t)n_out * 2 + 1, sizeof *m), *sum = m + n_out;
     if (!m)
@@ -581,7 +441,7 @@ static void log_sum_exp_cost(const norn_node *node, norni_cost *c) {
 
 /* Axes that are there make the flag for empty ones, which older opsets lack, idle. */
 static norn_status lower(norni_adapt *a) {
-    reduce_attrs *at = a->node->attrs;
+    norni_reduce_attrs *at = a->node->attrs;
     const norn_value *axes = a->node->n_in > 1 ? a->node->in[1] : NULL;
     if (axes && axes->kind == NORNI_CONST && norni_tensor_elems(axes->data) > 0)
         at->noop_with_empty_axes = 0;
@@ -599,7 +459,7 @@ static norn_status lower(norni_adapt *a) {
                                   {"axes", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0},     \
                                   {0}},                                                                      \
         .outputs = (const norni_param[]){{"reduced", 0, types, 'T'}, {0}},                                   \
-        .attrs_bytes = sizeof(reduce_attrs),                                                                 \
+        .attrs_bytes = sizeof(norni_reduce_attrs),                                                           \
         .attrs = table_##axes_since,                                                                         \
         .moved = moved_##axes_since,                                                                         \
         .lower = lower,                                                                                      \
@@ -626,28 +486,28 @@ static norn_status lower(norni_adapt *a) {
         __VA_ARGS__, 0                                                                                       \
     }
 
-REDUCE(ReduceSum, REDUCE_TYPES, grad_sum, 13, CASES(ReduceSum), VERSIONS(1, 11, 13), .doc = "sum over axes",
-       .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceMean, REDUCE_TYPES, grad_mean, 18, CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceSum, REDUCE_TYPES, norni_reduce_grad_sum, 13, CASES(ReduceSum), VERSIONS(1, 11, 13),
+       .doc = "sum over axes", .eval = eval, .impls = impls, .cost = cost);
+REDUCE(ReduceMean, REDUCE_TYPES, norni_reduce_grad_mean, 18, CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
        .doc = "mean over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceMax, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, 18,
-       CASES(ReduceMax), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "largest element over axes", .eval = eval,
-       .impls = impls, .cost = cost);
-REDUCE(ReduceMin, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, grad_extreme, 18,
-       CASES(ReduceMin), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "smallest element over axes", .eval = eval,
-       .impls = impls, .cost = cost);
-REDUCE(ReduceProd, REDUCE_TYPES, grad_prod, 18, FLOAT_CASES(ReduceProd), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceMax, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, norni_reduce_grad_extreme,
+       18, CASES(ReduceMax), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "largest element over axes",
+       .eval = eval, .impls = impls, .cost = cost);
+REDUCE(ReduceMin, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, norni_reduce_grad_extreme,
+       18, CASES(ReduceMin), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "smallest element over axes",
+       .eval = eval, .impls = impls, .cost = cost);
+REDUCE(ReduceProd, REDUCE_TYPES, norni_reduce_grad_prod, 18, FLOAT_CASES(ReduceProd), VERSIONS(1, 11, 13, 18),
        .doc = "product over axes", .eval = eval, .impls = impls, .cost = cost, .lo = 0.5, .hi = 1.5);
-REDUCE(ReduceL1, REDUCE_TYPES, grad_l1, 18, FLOAT_CASES(ReduceL1), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceL1, REDUCE_TYPES, norni_reduce_grad_l1, 18, FLOAT_CASES(ReduceL1), VERSIONS(1, 11, 13, 18),
        .doc = "sum of absolute values over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceL2, REDUCE_TYPES, grad_l2, 18, FLOAT_CASES(ReduceL2), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceL2, REDUCE_TYPES, norni_reduce_grad_l2, 18, FLOAT_CASES(ReduceL2), VERSIONS(1, 11, 13, 18),
        .doc = "square root of the sum of squares over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceSumSquare, REDUCE_TYPES, grad_sum_square, 18, FLOAT_CASES(ReduceSumSquare),
+REDUCE(ReduceSumSquare, REDUCE_TYPES, norni_reduce_grad_sum_square, 18, FLOAT_CASES(ReduceSumSquare),
        VERSIONS(1, 11, 13, 18), .doc = "sum of squares over axes", .eval = eval, .impls = impls,
        .cost = cost);
-REDUCE(ReduceLogSum, NORNI_FLOATS, grad_log_sum, 18, FLOAT_CASES(ReduceLogSum), VERSIONS(1, 11, 13, 18, 28),
-       .doc = "logarithm of the sum over axes", .eval = eval, .impls = impls, .cost = cost, .lo = 0.5,
-       .hi = 2);
+REDUCE(ReduceLogSum, NORNI_FLOATS, norni_reduce_grad_log_sum, 18, FLOAT_CASES(ReduceLogSum),
+       VERSIONS(1, 11, 13, 18, 28), .doc = "logarithm of the sum over axes", .eval = eval, .impls = impls,
+       .cost = cost, .lo = 0.5, .hi = 2);
 
 const norn_op norni_op_ReduceLogSumExp = {
     .domain = "",
@@ -658,12 +518,12 @@ const norn_op norni_op_ReduceLogSumExp = {
                                     {"axes", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0},
                                     {0}},
     .outputs = (const norni_param[]){{"reduced", 0, NORNI_FLOATS, 'T'}, {0}},
-    .attrs_bytes = sizeof(reduce_attrs),
+    .attrs_bytes = sizeof(norni_reduce_attrs),
     .attrs = table_18,
     .moved = moved_18,
     .lower = lower,
     .infer = infer,
-    .grad = grad_log_sum_exp,
+    .grad = norni_reduce_grad_log_sum_exp,
     .expand = expand_log_sum_exp,
     .eval = eval_log_sum_exp,
     .cost = log_sum_exp_cost,

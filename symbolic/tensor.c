@@ -4,28 +4,21 @@
 #include "symbolic/term.h"
 #include <string.h>
 
-static bool is_static(const norni_type *t) {
+bool norni_t_static(const norni_type *t) {
     for (int i = 0; i < t->rank; i++)
         if (t->dims[i] < 0)
             return false;
     return t->rank >= 0;
 }
 
-static bool same_shape(const norni_type *a, const norni_type *b) {
-    norni_type t = *b;
-    t.dtype = a->dtype;
-    return norni_type_equal(a, &t);
-}
-
-/* The scalar that fills a term, or NULL. */
-static const norni_term *filled_with(const norni_term *t) {
+const norni_term *norni_t_filled(const norni_term *t) {
     return t->kind == NORNI_SPREAD && norni_t_scalar(t->a[0]) ? t->a[0] : norni_t_scalar(t) ? t : NULL;
 }
 
 const norni_term *norni_t_spread(norni_terms *c, const norni_term *a, const norni_type *type) {
     if (!a)
         return NULL;
-    if (same_shape(&a->type, type))
+    if (norni_shape_equal(&a->type, type))
         return a;
     if (a->kind == NORNI_SPREAD)
         return norni_t_spread(c, a->a[0], type);
@@ -111,7 +104,7 @@ const norni_term *norni_t_reduce(norni_terms *c, int fn, const norni_term *a, in
         return norni_t_shaped(c, a, &type);
     if (linear && (out = take_out(c, fn, a, n, axes, keep, &type)))
         return out;
-    if (linear && (s = filled_with(a)) && (count >= 0 || fn == NORNI_R_MEAN))
+    if (linear && (s = norni_t_filled(a)) && (count >= 0 || fn == NORNI_R_MEAN))
         return norni_t_spread(c, fn == NORNI_R_SUM ? norni_t_scaled(c, norni_num_int(count), s) : s, &type);
     if (fn == NORNI_R_SUM && a->kind == NORNI_LIST && type.rank == 0) {
         norni_num *k = norni_arena_array(c->arena, (size_t)a->n, sizeof *k);
@@ -158,19 +151,19 @@ const norni_term *norni_t_shaped(norni_terms *c, const norni_term *a, const norn
     const norni_term *s;
     if (!a)
         return NULL;
-    if (same_shape(&a->type, type))
+    if (norni_shape_equal(&a->type, type))
         return a;
     if (a->kind == NORNI_SHAPED)
         return norni_t_shaped(c, a->a[0], type);
     if (norni_t_scalar(a))
         return norni_t_spread(c, a, type);
-    if ((s = filled_with(a)) && a->kind == NORNI_SPREAD)
+    if ((s = norni_t_filled(a)) && a->kind == NORNI_SPREAD)
         return norni_t_spread(c, s, type);
-    if (a->kind == NORNI_LIST && is_static(type))
+    if (a->kind == NORNI_LIST && norni_t_static(type))
         return norni_t_list(c, a->n, a->a, type);
     if (a->kind == NORNI_RED) { /* sizes of 1 left or dropped */
         norni_type other = reduced_type(&a->a[0]->type, a->n_ints - 1, a->ints + 1, !a->ints[0]);
-        if (same_shape(&other, type))
+        if (norni_shape_equal(&other, type))
             return norni_t_reduce(c, a->fn, a->a[0], a->n_ints - 1, a->ints + 1, !a->ints[0]);
     }
     if (a->kind == NORNI_MUL && same_but_ones(&a->type, type)) { /* factors that are numbers stay outside */
@@ -219,8 +212,8 @@ const norni_term *norni_t_perm(norni_terms *c, const norni_term *a, const int64_
             both[i] = a->ints[perm[i]];
         return norni_t_perm(c, a->a[0], both);
     }
-    if (filled_with(a))
-        return norni_t_spread(c, filled_with(a), &type);
+    if (norni_t_filled(a))
+        return norni_t_spread(c, norni_t_filled(a), &type);
     if (r == 2 && a->kind == NORNI_PROD2 && a->a[0]->type.rank == 2 && a->a[1]->type.rank == 2)
         return norni_t_matmul(c, swapped(c, a->a[1]), swapped(c, a->a[0]));
     if (r == 2 && (type.dims[0] == 1 || type.dims[1] == 1))
@@ -240,7 +233,7 @@ const norni_term *norni_t_perm(norni_terms *c, const norni_term *a, const int64_
     if (rest && !norni_num_is(k, 1))
         return norni_t_scaled(c, k, norni_t_perm(c, rest, perm));
     if (a->kind == NORNI_DATA && r == 2 && a->type.dims[0] == a->type.dims[1]) { /* symmetric matrices */
-        bool symmetric = is_static(&a->type);
+        bool symmetric = norni_t_static(&a->type);
         int64_t n = a->type.dims[0];
         const void *d = norni_tensor_data(a->value->data);
         for (int64_t i = 0; i < n && symmetric; i++)
@@ -289,7 +282,7 @@ const norni_term *norni_t_matmul(norni_terms *c, const norni_term *a, const norn
         if (!out || !in)
             continue;
         const norni_term *rest = norni_t_mul(c, norni_num_int(1), in, v, v + half);
-        if (!rest || !same_shape(&rest->type, &m->type))
+        if (!rest || !norni_shape_equal(&rest->type, &m->type))
             continue;
         v[2 * half + out] = norni_t_matmul(c, i ? x : rest, i ? rest : y);
         v[3 * half + 1 + out] = c->one;
@@ -328,237 +321,6 @@ const norni_term *norni_t_matmul(norni_terms *c, const norni_term *a, const norn
             type.dims[type.rank++] = b->type.dims[rb - 1];
     }
     norni_term like = {.kind = NORNI_PROD2, .n = 2, .a = (const norni_term *[]){a, b}, .type = type};
-    return norni_t_intern(c, &like);
-}
-
-/* ---- Parts. */
-const norni_term *norni_t_part(norni_terms *c, const norni_term *a, const int64_t *ints,
-                               const norni_type *type) {
-    if (!a)
-        return NULL;
-    int r = a->type.rank;
-    bool all = same_shape(&a->type, type);
-    for (int i = 0; i < r; i++)
-        all = all && ints[2 * i] == 0 && ints[2 * i + 1] == 1;
-    if (all)
-        return a;
-    if (filled_with(a))
-        return norni_t_spread(c, filled_with(a), type);
-    if (a->kind == NORNI_LIST && is_static(type)) {
-        int64_t n = norni_type_elems(type), at[NORN_MAX_RANK] = {0};
-        const norni_term **e = norni_arena_array(c->arena, (size_t)n + 1, sizeof *e);
-        if (!e)
-            return norni_t_failed(c, norni_nomem());
-        for (int64_t k = 0; k < n; k++) {
-            int64_t place = 0;
-            for (int i = 0; i < r; i++)
-                place = place * a->type.dims[i] + ints[2 * i] + at[i] * ints[2 * i + 1];
-            e[k] = a->a[place];
-            for (int i = r; i-- > 0 && ++at[i] == type->dims[i];)
-                at[i] = 0;
-        }
-        return norni_t_list(c, (int)n, e, type);
-    }
-    if (a->kind == NORNI_PART) {
-        int64_t both[2 * NORN_MAX_RANK];
-        for (int i = 0; i < r; i++) {
-            both[2 * i] = a->ints[2 * i] + ints[2 * i] * a->ints[2 * i + 1];
-            both[2 * i + 1] = ints[2 * i + 1] * a->ints[2 * i + 1];
-        }
-        return norni_t_part(c, a->a[0], both, type);
-    }
-    /* Element by element: the part of the parts, so that only what is needed is left. */
-    if (a->kind == NORNI_ADD || a->kind == NORNI_MUL || a->kind == NORNI_POW || a->kind == NORNI_FN) {
-        const norni_term **v = norni_arena_array(c->arena, (size_t)a->n + 1, sizeof *v);
-        if (!v)
-            return norni_t_failed(c, norni_nomem());
-        for (int i = 0; i < a->n; i++) {
-            const norni_term *x = a->a[i];
-            int lead = r - x->type.rank;
-            int64_t in[2 * NORN_MAX_RANK];
-            norni_type t = x->type;
-            for (int k = 0; k < t.rank; k++) {
-                bool one = t.dims[k] == 1 && a->type.dims[lead + k] != 1;
-                in[2 * k] = one ? 0 : ints[2 * (lead + k)];
-                in[2 * k + 1] = one ? 1 : ints[2 * (lead + k) + 1];
-                t.dims[k] = one ? 1 : type->dims[lead + k];
-            }
-            v[i] = norni_t_part(c, x, in, &t);
-        }
-        return norni_t_spread(c, norni_t_again(c, a, v), type);
-    }
-    norni_term like = {.kind = NORNI_PART, .n = 1, .a = &a, .ints = ints, .n_ints = 2 * r, .type = *type};
-    like.type.dtype = a->type.dtype;
-    return norni_t_intern(c, &like);
-}
-
-const norni_term *norni_t_padded(norni_terms *c, const norni_term *a, const int64_t *pads,
-                                 const norni_type *type) {
-    enum { LIST_LIMIT = 64 };
-    if (!a)
-        return NULL;
-    if (norni_t_is(a->kind == NORNI_SPREAD ? a->a[0] : a, 0))
-        return norni_t_spread(c, c->zero, type);
-    if (same_shape(&a->type, type))
-        return a;
-    int r = type->rank;
-    const norni_term *inner = a;
-    while (inner->kind == NORNI_SHAPED)
-        inner = inner->a[0];
-    bool one = is_static(type) && is_static(&a->type) && norni_type_elems(&a->type) == 1 &&
-               norni_type_elems(type) <= LIST_LIMIT;
-    if (one && (norni_t_scalar(inner) || inner->kind == NORNI_SPREAD)) {
-        int n = (int)norni_type_elems(type), place = 0;
-        const norni_term *e[LIST_LIMIT];
-        for (int i = 0; i < r; i++)
-            place = place * (int)type->dims[i] + (int)pads[i];
-        for (int i = 0; i < n; i++)
-            e[i] = c->zero;
-        e[place] = norni_t_scalar(inner) ? inner : inner->a[0];
-        return norni_t_list(c, n, e, type);
-    }
-    if (a->kind == NORNI_LIST && is_static(type) && norni_type_elems(type) <= LIST_LIMIT) {
-        int n = (int)norni_type_elems(type);
-        const norni_term *e[LIST_LIMIT];
-        for (int k = 0; k < n; k++) {
-            int64_t at = k, place = 0, scale = 1;
-            bool inside = true;
-            for (int i = r; i-- > 0; at /= type->dims[i]) {
-                int64_t x = at % type->dims[i] - pads[i];
-                inside = inside && x >= 0 && x < a->type.dims[i];
-                place += x * scale;
-                scale *= a->type.dims[i];
-            }
-            e[k] = inside ? a->a[place] : c->zero;
-        }
-        return norni_t_list(c, n, e, type);
-    }
-    const norni_term *rest;
-    norni_num k = norni_t_split(c, a, &rest);
-    if (rest && !norni_num_is(k, 1) && same_shape(&rest->type, &a->type))
-        return norni_t_scaled(c, k, norni_t_padded(c, rest, pads, type));
-    norni_term like = {.kind = NORNI_PADDED, .n = 1, .a = &a, .ints = pads, .n_ints = 2 * r, .type = *type};
-    like.type.dtype = a->type.dtype;
-    return norni_t_intern(c, &like);
-}
-
-/* The element at a place (in row-major order) of a term with known sizes, as a scalar. */
-static const norni_term *element(norni_terms *c, const norni_term *t, int64_t place) {
-    int64_t at[NORN_MAX_RANK], ints[2 * NORN_MAX_RANK], rest = place;
-    int r = t->type.rank;
-    if (!r)
-        return t;
-    for (int i = r; i-- > 0; rest /= t->type.dims[i])
-        at[i] = rest % t->type.dims[i];
-    switch (t->kind) {
-    case NORNI_LIST:
-        return t->a[place];
-    case NORNI_SHAPED:
-        return element(c, t->a[0], place);
-    case NORNI_SPREAD:
-    case NORNI_ADD:
-    case NORNI_MUL:
-    case NORNI_POW:
-    case NORNI_FN: {
-        const norni_term **v = norni_arena_array(c->arena, (size_t)t->n + 1, sizeof *v);
-        if (!v)
-            return norni_t_failed(c, norni_nomem());
-        for (int i = 0; i < t->n; i++) {
-            const norni_term *x = t->a[i];
-            int64_t k = 0;
-            for (int j = 0, lead = r - x->type.rank; j < x->type.rank; j++)
-                k = k * x->type.dims[j] + (x->type.dims[j] == 1 ? 0 : at[lead + j]);
-            if (!(v[i] = element(c, x, k)))
-                return NULL;
-        }
-        return t->kind == NORNI_SPREAD ? v[0] : norni_t_again(c, t, v);
-    }
-    case NORNI_PERM: {
-        int64_t k = 0, in[NORN_MAX_RANK];
-        for (int i = 0; i < r; i++)
-            in[t->ints[i]] = at[i];
-        for (int i = 0; i < r; i++)
-            k = k * t->a[0]->type.dims[i] + in[i];
-        return element(c, t->a[0], k);
-    }
-    case NORNI_PADDED: {
-        int64_t k = 0;
-        for (int i = 0; i < r; i++) {
-            int64_t x = at[i] - t->ints[i], n = t->a[0]->type.dims[i];
-            if (x < 0 || x >= n)
-                return c->zero;
-            k = k * n + x;
-        }
-        return element(c, t->a[0], k);
-    }
-    default:
-        break;
-    }
-    norni_type one = t->type;
-    for (int i = 0; i < r; i++) {
-        ints[2 * i] = at[i];
-        ints[2 * i + 1] = 1;
-        one.dims[i] = 1;
-    }
-    return norni_t_shaped(c, norni_t_part(c, t, ints, &one), &(norni_type){.dtype = t->type.dtype});
-}
-
-/* Its elements are written one by one somewhere within: then all of it may be. */
-static bool has_list(const norni_term *t) {
-    switch (t->kind) {
-    case NORNI_LIST:
-        return true;
-    case NORNI_SHAPED:
-    case NORNI_SPREAD:
-    case NORNI_ADD:
-    case NORNI_MUL:
-    case NORNI_POW:
-    case NORNI_FN:
-    case NORNI_PERM:
-    case NORNI_PADDED:
-        for (int i = 0; i < t->n; i++)
-            if (has_list(t->a[i]))
-                return true;
-        return false;
-    default:
-        return false;
-    }
-}
-
-static bool can_list(const norni_term *t) {
-    while (t->kind == NORNI_SHAPED)
-        t = t->a[0];
-    return filled_with(t) || has_list(t);
-}
-
-const norni_term *norni_t_joined(norni_terms *c, int n, const norni_term *const *a, int axis,
-                                 const norni_type *type) {
-    enum { LIST_LIMIT = 256 };
-    bool list = is_static(type) && norni_type_elems(type) <= LIST_LIMIT && norni_type_elems(type) > 0;
-    for (int i = 0; i < n; i++) {
-        if (!a[i])
-            return NULL;
-        list = list && is_static(&a[i]->type) && can_list(a[i]);
-    }
-    if (n == 1)
-        return a[0];
-    if (list) {
-        const norni_term *e[LIST_LIMIT];
-        int64_t outer = 1, inner = 1, at = 0;
-        for (int i = 0; i < type->rank; i++) {
-            outer *= i < axis ? type->dims[i] : 1;
-            inner *= i > axis ? type->dims[i] : 1;
-        }
-        for (int64_t o = 0; o < outer; o++)
-            for (int i = 0; i < n; i++)
-                for (int64_t k = 0, m = a[i]->type.dims[axis] * inner; k < m; k++)
-                    if (!(e[at++] = element(c, a[i], o * m + k)))
-                        return NULL;
-        return norni_t_list(c, (int)at, e, type);
-    }
-    int64_t ints[] = {axis};
-    norni_term like = {
-        .kind = NORNI_JOINED, .n = n, .a = (const norni_term **)a, .ints = ints, .n_ints = 1, .type = *type};
     return norni_t_intern(c, &like);
 }
 

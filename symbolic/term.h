@@ -97,6 +97,8 @@ const norni_term *norni_t_perm(norni_terms *c, const norni_term *a, const int64_
 const norni_term *norni_t_shaped(norni_terms *c, const norni_term *a, const norni_type *type);
 const norni_term *norni_t_spread(norni_terms *c, const norni_term *a, const norni_type *type);
 /* type: of the result, whose sizes say how far the part goes. */
+bool norni_t_static(const norni_type *t);              /* all sizes are numbers */
+const norni_term *norni_t_filled(const norni_term *t); /* the scalar that fills a term, or NULL */
 const norni_term *norni_t_part(norni_terms *c, const norni_term *a, const int64_t *ints,
                                const norni_type *type);
 const norni_term *norni_t_padded(norni_terms *c, const norni_term *a, const int64_t *pads,

@@ -72,6 +72,14 @@ part_oclgrind() {
         tail -n 1 build-full/oclgrind.out
         grep -E '^FAIL' build-full/oclgrind.out || true
     done
+    # The kernels made for GPUs, with the parameters of some.
+    for device in nvidia-rtx3060 mali-g78; do
+        for op in MatMul Gemm Conv ConvTranspose ConvGradW Softmax ReduceSum BatchNormTrain; do
+            NORN_CACHE=0 NORN_PLAN_AS=tests/devices/$device.txt oclgrind --build-options -cl-opt-disable --data-races \
+                --log "$log" build-full/tests/op_test --small --op $op >build-full/oclgrind.out || bad=1
+            echo "$device $op: $(tail -n 1 build-full/oclgrind.out)"
+        done
+    done
     if [ -s "$log" ]; then
         echo "Oclgrind's complaints:"
         grep -A 6 -E '^(Invalid|Read-write|Write-write|OCLGRIND)' "$log" | head -n 60

@@ -21,11 +21,6 @@ static bool static_shape(const norn_value *v) {
     return v && norni_type_static(&v->type);
 }
 
-static bool same_shape(const norn_value *a, const norn_value *b) {
-    return a->type.rank >= 0 && a->type.rank == b->type.rank &&
-           (!a->type.rank || !memcmp(a->type.dims, b->type.dims, (size_t)a->type.rank * sizeof(norni_dim)));
-}
-
 /* 0 in the shape of v and of the type t, whatever its elements are. */
 static norn_value *zeros_like(norn_graph *g, norn_value *v, norn_dtype t) {
     norn_value *finite = norni_cast(g, v->type.dtype == NORN_BOOL ? v : norni_cast(g, v, NORN_BOOL), t);
@@ -42,7 +37,7 @@ static void to_one_shape(norn_graph *g, int n, norn_value **v, const norn_value 
     norn_value *zero = NULL;
     bool known = static_shape(out), same = true;
     for (int k = 1; k < n; k++)
-        same &= same_shape(v[0], v[k]);
+        same &= norni_shape_equal(&v[0]->type, &v[k]->type);
     for (int k = 0; k < n && !known && !same; k++) {
         norn_value *z = zeros_like(g, v[k], v[0]->type.dtype);
         zero = zero ? NORNI_OP2(g, zero, z, "Add") : z;

@@ -24,11 +24,6 @@ static bool one_number(const norn_value *v, double *x) {
     return isfinite(*x);
 }
 
-static bool same_type(const norni_type *a, const norni_type *b) {
-    return a->dtype == b->dtype && a->rank == b->rank &&
-           !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims);
-}
-
 /* Goes from the softmax's input back to the product of queries and keys. */
 static bool find_scores(const norn_value *s, const int *uses, int depth, parts *p) {
     const norn_node *n = s->producer;
@@ -42,7 +37,7 @@ static bool find_scores(const norn_value *s, const int *uses, int depth, parts *
     }
     bool add = norni_node_is(n, "Add"), mul = norni_node_is(n, "Mul"), div = norni_node_is(n, "Div");
     for (int i = 0; i < 2 && (add || mul || div); i++) {
-        if (!same_type(&n->in[i]->type, &s->type))
+        if (!norni_type_equal(&n->in[i]->type, &s->type))
             continue;
         parts with = *p;
         if (add) {
