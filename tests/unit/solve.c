@@ -9,15 +9,18 @@
 
 #include <cmocka.h>
 
-static norn_session *session;
+static norn_session *session, *host, *device;
 
 static int open_session(void **state) {
     (void)state;
-    return norn_session_open("host", &session) == NORN_OK ? 0 : -1;
+    int bad = norn_session_open("host", &host) != NORN_OK || norn_session_open(NULL, &device) != NORN_OK;
+    session = host;
+    return bad ? -1 : 0;
 }
 static int close_session(void **state) {
     (void)state;
-    norn_session_close(session);
+    norn_session_close(host);
+    norn_session_close(device);
     return 0;
 }
 
@@ -146,6 +149,37 @@ static void fit(void **state) {
     norn_tensor_free(start);
 }
 
+/* The same steps where the values are computed on an OpenCL device. */
+static void on_device(void **state) {
+    session = device;
+    for (int m = NORN_SOLVE_CG; m <= NORN_SOLVE_NEWTON_CG; m++) {
+        norn_solve_options o = {.method = (norn_solver)m, .max_iterations = 1000};
+        norn_solution *s;
+        norn_solution_info info;
+        if (minimise(&functions[0], &o, &s) != NORN_OK)
+            fail_msg("%s", norn_error());
+        norn_solution_get(s, &info);
+        if (!info.converged || !(info.gradient <= 1e-8) || !(info.value <= 1e-9))
+            fail_msg("%s: value %g, gradient %g: %s", info.method, info.value, info.gradient, info.reason);
+        norn_solution_free(s);
+    }
+    fit(state);
+    session = host;
+}
+
+/* A single residual whose square has no step down that numbers can hold is no minimum. */
+static void stuck(void **state) {
+    norn_solve_options o = {.method = NORN_SOLVE_LM};
+    norn_solution *s;
+    norn_solution_info info;
+    (void)state;
+    assert_int_equal(minimise(&functions[0], &o, &s), NORN_OK);
+    norn_solution_get(s, &info);
+    assert_true(info.gradient > 1);
+    assert_false(info.converged);
+    norn_solution_free(s);
+}
+
 static void refused(void **state) {
     const function nowhere = {"log(x) + y", 0, {-1, 0}, 0}, vector = {"[x, y]", 0, {1, 1}, 0};
     norn_solve_options o = {.method = NORN_SOLVE_BFGS};
@@ -205,8 +239,9 @@ static void programs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(methods), cmocka_unit_test(bounds),   cmocka_unit_test(fit),
-        cmocka_unit_test(refused), cmocka_unit_test(programs),
+        cmocka_unit_test(methods),   cmocka_unit_test(bounds), cmocka_unit_test(fit),
+        cmocka_unit_test(on_device), cmocka_unit_test(stuck),  cmocka_unit_test(refused),
+        cmocka_unit_test(programs),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }
