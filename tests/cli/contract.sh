@@ -134,7 +134,7 @@ for signal in INT TERM; do
     rm -f stopped.onnx
     (
         trap - INT TERM
-        exec "$norn" train lenet --data "$digits:train" --out stopped.onnx --epochs 10000 --log stopped.csv
+        exec "$norn" train mlp --data "$digits:train" --out stopped.onnx --epochs 1000000 --log stopped.csv
     ) >out.txt 2>err.txt &
     pid=$!
     i=0
