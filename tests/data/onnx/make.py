@@ -297,6 +297,22 @@ def new_ops():
          [value('x')], [value('y')], opset=21, ir=10)
 
 
+def branches():
+    """Branches of one rank and other sizes: an If that opsets before 11 do not have."""
+    then = h.make_graph([node('Shape', ['x'], ['a'])], 'then', [], [value('a', T.INT64, (2,))])
+    other = h.make_graph([node('Size', ['x'], ['s']), node('Unsqueeze', ['s', 'zero'], ['b'])], 'else', [], [value('b', T.INT64, (1,))],
+                         [numpy_helper.from_array(np.array([0], np.int64), 'zero')])
+    save('branches', [node('If', ['c'], ['y'], then_branch=then, else_branch=other)],
+         [value('c', T.BOOL, ()), value('x', shape=('N', 3))], [value('y', T.INT64, ('K',))])
+
+
+def least():
+    """Integers of which one has no opposite."""
+    ends = np.array([-2**63, -2**63 + 1, 2**63 - 1, 0, 2**53 + 1], np.int64)
+    save('least', [node('Identity', ['w'], ['y']), node('Concat', ['w', 'w'], ['z'], axis=0)], [],
+         [value('y', T.INT64, (5,)), value('z', T.INT64, (10,))], [numpy_helper.from_array(ends, 'w')])
+
+
 def pb():
     for name, a in (('float', np.array(pattern(6), np.float32).reshape(2, 3)),
                     ('half', np.array(pattern(6), np.float16).reshape(2, 3)),
@@ -309,5 +325,5 @@ def pb():
 
 if __name__ == '__main__':
     for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, maps, order, optional,
-                 new_ops, pb):
+                 new_ops, branches, least, pb):
         make()
