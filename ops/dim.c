@@ -231,10 +231,8 @@ norni_dim norni_dim_named(norn_graph *g, const char *name) {
     return copy ? intern_atom(g, (atom){.kind = ATOM_NAME, .name = copy}) : norni_dim_fresh(g);
 }
 
-norni_dim norni_dim_of(norn_graph *g, int64_t v) {
-    if (v == INT64_MIN) /* its opposite is no int64: some number that is not followed */
-        return norni_dim_fresh(g);
-    return v >= 0 ? v : norni_dim_sub(g, 0, -v);
+norni_dim norni_dim_of(norn_graph *g, int64_t v) { /* what slices take for "from the very end" stays that */
+    return v >= 0 ? v : norni_dim_sub(g, 0, v == INT64_MIN ? INT64_MAX : -v);
 }
 
 norni_dim norni_dim_fresh(norn_graph *g) {
