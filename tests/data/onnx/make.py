@@ -306,6 +306,20 @@ def branches():
          [value('c', T.BOOL, ()), value('x', shape=('N', 3))], [value('y', T.INT64, ('K',))])
 
 
+def unread():
+    """A node that opset 1 has in another form, and that nobody reads: it is not written back."""
+    save('../../fuzz/unread', [node('Unheard', ['w'], ['y'], domain='com.example'), node('Concat', ['w', 'w'], ['z'], axis=0)], [],
+         [value('y', T.INT64, (2,))], [numpy_helper.from_array(np.arange(2), 'w')], opset=1, opsets=[('com.example', 1)])
+
+
+def halves():
+    """Pictures of any size, halved, doubled and put beside themselves: no result where the size is 1."""
+    save('../certificate/halves', [node('Conv', ['x', 'w'], ['h'], strides=[2, 2], auto_pad='SAME_UPPER'),
+                                   node('ConvTranspose', ['h', 'w'], ['u'], strides=[2, 2]), node('Concat', ['u', 'x'], ['y'], axis=1)],
+         [value('x', shape=('N', 1, 'H', 'W'))], [value('y', shape=('N', 2, 'H', 'W'))],
+         [numpy_helper.from_array(np.array([[[[1, 2], [3, -4]]]], np.float32), 'w')])
+
+
 def least():
     """Integers of which one has no opposite."""
     ends = np.array([-2**63, -2**63 + 1, 2**63 - 1, 0, 2**53 + 1], np.int64)
@@ -325,5 +339,5 @@ def pb():
 
 if __name__ == '__main__':
     for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, maps, order, optional,
-                 new_ops, branches, least, pb):
+                 new_ops, branches, least, halves, unread, pb):
         make()
