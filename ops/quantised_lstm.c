@@ -97,7 +97,7 @@ static norn_value *activated(const ctx *c, const norni_act *a, norn_value *x, bo
 static void step(const ctx *c, norn_value *wx, int64_t t, norn_value **h, norn_value **cell, norn_value **y) {
     norn_graph *g = c->g;
     norn_value *zero = norni_scalar_const(g, NORN_F32, 0), *a[4];
-    norn_value *sums = NORNI_OP2(g, wx, product(g, seen, c->r, c->r_scale, c->r_zero, NULL), "Add");
+    norn_value *sums = NORNI_OP2(g, wx, product(g, *h, c->r, c->r_scale, c->r_zero, NULL), "Add");
     for (int k = 0; k < 4; k++) { /* i o f c */
         a[k] = part(g, sums, 1, k * c->h, (k + 1) * c->h);
         if ((k == 0 || k == 2) && c->peep[k])
