@@ -16,6 +16,8 @@ void norni_outputs_end(norni_outputs *o);
 
 norn_status norni_code_c(norni_str *out, norni_outputs *o, const norn_graph *g, const char *name);
 norn_status norni_code_opencl(norni_str *out, norni_outputs *o, const norn_graph *g, const char *name);
+/* Inputs and outputs of g get names that a program in this style can have; fails where the function's is none. */
+norn_status norni_program_names(norn_graph *g, norn_print_style style, const char *function);
 /* As an SVG drawing. */
 norn_status norni_drawing_print(const norn_graph *g, char **out);
 
