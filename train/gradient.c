@@ -154,8 +154,10 @@ static norn_status draw_masks(norni_rebuild *r, const norn_node *node, norn_valu
     if (strcmp(node->op->domain, "norn") || strcmp(node->op->name, "DropoutMask"))
         return NORN_OK;
     const norni_attr *ratio = norni_attr_find(node->op, "ratio");
-    norn_value *least = node->n_in > 3 && node->in[3] ? norni_cast(g, in[3], NORN_F32)
-                                                      : norni_scalar_const(g, NORN_F32, *(const float *)((const char *)node->attrs + ratio->offset));
+    norn_value *least =
+        node->n_in > 3 && node->in[3]
+            ? norni_cast(g, in[3], NORN_F32)
+            : norni_scalar_const(g, NORN_F32, *(const float *)((const char *)node->attrs + ratio->offset));
     *done = true;
     r->map[node->out[0]->id] =
         NORNI_OP2(g, NORNI_OP1(g, in[0], "RandomUniformLike<dtype=1>"), least, "GreaterOrEqual");
