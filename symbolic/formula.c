@@ -3,6 +3,7 @@
  * column. */
 #include "symbolic/formula.h"
 #include "ops/op.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -150,7 +151,10 @@ static norn_value *declare(norni_formula_maker *m, const norni_statement *s) {
             break;
         size_t k = strcspn(p, ",] \t\n");
         bool digits = k && strspn(p, "0123456789") >= k;
-        if (!k || k >= sizeof size || t.rank == NORN_MAX_RANK || (digits && k > 15))
+        bool name_like = k && (isalpha((unsigned char)*p) || *p == '_');
+        for (size_t i = 0; i < k; i++)
+            name_like = name_like && (isalnum((unsigned char)p[i]) || p[i] == '_');
+        if (!(digits || name_like) || k >= sizeof size || t.rank == NORN_MAX_RANK || (digits && k > 15))
             return norni_make_fail(m, p, "a size: a number or a name, at most %d of them", NORN_MAX_RANK);
         memcpy(size, p, k);
         size[k] = 0;

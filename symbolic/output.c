@@ -146,18 +146,13 @@ static bool is_defined(const norn_node *node) {
 }
 
 /* Programs stand alone: what the operators of the calling program stand for is in them. *own: what was made for that. */
-static norn_status without_defined(const norn_graph **g, norn_graph **own) {
-    bool any = false;
-    for (size_t i = 0; i < (*g)->nodes.n; i++)
-        any |= is_defined((*g)->nodes.v[i]);
-    if (!any)
-        return NORN_OK;
-    norni_rebuild r = {.from = *g};
+static norn_status as_program(const norn_graph *g, norn_print_style style, const char *name,
+                              norn_graph **own) {
+    norni_rebuild r = {.from = g};
     NORNI_TRY(norni_rebuild_run(&r));
     *own = r.to;
     NORNI_TRY(norni_graph_expand(own, is_defined));
-    *g = *own;
-    return NORN_OK;
+    return norni_program_names(*own, style, name);
 }
 
 norn_status norn_formula_print(const norn_graph *g, norn_print_style style, const char *name, char **out) {
@@ -172,11 +167,12 @@ norn_status norn_formula_print(const norn_graph *g, norn_print_style style, cons
     if (style == NORN_PRINT_SVG)
         return norni_drawing_print(g, out);
     norn_status s =
-        style == NORN_PRINT_TEXT || style == NORN_PRINT_LATEX ? NORN_OK : without_defined(&g, &own);
+        style == NORN_PRINT_TEXT || style == NORN_PRINT_LATEX ? NORN_OK : as_program(g, style, name, &own);
     if (s != NORN_OK) {
         norn_graph_free(own);
         return s;
     }
+    g = own ? own : g;
     s = norni_outputs_start(&o, g);
     if (s == NORN_OK)
         switch (style) {
