@@ -628,7 +628,8 @@ norn_status norn_plan_source(const norn_plan *p, char **out) {
         if (a->kind != NORNI_STEP_KERNEL)
             continue;
         norni_str_addf(&s, "/* step %zu: kernel %s, options %s */\n", i, a->kernel, a->options);
-        st = norni_kernel_text(a->source, a->file, &text);
+        st = a->alone && (text = norni_strdup(a->source)) ? NORN_OK
+                                                          : norni_kernel_text(a->source, a->file, &text);
         if (st == NORN_OK)
             norni_str_add(&s, text);
         norni_str_add(&s, "\n");
