@@ -286,10 +286,10 @@ static norn_status expand_back(norn_graph *g, const norn_node *node, norn_value 
     norn_value *share = NORNI_OP2(g, dy, norni_value_const(g, NULL, inverse), "Mul");
     if (!text || !padding)
         return norni_nomem();
-    share = NORNI_OP2(g, share, norni_i64_const(g, x->rank, planes), "Reshape");
+    share = NORNI_OP2(g, share, norni_i64_const(g, x->rank, planes), "Reshape<allowzero=1>");
     norn_value *sum = NORNI_OP2(g, share, norni_fill_const(g, &kernel, 1),
                                 "ConvTranspose<%s, output_padding=%s>", text, padding);
-    out[0] = NORNI_OP2(g, sum, node->in[1], "Reshape");
+    out[0] = NORNI_OP2(g, sum, node->in[1], "Reshape<allowzero=1>");
     return NORN_OK;
 }
 

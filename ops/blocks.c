@@ -117,9 +117,10 @@ static norn_status lower(norni_adapt *a) {
                           since);
     six s = six_of(node);
     const int64_t deep[] = {s.dims[0], s.dims[1], s.dims[3], s.dims[5], s.dims[2], s.dims[4]};
-    norn_value *v = NORNI_OP2(g, node->in[0], norni_i64_const(g, 6, space ? deep : s.dims), "Reshape");
+    norn_value *v =
+        NORNI_OP2(g, node->in[0], norni_i64_const(g, 6, space ? deep : s.dims), "Reshape<allowzero=1>");
     v = NORNI_OP1(g, v, "Transpose<perm=[%s]>", space ? "0,1,4,2,5,3" : "0,1,3,5,2,4");
-    a->out[0] = NORNI_OP2(g, v, norni_i64_const(g, 4, y->dims), "Reshape");
+    a->out[0] = NORNI_OP2(g, v, norni_i64_const(g, 4, y->dims), "Reshape<allowzero=1>");
     a->replaced = true;
     return norn_graph_status(g);
 }

@@ -247,9 +247,9 @@ static norn_status expand_columns(norn_graph *g, const norn_node *node, norn_val
     const char *text = text_of(g->arena, &p, true);
     if (!text)
         return norni_nomem();
-    norn_value *flat = NORNI_OP2(g, node->in[0], norni_i64_const(g, x->rank, planes), "Reshape");
+    norn_value *flat = NORNI_OP2(g, node->in[0], norni_i64_const(g, x->rank, planes), "Reshape<allowzero=1>");
     norn_value *y = NORNI_OP2(g, flat, norni_value_const(g, NULL, kernel), "Conv<%s>", text);
-    out[0] = NORNI_OP2(g, y, norni_shape_value(g, node->out[0]), "Reshape");
+    out[0] = NORNI_OP2(g, y, norni_shape_value(g, node->out[0]), "Reshape<allowzero=1>");
     return NORN_OK;
 }
 

@@ -147,7 +147,7 @@ static norn_status eval(norni_eval *e) {
 }
 
 static norn_value *shaped(norn_graph *g, norn_value *v, int n, const int64_t *dims) {
-    return NORNI_OP2(g, v, norni_i64_const(g, n, dims), "Reshape");
+    return NORNI_OP2(g, v, norni_i64_const(g, n, dims), "Reshape<allowzero=1>");
 }
 
 /* The places along dimension d without offsets, as a constant [1, 1, taps, outs]. */
@@ -229,8 +229,8 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
         shaped(g, norni_cast(g, cols, x->dtype), 4, (const int64_t[]){n, a->group, wt->dims[1] * taps, outs});
     norn_value *matrix =
         shaped(g, node->in[1], 4, (const int64_t[]){1, a->group, wt->dims[0] / a->group, wt->dims[1] * taps});
-    norn_value *r =
-        NORNI_OP2(g, NORNI_OP2(g, matrix, cols, "MatMul"), norni_shape_value(g, node->out[0]), "Reshape");
+    norn_value *r = NORNI_OP2(g, NORNI_OP2(g, matrix, cols, "MatMul"), norni_shape_value(g, node->out[0]),
+                              "Reshape<allowzero=1>");
     out[0] = bias ? NORNI_OP2(g, r, norni_along_channels(g, bias, x->rank), "Add") : r;
     return NORN_OK;
 }

@@ -171,9 +171,9 @@ static norn_status expand_sum(norn_graph *g, const norn_node *node, norn_value *
     const char *text = norni_window_text(g->arena, &p.w);
     if (!text)
         return norni_nomem();
-    norn_value *flat = NORNI_OP2(g, node->in[0], norni_i64_const(g, x->rank, planes), "Reshape");
+    norn_value *flat = NORNI_OP2(g, node->in[0], norni_i64_const(g, x->rank, planes), "Reshape<allowzero=1>");
     norn_value *sum = NORNI_OP2(g, flat, norni_fill_const(g, &kernel, 1), "Conv<%s>", text);
-    out[0] = NORNI_OP2(g, sum, norni_shape_value(g, node->out[0]), "Reshape");
+    out[0] = NORNI_OP2(g, sum, norni_shape_value(g, node->out[0]), "Reshape<allowzero=1>");
     return NORN_OK;
 }
 

@@ -396,7 +396,7 @@ static norn_status expand_log_sum_exp(norn_graph *g, const norn_node *node, norn
         const norni_type *y = &node->out[0]->type;
         if (!norni_type_static(y))
             return norni_fail(NORN_SHAPE, "ReduceLogSumExp: sizes are not known");
-        out[0] = NORNI_OP2(g, out[0], norni_i64_const(g, y->rank, y->dims), "Reshape");
+        out[0] = NORNI_OP2(g, out[0], norni_i64_const(g, y->rank, y->dims), "Reshape<allowzero=1>");
     }
     return norn_graph_status(g);
 }
@@ -474,12 +474,13 @@ static norn_status lower(norni_adapt *a) {
             #id "(float[2,130], int64[1]{1})", #id "<noop_with_empty_axes=1>(float[2,3])",                   \
             #id "(int32[3,5], int64[1]{0})", #id "<keepdims=0>(float[5,1,4], int64[1]{1})",                  \
             #id "(float[20000])", #id "<keepdims=0>(float[3,90,5], int64[1]{1})",                            \
-            #id "(float[2,70,37], int64[1]{1})", NULL                                                        \
+            #id "(float[2,70,37], int64[1]{1})", #id "<keepdims=0>(float[3,2,0], int64[1]{1})", NULL         \
     }
 #define FLOAT_CASES(id)                                                                                      \
     (const char *const[]) {                                                                                  \
 #id "(float[2,3,5], int64[1]{1})", #id "<keepdims=0>(float[2,3,5], int64[2]{0,-1})",                 \
-            #id "(float[3,17])", #id "<noop_with_empty_axes=1>(float[2,3])", NULL                            \
+            #id "(float[3,17])", #id "<noop_with_empty_axes=1>(float[2,3])",                                 \
+            #id "<keepdims=0>(float[3,2,0], int64[1]{1})", NULL                                              \
     }
 #define VERSIONS(...)                                                                                        \
     .versions = (const int[]) {                                                                              \

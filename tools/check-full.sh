@@ -12,6 +12,7 @@
 #   fuzz      each fuzzer for 60 s (FUZZ_SECONDS)
 #   damage    damaged models against the command line, with sanitizers, for 5 minutes (DAMAGE_SECONDS)
 #   convert   every model of ../shared/fixtures to opset 7, 13, 28, its own, and simplified, judged by ONNX Runtime
+#   draw      four draws of every operator, by a seed of the day, against ONNX Runtime and ONNX's evaluator
 #   style     clang-format on the C sources, shellcheck on the scripts
 set -eu
 cd "$(dirname "$0")/.."
@@ -166,6 +167,13 @@ part_convert() {
     [ "$bad" = 0 ]
 }
 
+part_draw() {
+    build build-full || return 1
+    seed=$(date +%s)
+    echo "seed $seed"
+    NORN_CACHE_DIR=build-full/cache "$JUDGES" tests/draw/draw.py build-full/norn build-full/draw "$seed" 4
+}
+
 part_style() {
     need clang-format shellcheck
     bad=0
@@ -179,12 +187,12 @@ part_style() {
     [ "$bad" = 0 ]
 }
 
-[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz damage convert
+[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz damage convert draw
 for part in "$@"; do
     case $part in
-    clang | asan | oclgrind | intel | rusticl | fuzz | damage | convert | style) ;;
+    clang | asan | oclgrind | intel | rusticl | fuzz | damage | convert | draw | style) ;;
     *)
-        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz damage convert style)" >&2
+        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz damage convert draw style)" >&2
         exit 2
         ;;
     esac
