@@ -119,8 +119,8 @@ static int64_t find_dim(const norn_forecast_options *o, const char *name, size_t
     for (size_t i = 0; i < o->n_dims; i++)
         if (!strncmp(o->dims[i], name, length) && o->dims[i][length] == '=') {
             int64_t v = 0;
-            for (const char *c = o->dims[i] + length + 1; *c >= '0' && *c <= '9' && v < (int64_t)1 << 40; c++)
-                v = v * 10 + (*c - '0');
+            for (const char *c = o->dims[i] + length + 1; *c >= '0' && *c <= '9'; c++)
+                v = v > (INT64_MAX - (*c - '0')) / 10 ? INT64_MAX : v * 10 + (*c - '0');
             return v;
         }
     return -1;
@@ -145,7 +145,7 @@ static norn_status bound_graph(work *w, int64_t batch, norn_graph **out) {
     if (!w->o->train)
         return norni_graph_bind(g, size_of_name, &b, NULL, NULL, NULL, out);
     norni_type x = {.rank = -1};
-    norn_tensor *t;
+    norn_tensor t = {0}; /* only its type is looked at */
     for (size_t i = 0; i < g->inputs.n; i++)
         if (!strcmp(g->inputs.v[i]->name, w->training.input))
             x = g->inputs.v[i]->type;
@@ -154,10 +154,13 @@ static norn_status bound_graph(work *w, int64_t batch, norn_graph **out) {
     x.dims[0] = batch;
     for (int k = 1; k < x.rank; k++)
         x.dims[k] = x.dims[k] < 0 ? norni_dim_eval(g, x.dims[k], size_of_name, &b) : x.dims[k];
-    NORNI_TRY(norni_tensor_host(x.dtype, x.rank, x.dims, &t)); /* only its type is looked at */
-    norn_status s = norni_training_graph(g, w->o->train, &w->training, t, true, out);
-    norn_tensor_free(t);
-    return s;
+    if (norni_elems(x.rank, x.dims) < 0)
+        return norni_fail(NORN_NOMEM, "input '%s': a batch of %lld has too many elements to count",
+                          w->training.input, (long long)batch);
+    t.dtype = x.dtype;
+    t.rank = x.rank;
+    memcpy(t.dims, x.dims, sizeof t.dims);
+    return norni_training_graph(g, w->o->train, &w->training, &t, true, out);
 }
 
 static norn_status plan_batch(work *w, int64_t batch, norn_plan **out) {
@@ -203,6 +206,21 @@ static void largest_batch(work *w) {
         *(fits(w, middle, &more) ? &low : &high) = middle;
     }
     t->largest_batch = low;
+}
+
+/* The largest below one that does not fit; 0 when not even 1 does. */
+static void smaller_batch(work *w) {
+    double bytes;
+    int64_t low = w->f->info.batch, high = low;
+    do {
+        high = low;
+        low /= 2;
+    } while (low > 0 && !fits(w, low, &bytes));
+    while (low > 0 && high - low > 1 && high - low > low / 32) {
+        int64_t middle = low + (high - low) / 2;
+        *(fits(w, middle, &bytes) ? &low : &high) = middle;
+    }
+    w->f->info.largest_batch = low;
 }
 
 /* ---- Operators. */
@@ -345,19 +363,30 @@ static norn_status forecast(work *w) {
         NORNI_TRY(norni_inference_form(w->model, &w->training));
         NORNI_TRY(norni_find_parameters(w->model->graph, w->o->train, &w->training));
     }
-    NORNI_TRY(bound_graph(w, t->batch, &g));
-    norn_status s = norn_graph_simplify(g, &simple);
+    norn_status s = bound_graph(w, t->batch, &g), too_large = NORN_OK;
+    if (s != NORN_OK &&
+        t->batch > 1) { /* sizes that grow out of their range: what can be said is said of one sample */
+        t->note = keep(w->f, norn_error());
+        too_large = NORN_NOMEM;
+        if (bound_graph(w, 1, &g) != NORN_OK)
+            return norni_fail(s, "%s", t->note);
+        s = NORN_OK;
+    }
+    NORNI_TRY(s);
+    s = norn_graph_simplify(g, &simple);
     norn_graph_free(g);
     if (s == NORN_OK)
         s = add_rows(w, simple);
     norn_graph_free(simple);
     if (s != NORN_OK || t->unsupported)
         return s;
-    s = plan_batch(w, t->batch, &p);
+    s = too_large ? norni_fail(too_large, "%s", t->note) : plan_batch(w, t->batch, &p);
     if (s == NORN_SHAPE ||
         s == NORN_NOMEM) { /* shapes that only data tell, or too large: that is an answer */
         t->note = keep(w->f, norn_error());
         t->fits = s == NORN_SHAPE;
+        if (!t->fits && (t->batch_name || w->o->train) && !w->o->no_batch_search)
+            smaller_batch(w);
         return NORN_OK;
     }
     NORNI_TRY(s);

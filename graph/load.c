@@ -85,7 +85,8 @@ static norn_status set_arg(norni_loaded *l, norni_kernel *k, unsigned i, const n
 static bool same_program(const norni_step *a, const norni_step *b) {
     const char *fa = a->file ? a->file : "", *fb = b->file ? b->file : "";
     const char *sa = a->source ? a->source : "", *sb = b->source ? b->source : "";
-    return a->kind == b->kind && !strcmp(fa, fb) && !strcmp(a->options, b->options) && !strcmp(sa, sb);
+    return a->kind == b->kind && a->alone == b->alone && !strcmp(fa, fb) && !strcmp(a->options, b->options) &&
+           !strcmp(sa, sb);
 }
 
 /* The options of a program that `first` is the first step of: only the kernels that its steps launch are compiled. */
@@ -105,6 +106,16 @@ static char *program_options(const norni_loaded *l, size_t first) {
         }
     }
     return norni_str_take(&s);
+}
+
+static norn_status own_kernel_failed(const norni_step *st) {
+    char *why = norni_strdup(norn_error());
+    norn_status s = norni_fail(NORN_ARG,
+                               "%s; a kernel takes %d arguments: a pointer for each input and output, then "
+                               "a long for each named size",
+                               why ? why : "", st->n_args);
+    norni_free(why);
+    return s;
 }
 
 /* The programs of all steps: programs[which[i]] is that of step i. */
@@ -131,12 +142,18 @@ static norn_status make_programs(norni_loaded *l, programs *out) {
         if (k < n_src)
             continue;
         char *text, *options;
-        s = norni_kernel_text(st->source, st->file, &text);
+        if (st->alone)
+            s = (text = norni_strdup(st->source)) ? NORN_OK : norni_nomem();
+        else
+            s = norni_kernel_text(st->source, st->file, &text);
         if (s != NORN_OK)
             break;
         options = program_options(l, i);
         first[n_src] = i;
-        src[n_src++] = (norni_program_source){st->file ? st->file : st->kernel, text, options};
+        src[n_src++] = (norni_program_source){st->alone  ? st->what
+                                              : st->file ? st->file
+                                                         : st->kernel,
+                                              text, options};
         if (!options)
             s = norni_nomem();
     }
@@ -162,6 +179,8 @@ static norn_status make_kernels(norni_loaded *l, const programs *p, bool load) {
             s = set_arg(l, l->kernels[i], (unsigned)k, &st->args[k]);
         if (s == NORN_OK)
             s = norni_kernel_ready(l->kernels[i]);
+        if (st->alone && s == NORN_INTERNAL) /* the program's own kernel: its mistake, not norn's */
+            s = own_kernel_failed(st);
         NORNI_TRY(norni_prefix(s, "%s", st->what ? st->what : st->kernel));
     }
     return NORN_OK;

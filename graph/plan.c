@@ -105,6 +105,42 @@ norn_status norni_plan_choose(const norn_device *d, const norn_plan_options *o, 
     return s;
 }
 
+/* Every wish names an implementation that there is: a wrong word would else be a wish without effect. */
+static norn_status check_wishes(const char *list) {
+    for (; list && *list; list += strcspn(list, ","), list += *list == ',') {
+        int n = (int)strcspn(list, ",");
+        const char *eq = memchr(list, '=', (size_t)n);
+        char name[64], op[64] = "";
+        if (snprintf(name, sizeof name, "%.*s", eq ? n - (int)(eq + 1 - list) : n, eq ? eq + 1 : list) >=
+                64 ||
+            (eq && snprintf(op, sizeof op, "%.*s", (int)(eq - list), list) >= 64))
+            return norni_fail(NORN_ARG, "implementations: '%.*s' is too long", n, list);
+        bool there = false, known = false;
+        norni_str names = {0};
+        for (size_t i = 0; i < norni_op_count(); i++) {
+            const norn_op *o = norni_op_at(i);
+            if (eq && strcmp(o->name, op) != 0)
+                continue;
+            there = true;
+            known |= knows(o, name);
+            for (const norni_impl *k = o->impls; eq && k && k->name; k++)
+                norni_str_addf(&names, "%s%s", names.n ? ", " : "", k->name);
+        }
+        norn_status s = NORN_OK;
+        if (!there)
+            s = norni_fail(NORN_ARG, "implementations: '%.*s': there is no operator '%s'", n, list, op);
+        else if (!known && eq)
+            s = norni_fail(NORN_ARG, "implementations: %s has no '%s' (wanted one of: %s)", op, name,
+                           names.s ? names.s : "none, it has only one form");
+        else if (!known)
+            s = norni_fail(NORN_ARG, "implementations: no operator has a '%s'", name);
+        norni_str_free(&names);
+        if (s != NORN_OK)
+            return s;
+    }
+    return NORN_OK;
+}
+
 static const char *line_of(norn_plan *p, const norn_node *node) {
     norni_str s = {0};
     norni_node_print(&s, node);
@@ -458,7 +494,7 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
     norn_status s = p->arena ? NORN_OK : norni_nomem();
     if (s == NORN_OK && p->options.implementations) {
         p->options.implementations = norni_arena_strdup(p->arena, p->options.implementations);
-        s = p->options.implementations ? NORN_OK : norni_nomem();
+        s = p->options.implementations ? check_wishes(p->options.implementations) : norni_nomem();
     }
     if (s == NORN_OK)
         s = norni_graph_decompose(&p->graph, d->type == NORN_DEVICE_HOST);
@@ -601,7 +637,8 @@ norn_status norn_plan_source(const norn_plan *p, char **out) {
         if (a->kind != NORNI_STEP_KERNEL)
             continue;
         norni_str_addf(&s, "/* step %zu: kernel %s, options %s */\n", i, a->kernel, a->options);
-        st = norni_kernel_text(a->source, a->file, &text);
+        st = a->alone && (text = norni_strdup(a->source)) ? NORN_OK
+                                                          : norni_kernel_text(a->source, a->file, &text);
         if (st == NORN_OK)
             norni_str_add(&s, text);
         norni_str_add(&s, "\n");

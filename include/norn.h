@@ -885,6 +885,9 @@ typedef struct norn_peaks {
 } norn_peaks;
 /* Measures them, in some seconds; quick: in about one. NORN_UNSUPPORTED on the host reference. */
 NORN_API norn_status norn_bench_peaks(norn_session *s, bool quick, norn_peaks *out);
+/* Raises measured peaks to the best that were ever kept of this device, and keeps what is better now, in the folder of the
+ * program cache: a busy machine measures less than its device can do. Without such a folder it does nothing. */
+NORN_API void norn_peaks_keep(const norn_device *d, norn_peaks *p);
 /* A guess by compute units, clock and kind, for a device that is not here. */
 NORN_API norn_status norn_device_peaks(const norn_device *d, norn_peaks *out);
 

@@ -47,6 +47,7 @@ typedef struct {
     norni_step_kind kind;
     const char *file;   /* kernel file, or a made-up name for generated source */
     const char *source; /* generated source: alone, or put before the file's */
+    bool alone;         /* the source is the whole text: no prelude before it */
     const char *options;
     const char *kernel;
     int n_args, dims;

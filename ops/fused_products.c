@@ -32,28 +32,6 @@ static norn_value *activate(norn_graph *g, norn_value *x, const char *name, int 
     return norni_graph_failed(g, norni_fail(NORN_UNSUPPORTED, "activation '%.40s'", name));
 }
 
-/* Shapes as those of what the node stands for, made in a graph of its own. */
-static norn_status infer_expansion(norni_infer *c) {
-    norn_graph *g;
-    norn_value *in[8] = {0}, *out[1] = {0};
-    norn_node copy = *c->node;
-    for (int i = 0; i < copy.n_in && i < 8; i++)
-        if (norni_in_has(c, i) && !norni_type_static(norni_in_type(c, i)))
-            return NORN_OK; /* unknown until the sizes are */
-    NORNI_TRY(norn_graph_new("shapes", &g));
-    for (int i = 0; i < copy.n_in && i < 8; i++)
-        in[i] = norni_in_has(c, i) ? norni_value_input(g, NULL, norni_in_type(c, i)) : NULL;
-    copy.in = in;
-    copy.graph = g;
-    norn_status s = norn_graph_status(g);
-    if (s == NORN_OK)
-        s = c->node->op->expand(g, &copy, out);
-    if (s == NORN_OK)
-        c->out[0] = out[0]->type;
-    norn_graph_free(g);
-    return s;
-}
-
 /* ---- FusedMatMul. */
 typedef struct {
     float alpha;
@@ -167,7 +145,7 @@ static norn_status expand_conv(norn_graph *g, const norn_node *node, norn_value 
                                    .outputs = (const norni_param[]){{"Y", 0, NORNI_FLOATS, 'T'}, {0}},       \
                                    .attrs_bytes = sizeof(s),                                                 \
                                    .attrs = table_,                                                          \
-                                   .infer = infer_expansion,                                                 \
+                                   .infer = norni_infer_by_expansion,                                        \
                                    .expand = rule,                                                           \
                                    .eval = norni_eval_expansion,                                             \
                                    .cases = (const char *const[]){__VA_ARGS__, NULL}}

@@ -259,3 +259,48 @@ norn_status norni_infer_node(norn_node *node) {
             fold_known(node, k);
     return NORN_OK;
 }
+
+/* The type in another graph; an unknown size is a new unknown one there. */
+static norni_type carried(norn_graph *to, const norn_graph *from, const norni_type *t) {
+    norni_type r = *t;
+    for (int i = 0; i < r.rank; i++)
+        if (r.dims[i] < 0)
+            r.dims[i] = norni_dim_has_unknown(from, r.dims[i]) ? norni_dim_fresh(to)
+                                                               : norni_dim_import(to, from, r.dims[i]);
+    return r;
+}
+
+norn_status norni_infer_by_expansion(norni_infer *c) {
+    enum { MOST = 32 };
+    norn_graph *g;
+    norn_value *in[MOST] = {0}, *out[MOST] = {0};
+    norn_node copy = *c->node;
+    bool fixed = true;
+    if (copy.n_in > MOST || copy.n_out > MOST)
+        return norni_fail(NORN_INTERNAL, "%d inputs, %d outputs", copy.n_in, copy.n_out);
+    for (int i = 0; i < copy.n_in; i++) {
+        const norni_type *t = norni_in_type(c, i);
+        if (t && (t->rank < 0 || t->dtype == NORN_UNDEFINED))
+            return NORN_OK; /* nothing can be told yet */
+        fixed &= !t || norni_type_static(t);
+    }
+    NORNI_TRY(norn_graph_new("shapes", &g));
+    for (int i = 0; i < copy.n_in; i++) {
+        const norni_type *t = norni_in_type(c, i);
+        norni_type own = t ? carried(g, c->g, t) : (norni_type){0};
+        if (t)
+            in[i] = norni_is_const(c->node->in[i])
+                        ? norni_value_const(g, NULL, norni_tensor_ref(c->node->in[i]->data))
+                        : norni_value_input(g, NULL, &own);
+    }
+    copy.in = in;
+    copy.graph = g;
+    norn_status s = norn_graph_status(g);
+    if (s == NORN_OK)
+        s = c->node->op->expand(g, &copy, out);
+    for (int k = 0; k < copy.n_out && s == NORN_OK; k++)
+        if (out[k])
+            c->out[k] = carried(c->g, g, &out[k]->type);
+    norn_graph_free(g);
+    return s == NORN_UNSUPPORTED && !fixed ? NORN_OK : s; /* once the sizes are known, that is said again */
+}

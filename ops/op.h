@@ -63,6 +63,8 @@ int norni_in_ints(const norni_infer *c, int i, int64_t *v, int max, int *n);
 norn_status norni_axis(int64_t axis, int rank, int *out);
 /* Numpy broadcasting of b into a. */
 norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b);
+/* An `infer` for operators that are functions of others: the types that the expansion has, made in a graph of its own. */
+norn_status norni_infer_by_expansion(norni_infer *c);
 /* Room for the n known elements of output k, set as known by the call; NULL when memory is out. */
 norni_dim *norni_set_known(norni_infer *c, int k, int n);
 /* op->check where there is one and the types are static. */
@@ -192,7 +194,9 @@ struct norn_op {
     bool
         on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
     bool control;          /* has subgraphs (ops/control.h); a file gets the node as it had it */
+    bool moves; /* only moves elements: types below a byte and float8 go through wider ones (ops/widen.c) */
     bool epilogue_retypes; /* its kernels with an epilogue store a result of any type (NORNI_EPI_ST) */
+    bool defined; /* by the user (norni_op_add) */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };
@@ -200,12 +204,22 @@ struct norn_op {
 /* True when the node draws random numbers: it is neither folded nor merged with an equal one. */
 bool norni_node_random(const norn_node *node);
 
+/* True when the node only moves elements, of a type below a byte or float8; and such a node on wider types. */
+bool norni_moves_small(const norn_node *node);
+norn_status norni_expand_small(norn_graph *g, const norn_node *node, norn_value *const *in, norn_value **out);
+norn_status norni_eval_small(norni_eval *e);
+
 /* ---- The registry. */
 const norn_op *norni_op_find(const char *domain, const char *name);
 size_t norni_op_count(void);
 const norn_op *norni_op_at(size_t i);
 /* The descriptor of nodes whose operator norn does not have. */
 extern const norn_op norni_op_unknown;
+/* Operators that a program defines while it runs (symbolic/define.c): found by name, not counted. They stay until it ends, since
+ * graphs refer to them. False: memory is out. */
+bool norni_op_add(const norn_op *op);
+/* The i-th of them; NULL: there are fewer. */
+const norn_op *norni_op_defined(size_t i);
 int norni_op_since(const norn_op *op);              /* opset version of the current form */
 int norni_op_version(const norn_op *op, int opset); /* the definition in force at an opset; 0: none yet */
 const norni_param *norni_op_input(const norn_op *op, int i); /* variadic ones repeat; NULL: too many */

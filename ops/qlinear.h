@@ -13,6 +13,9 @@ norn_dtype norni_type_of_zero(const norn_node *node, int zero, int x);
 /* These inputs (the list ends with -1) have one element each. */
 norn_status norni_check_singles(const norni_infer *c, const int *list);
 
+/* Channels moved behind the batch (`first`), or back to the end. */
+norn_value *norni_move_channels(norn_graph *g, norn_value *x, bool first);
+
 /* Input i, or NULL. */
 static inline norn_value *norni_optional(const norn_node *node, int i) {
     return i < node->n_in ? node->in[i] : NULL;

@@ -53,8 +53,7 @@ static const norni_attr pool_table[] = {NORNI_WINDOW_ROWS(pool_attrs),
                                         NORNI_A_INT(pool_attrs, channels_last, 0, .lo = 0, .hi = 1),
                                         NORNI_A_END};
 
-/* Channels moved behind the batch (`first`), or back to the end. */
-static norn_value *move_channels(norn_graph *g, norn_value *x, bool first) {
+norn_value *norni_move_channels(norn_graph *g, norn_value *x, bool first) {
     norni_str perm = {0};
     int rank = x ? x->type.rank : 0;
     for (int i = 0; i < rank; i++) {
@@ -97,7 +96,7 @@ static norn_status expand_pool(norn_graph *g, const norn_node *node, norn_value 
     norn_value *const *in = node->in, *x = norni_dequantise(g, in[0], in[1], norni_optional(node, 2));
     norni_str text = {0};
     if (a->channels_last)
-        x = move_channels(g, x, true);
+        x = norni_move_channels(g, x, true);
     add_list(&text, "kernel_shape", &a->window.kernel_shape);
     add_list(&text, "strides", &a->window.strides);
     add_list(&text, "pads", &a->window.pads);
@@ -106,7 +105,7 @@ static norn_status expand_pool(norn_graph *g, const norn_node *node, norn_value 
     x = text.failed ? norni_graph_failed(g, norni_nomem()) : NORNI_OP1(g, x, "AveragePool<%s>", text.s);
     norni_str_free(&text);
     if (a->channels_last)
-        x = move_channels(g, x, false);
+        x = norni_move_channels(g, x, false);
     out[0] = norni_quantise(g, x, in[3], norni_optional(node, 4), norni_type_of_zero(node, 4, 0));
     return norn_graph_status(g);
 }

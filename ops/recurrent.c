@@ -31,7 +31,7 @@ static bool same_word(const char *a, const char *b) {
 }
 
 int norni_recurrent_kind(const norn_op *op) {
-    return op->name[0] == 'L' ? NORNI_LSTM : op->name[0] == 'G' ? NORNI_GRU : NORNI_RNN;
+    return strstr(op->name, "LSTM") ? NORNI_LSTM : op->name[0] == 'G' ? NORNI_GRU : NORNI_RNN;
 }
 
 static int acts_of_kind(int kind) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/vec.h"
 #include "ops/op.h"
+#include <pthread.h>
 #include <string.h>
 
 #define OP(x) extern const norn_op norni_op_##x;
@@ -30,12 +32,34 @@ const norn_op *norni_op_at(size_t i) {
     return all[i];
 }
 
+/* ---- What the program defined. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static NORNI_VEC(const norn_op *) defined;
+
+bool norni_op_add(const norn_op *op) {
+    pthread_mutex_lock(&lock);
+    bool ok = NORNI_PUSH(&defined, op);
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+
+const norn_op *norni_op_defined(size_t i) {
+    pthread_mutex_lock(&lock);
+    const norn_op *op = i < defined.n ? defined.v[i] : NULL;
+    pthread_mutex_unlock(&lock);
+    return op;
+}
+
 const norn_op *norni_op_find(const char *domain, const char *name) {
+    const norn_op *op;
     if (!strcmp(domain, "ai.onnx"))
         domain = "";
     for (size_t i = 0; i < norni_op_count(); i++)
         if (!strcmp(all[i]->name, name) && !strcmp(all[i]->domain, domain))
             return all[i];
+    for (size_t i = 0; *domain && (op = norni_op_defined(i)); i++)
+        if (!strcmp(op->name, name) && !strcmp(op->domain, domain))
+            return op;
     return NULL;
 }
 

@@ -192,3 +192,84 @@ const norn_op norni_op_RotaryEmbedding = {
             "int64[2,3]{0,3,-1,1,2,0})",
             "RotaryEmbedding<interleaved=1>(float[2,3,5,8], float[2,5,4], float[2,5,4])", NULL},
 };
+
+/* ---- com.microsoft.RotaryEmbedding: positions before the tables; one position is that of the first element. */
+typedef struct {
+    attrs_t plain; /* first */
+    int64_t is_packed_batching;
+    float scale;
+} ms_attrs;
+enum { MS_X, MS_IDS, MS_COS, MS_SIN };
+
+static norn_status ms_expand(norn_graph *g, const norn_node *node, norn_value **out) {
+    const ms_attrs *a = node->attrs;
+    norn_value *const *in = node->in, *ids = in[MS_IDS];
+    attrs_t plain = a->plain;
+    int rank = in[MS_X]->type.rank;
+    if (a->is_packed_batching || a->scale != 1)
+        return norni_fail(NORN_UNSUPPORTED, "is_packed_batching, or a scale");
+    if (rank != 3 && rank != 4)
+        return norni_fail(rank < 0 ? NORN_UNSUPPORTED : NORN_SHAPE, "input has rank %d (wanted 3 or 4)",
+                          rank);
+    norni_dim half = in[MS_COS]->type.rank == 2 ? in[MS_COS]->type.dims[1] : -1,
+              last = in[MS_X]->type.dims[2];
+    if (rank == 3 && (plain.num_heads == NORNI_NO_INT || plain.num_heads < 1)) {
+        /* All of a head is turned: the tables say how many heads there are. */
+        if (half <= 0 || last < 0 || last % (2 * half))
+            return norni_fail(last < 0 || half < 0 ? NORN_UNSUPPORTED : NORN_SHAPE,
+                              "the number of heads is neither given nor what the tables say");
+        plain.num_heads = last / (2 * half);
+    }
+    if (ids->type.rank == 1) {
+        norn_value *s = norni_size_value(g, in[MS_X], rank == 3 ? 1 : 2),
+                   *b = norni_size_value(g, in[MS_X], 0);
+        norn_value *range[] = {norni_scalar_const(g, NORN_I64, 0),
+                               NORNI_OP2(g, s, norni_i64_const(g, 0, NULL), "Reshape"),
+                               norni_scalar_const(g, NORN_I64, 1)};
+        ids = NORNI_OP2(g, norni_opf(g, 3, range, "Range"), ids, "Add");
+        norn_value *shape[] = {b, s};
+        ids = NORNI_OP2(g, ids, norni_opf(g, 2, shape, "Concat<axis=0>"), "Expand");
+    }
+    norn_value *args[] = {in[MS_X], in[MS_COS], in[MS_SIN], ids};
+    norn_node *n = norni_apply(g, norni_op_find("", "RotaryEmbedding"), &plain, 4, args, 1);
+    out[0] = n ? n->out[0] : NULL;
+    return norn_graph_status(g);
+}
+
+#define MS_INT(f, text, ...)                                                                                 \
+    { .name = text, .kind = NORNI_ATTR_INT, .offset = offsetof(ms_attrs, f), __VA_ARGS__ }
+static const norni_attr ms_table[] = {
+    MS_INT(plain.interleaved, "interleaved", .lo = 0, .hi = 1),
+    MS_INT(plain.num_heads, "num_heads", .lo = 0, .hi = INT32_MAX),
+    MS_INT(plain.rotary_embedding_dim, "rotary_embedding_dim", .lo = 0, .hi = INT32_MAX),
+    NORNI_A_INT(ms_attrs, is_packed_batching, 0),
+    NORNI_A_FLOAT(ms_attrs, scale, 1),
+    NORNI_A_END};
+#define MS_REALS (NORNI_T(NORN_F32) | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
+
+const norn_op norni_op_MsRotaryEmbedding = {
+    .domain = "com.microsoft",
+    .name = "RotaryEmbedding",
+    .versions = (const int[]){1, 0},
+    .doc = "pairs of elements turned by the angle of their position",
+    .inputs = (const norni_param[]){{"input", 0, MS_REALS, 'T'},
+                                    {"position_ids", NORNI_NODIFF, NORNI_T(NORN_I64), 0},
+                                    {"cos_cache", 0, MS_REALS, 'T'},
+                                    {"sin_cache", 0, MS_REALS, 'T'},
+                                    {0}},
+    .outputs = (const norni_param[]){{"output", 0, MS_REALS, 'T'}, {0}},
+    .attrs_bytes = sizeof(ms_attrs),
+    .attrs = ms_table,
+    .infer = norni_infer_by_expansion,
+    .expand = ms_expand,
+    .untested_attrs = "is_packed_batching scale",
+    .cases =
+        (const char *const[]){
+            "com.microsoft.RotaryEmbedding(float[2,3,8], int64[2,3]{0,1,2,1,2,4}, float[5,2], float[5,2])",
+            "com.microsoft.RotaryEmbedding<interleaved=1>(float[2,2,3,4], int64[1]{2}, float[5,2], "
+            "float[5,2])",
+            "com.microsoft.RotaryEmbedding<num_heads=2, rotary_embedding_dim=4>(float[1,3,14], "
+            "int64[1,3]{4,0,1}, "
+            "float[5,2], float[5,2])",
+            NULL},
+};

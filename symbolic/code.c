@@ -489,20 +489,23 @@ static void product_into(norni_coder *k, norni_str *out, int depth, const norni_
 
 bool norni_coder_has_own(const norni_term *t) {
     return t->kind == NORNI_RED || t->kind == NORNI_PROD2 || t->kind == NORNI_JOINED ||
-           t->kind == NORNI_LIST || t->kind == NORNI_DATA;
+           t->kind == NORNI_LIST || t->kind == NORNI_DATA || norni_coder_is_whole(t);
 }
 
 /* Statements that compute the element `at` of t; the result is the expression that has it. */
 const char *norni_coder_compute(norni_coder *k, norni_str *out, int depth, const norni_term *t,
                                 const char *const *at) {
     norni_str acc = {0};
-    if (t->kind != NORNI_RED && t->kind != NORNI_PROD2)
+    bool whole = norni_coder_is_whole(t);
+    if (t->kind != NORNI_RED && t->kind != NORNI_PROD2 && !whole)
         return norni_coder_element(k, t, t->type.rank, at);
     norni_str_addf(&acc, "s%d", k->loops++);
     const char *name = norni_coder_keep(k, &acc);
     if (!name)
         return NULL;
-    if (t->kind == NORNI_RED)
+    if (whole)
+        norni_coder_whole(k, out, depth, t, at, name);
+    else if (t->kind == NORNI_RED)
         reduce_into(k, out, depth, t, at, name);
     else
         product_into(k, out, depth, t, at, name);
@@ -510,6 +513,8 @@ const char *norni_coder_compute(norni_coder *k, norni_str *out, int depth, const
 }
 
 void norni_coder_helpers(norni_coder *k, norni_str *out) {
+    if (k->helpers >> NORNI_HELPER_DET & 1)
+        norni_coder_det(k, out);
     for (size_t i = 0; i < sizeof helper_text / sizeof *helper_text; i++) {
         if (!(k->helpers >> i & 1))
             continue;

@@ -16,6 +16,8 @@ void norni_outputs_end(norni_outputs *o);
 
 norn_status norni_code_c(norni_str *out, norni_outputs *o, const norn_graph *g, const char *name);
 norn_status norni_code_opencl(norni_str *out, norni_outputs *o, const norn_graph *g, const char *name);
+/* Inputs and outputs of g get names that a program in this style can have; fails where the function's is none. */
+norn_status norni_program_names(norn_graph *g, norn_print_style style, const char *function);
 /* As an SVG drawing. */
 norn_status norni_drawing_print(const norn_graph *g, char **out);
 
@@ -52,6 +54,12 @@ bool norni_coder_has_own(const norni_term *t);
 /* Statements that compute an element, and the expression that has it then. */
 const char *norni_coder_compute(norni_coder *k, norni_str *out, int depth, const norni_term *t,
                                 const char *const *at);
+/* Terms that read a whole row or matrix for each element: running sums and products, determinants, cofactors (code_whole.c). */
+bool norni_coder_is_whole(const norni_term *t);
+void norni_coder_whole(norni_coder *k, norni_str *out, int depth, const norni_term *t, const char *const *at,
+                       const char *acc);
+enum { NORNI_HELPER_DET = 31 }; /* bit of norni_coder.helpers */
+void norni_coder_det(norni_coder *k, norni_str *out);
 /* The functions that were used, as static functions of the program. */
 void norni_coder_helpers(norni_coder *k, norni_str *out);
 

@@ -107,7 +107,8 @@ static norn_status result(results *r, norn_value *v, const char *a, const char *
 
 /* Operators that are better seen as what they stand for. */
 static bool has_no_term(const norn_node *node) {
-    return !strcmp(node->op->name, "SliceGrad");
+    return !strcmp(node->op->name, "SliceGrad") ||
+           (node->op->defined && node->op->expand && !node->op->grad && !node->op->impls);
 }
 
 /* The results as the outputs of a graph whose shape arithmetic is folded. *gone: its counterpart there. */

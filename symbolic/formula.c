@@ -3,6 +3,7 @@
  * column. */
 #include "symbolic/formula.h"
 #include "ops/op.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,7 +113,7 @@ bool norni_make_ints(norni_formula_maker *m, const norni_syntax *s, int max, int
 }
 
 /* ---- Names. */
-static norn_dtype named_type(const char *name, size_t n) {
+norn_dtype norni_formula_dtype(const char *name, size_t n) {
     static const struct {
         const char *name;
         norn_dtype type;
@@ -137,7 +138,7 @@ static norn_value *declare(norni_formula_maker *m, const norni_statement *s) {
     char *name = norni_arena_strndup(m->arena, s->at, s->len);
     if (n > s->type_len)
         n = s->type_len;
-    t.dtype = named_type(s->type, n);
+    t.dtype = norni_formula_dtype(s->type, n);
     if (t.dtype == NORN_UNDEFINED || t.dtype == NORN_STRING)
         return norni_make_fail(m, s->type, "a type: f64, f32, f16, bf16, i64, i32 or bool");
     if (name && norni_graph_find(m->g, name))
@@ -150,7 +151,10 @@ static norn_value *declare(norni_formula_maker *m, const norni_statement *s) {
             break;
         size_t k = strcspn(p, ",] \t\n");
         bool digits = k && strspn(p, "0123456789") >= k;
-        if (!k || k >= sizeof size || t.rank == NORN_MAX_RANK || (digits && k > 15))
+        bool name_like = k && (isalpha((unsigned char)*p) || *p == '_');
+        for (size_t i = 0; i < k; i++)
+            name_like = name_like && (isalnum((unsigned char)p[i]) || p[i] == '_');
+        if (!(digits || name_like) || k >= sizeof size || t.rank == NORN_MAX_RANK || (digits && k > 15))
             return norni_make_fail(m, p, "a size: a number or a name, at most %d of them", NORN_MAX_RANK);
         memcpy(size, p, k);
         size[k] = 0;
@@ -174,8 +178,11 @@ static norn_value *make_name(norni_formula_maker *m, const norni_syntax *s) {
         if (l->value && l->len == s->len && !memcmp(l->at, s->at, s->len))
             return m->lets[i];
     }
+    for (size_t i = 0; i < m->n_given; i++)
+        if (norni_syntax_is(s, m->given[i]))
+            return m->values[i];
     char *name = norni_arena_strndup(m->arena, s->at, s->len);
-    norn_value *v = name ? norni_graph_find(m->g, name) : NULL;
+    norn_value *v = name && !m->given ? norni_graph_find(m->g, name) : NULL;
     if (v)
         return v;
     if (norni_syntax_is(s, "pi"))
@@ -184,6 +191,8 @@ static norn_value *make_name(norni_formula_maker *m, const norni_syntax *s) {
         return norni_scalar_const(m->g, m->dtype, (double)INFINITY);
     if (norni_syntax_is(s, "nan"))
         return norni_scalar_const(m->g, m->dtype, (double)NAN);
+    if (m->given)
+        return norni_make_fail(m, s->at, "a name that is known here");
     return norni_made(m, s->at, norni_value_input(m->g, name, &(norni_type){.dtype = m->dtype}));
 }
 
@@ -386,4 +395,49 @@ norn_status norn_formula_parse(const char *text, norn_dtype dtype, norn_graph **
     }
     norni_arena_free(arena);
     return s;
+}
+
+norn_value *norni_formula_of(norn_graph *g, const char *text, norn_dtype dtype, size_t n,
+                             const char *const *names, norn_value *const *values) {
+    norni_program program;
+    norni_formula_maker m = {
+        .g = g, .arena = g->arena, .program = &program, .dtype = dtype, .values = values, .n_given = n};
+    if (g->status != NORN_OK)
+        return NULL;
+    m.given = n ? names : (const char *const[]){NULL};
+    norn_status s = norni_program_parse(g->arena, text, &program);
+    if (s == NORN_OK && !(m.lets = norni_arena_array(g->arena, (size_t)program.n + 1, sizeof *m.lets)))
+        s = norni_nomem();
+    if (s != NORN_OK)
+        return norni_graph_failed(g, s);
+    for (; m.n_lets < program.n && m.status == NORN_OK; m.n_lets++) {
+        const norni_statement *l = &program.statements[m.n_lets];
+        if (l->value)
+            m.lets[m.n_lets] = norni_make_value(&m, l->value);
+        else
+            norni_make_fail(&m, l->at, "no declaration: the names have their types already");
+    }
+    norn_value *y = m.status == NORN_OK ? norni_make_value(&m, program.body) : NULL;
+    return m.status == NORN_OK ? y : norni_graph_failed(g, m.status);
+}
+
+norn_value *norn_graph_formula(norn_graph *g, const char *text, size_t n, const char *const *names,
+                               norn_value *const *values) {
+    norn_dtype dtype = NORN_UNDEFINED;
+    if (g->status != NORN_OK)
+        return NULL;
+    if (!text)
+        return norni_graph_failed(g, norni_fail(NORN_ARG, "formula: got no text"));
+    for (size_t i = 0; i < n; i++) {
+        if (!values[i] || !names[i])
+            return norni_graph_failed(g, norni_fail(NORN_ARG, "formula '%.200s': %s %zu is NULL", text,
+                                                    names[i] ? "value" : "name", i));
+        if (values[i]->graph != g)
+            return norni_graph_failed(
+                g,
+                norni_fail(NORN_ARG, "formula '%.200s': '%s' is a value of another graph", text, names[i]));
+        if (dtype == NORN_UNDEFINED && norni_dtype_is_float(values[i]->type.dtype))
+            dtype = values[i]->type.dtype;
+    }
+    return norni_formula_of(g, text, dtype == NORN_UNDEFINED ? NORN_F32 : dtype, n, names, values);
 }

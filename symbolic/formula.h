@@ -13,8 +13,21 @@ typedef struct {
     norn_dtype dtype; /* of variables without a declared type, and of numbers */
     norn_value **lets;
     int n_lets;
+    const char *const
+        *given; /* names that stand for values of the graph: then there are no others; NULL: none */
+    norn_value *const *values;
+    size_t n_given;
     norn_status status;
 } norni_formula_maker;
+
+/* A formula over n named values of g, as ordinary operators; NULL after a failure, which the graph keeps. dtype: of numbers that
+ * meet no value. */
+norn_value *norni_formula_of(norn_graph *g, const char *text, norn_dtype dtype, size_t n,
+                             const char *const *names, norn_value *const *values);
+/* The element type that "f64" or "double" names; NORN_UNDEFINED: none. */
+norn_dtype norni_formula_dtype(const char *name, size_t n);
+/* True for what a formula may call. */
+bool norni_formula_calls(const char *name);
 
 /* One value of the tree; NULL after a failure, with status set. */
 norn_value *norni_make_value(norni_formula_maker *m, const norni_syntax *s);

@@ -348,8 +348,16 @@ static const struct {
     {"EyeLike", eye},
 };
 
+/* What only changes gradients is its input to readers; values keep it, to be differentiated again. */
+static bool passes_on(const norn_op *op) {
+    return op == norni_op_find("norn", "StopGradient") || op == norni_op_find("norn", "ScaleGradient") ||
+           op == norni_op_find("norn", "ClipGradient");
+}
+
 static const norni_term *make(maker *m) {
     const norn_op *op = m->node->op;
+    if (!m->c->guards && !strcmp(op->domain, "norn") && passes_on(op))
+        return m->in[0];
     if (!*op->domain) {
         for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
             if (!strcmp(op->name, functions[i].op))

@@ -490,6 +490,25 @@ static norn_value *call_running(call *c) {
                      v[2] != 0);
 }
 
+/* stop_gradient(x), scale_gradient(x, scale), clip_gradient(x, lo, hi). */
+static norn_value *call_control(call *c) {
+    static const struct {
+        const char *op, *args[3];
+        int n;
+    } kinds[] = {{"norn.StopGradient", {"x"}, 1},
+                 {"norn.ScaleGradient", {"x", "scale"}, 2},
+                 {"norn.ClipGradient", {"x", "lo", "hi"}, 3}};
+    char second = c->s->at[1];
+    int k = second == 't' ? 0 : c->s->at[0] == 's' ? 1 : 2;
+    norn_value *v[3];
+    for (int i = 0; i < kinds[k].n; i++)
+        if (!(v[i] = value(c, kinds[k].args[i], i)))
+            return NULL;
+    if (!(v[0] = norni_make_real(c->m, v[0])) || !norni_make_alike(c->m, c->s->at, kinds[k].n, v))
+        return NULL;
+    return norni_opf(c->m->g, kinds[k].n, v, "%s", kinds[k].op);
+}
+
 static norn_value *call_sum(call *c) {
     return reduction(c, "ReduceSum");
 }
@@ -538,6 +557,9 @@ static const struct {
     {"pad", call_pad},
     {"cumsum", call_running},
     {"cumprod", call_running},
+    {"stop_gradient", call_control},
+    {"scale_gradient", call_control},
+    {"clip_gradient", call_control},
     {"concat", call_concat},
     {"mish", call_mish},
     {"logaddexp", call_logaddexp},
@@ -545,6 +567,38 @@ static const struct {
     {"hardsigmoid", call_hard},
     {"hardswish", call_hard},
 };
+
+bool norni_formula_calls(const char *name) {
+    for (size_t i = 0; i < sizeof pointwise / sizeof *pointwise; i++)
+        if (!strcmp(pointwise[i].name, name))
+            return true;
+    for (size_t i = 0; i < sizeof several / sizeof *several; i++)
+        if (!strcmp(several[i].name, name))
+            return true;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!strcmp(others[i].name, name))
+            return true;
+    return false;
+}
+
+/* An operator that the program defined: its first output. */
+static norn_value *call_defined(call *c, const norn_op *op) {
+    norn_value *v[32];
+    int n = 0;
+    for (; op->inputs[n].name; n++)
+        if (!(v[n] = value(c, op->inputs[n].name, n)))
+            return NULL;
+    for (int i = 0; i < n; i++) { /* numbers take the type of what they meet */
+        norni_types types = op->inputs[i].types;
+        norn_dtype only = types & (types - 1) ? NORN_UNDEFINED : (norn_dtype)__builtin_ctz(types);
+        for (int k = 0; k < n && only == NORN_UNDEFINED && op->inputs[i].var; k++)
+            if (op->inputs[k].var == op->inputs[i].var && v[k]->kind != NORNI_CONST)
+                only = v[k]->type.dtype;
+        if (v[i]->kind == NORNI_CONST && only != NORN_UNDEFINED)
+            v[i] = norni_cast(c->m->g, v[i], only);
+    }
+    return norni_opf(c->m->g, n, v, "%s.%s", op->domain, op->name);
+}
 
 norn_value *norni_make_call(norni_formula_maker *m, const norni_syntax *s) {
     call c = {.m = m, .s = s};
@@ -563,6 +617,10 @@ norn_value *norni_make_call(norni_formula_maker *m, const norni_syntax *s) {
     for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
         if ((known = norni_syntax_is(s, others[i].name)))
             v = others[i].make(&c);
+    const norn_op *op;
+    for (size_t i = 0; !known && (op = norni_op_defined(i)); i++)
+        if ((known = norni_syntax_is(s, op->name)))
+            v = call_defined(&c, op);
     if (!known)
         return norni_make_fail(m, s->at, "a known function");
     return all_used(&c) ? norni_made(m, s->at, v) : NULL;

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MEMORY = 20, MAX_SEARCH = 40 };
+enum { MEMORY = 20, MAX_SEARCH = 40, PROBE = 200 };
 
 static double dot(int64_t n, const double *a, const double *b) {
     double s[4] = {0}; /* four sums at once */
@@ -84,6 +84,10 @@ static norn_status wolfe(line *l, double f0, double slope0, double first, double
             *found = true;
             return NORN_OK;
         }
+        if (l->f == -(double)INFINITY) { /* all the way down */
+            l->p->endless = true;
+            return NORN_OK;
+        }
         if (!isfinite(l->f) || isnan(l->slope)) { /* outside the domain */
             if (bracket || k > 0) {
                 hi = t;
@@ -126,7 +130,8 @@ static norn_status wolfe(line *l, double f0, double slope0, double first, double
             break;
         t = isfinite(fhi) ? cubic(lo, flo, glo, hi, fhi, ghi) : (lo + hi) / 2;
     }
-    if (lo > 0 && flo < f0) { /* less than was asked for, but down */
+    l->p->endless = !bracket && a > 0 && fa < f0; /* after steps of 4^MAX_SEARCH */
+    if (lo > 0 && flo < f0) {                     /* less than was asked for, but down */
         NORNI_TRY(try_step(l, lo));
         *found = l->f < f0;
     }
@@ -179,6 +184,7 @@ typedef struct {
     double *s, *y, *rho;      /* L-BFGS */
     double *h;                /* BFGS: the inverse Hessian */
     double *r, *z, *q, *work; /* Newton-CG */
+    double *far;              /* the point some iterations ago */
     bool *held;
     bool restart;
     bool fresh; /* nothing is known of the curvature */
@@ -358,13 +364,13 @@ static double first_step(const state *st, const double *x, const double *g, doub
 static norn_status start(state *st, norni_problem *p, const norni_method *m) {
     int64_t n = p->n;
     *st = (state){.p = p, .method = m->method, .n = n, .fresh = true};
-    size_t vectors = 8 + 2 * MEMORY, square = m->method == NORN_SOLVE_BFGS ? (size_t)n : 0;
+    size_t vectors = 9 + 2 * MEMORY, square = m->method == NORN_SOLVE_BFGS ? (size_t)n : 0;
     double *all = norni_alloc_array((vectors + square) * (size_t)n + MEMORY + 1, sizeof *all);
     st->held = norni_alloc_array((size_t)n + 1, sizeof *st->held);
     st->d = all;
     if (!all || !st->held)
         return norni_nomem();
-    double **parts[] = {&st->x0, &st->g0, &st->r, &st->z, &st->q, &st->work};
+    double **parts[] = {&st->x0, &st->g0, &st->r, &st->z, &st->q, &st->work, &st->far};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         *parts[i] = all += n;
     st->s = all += n;
@@ -381,11 +387,27 @@ static norn_status note(norni_problem *p, const norni_method *m, const double *x
     return NORNI_PUSH(&out->trace, t) ? NORN_OK : norni_nomem();
 }
 
+/* Whether the value goes on falling as it did along the last PROBE iterations, 1e10 times as far. */
+static norn_status probe(state *st, const double *x, double f, double before) {
+    const double much = 1e10;
+    norni_problem *p = st->p;
+    double at_f, *at = st->work, *g = st->q;
+    for (int64_t i = 0; i < st->n; i++) {
+        at[i] = x[i] + much * (x[i] - st->far[i]);
+        if ((p->lower && at[i] < p->lower[i]) || (p->upper && at[i] > p->upper[i]))
+            return NORN_OK;
+    }
+    NORNI_TRY(p->value(p, at, &at_f, g));
+    p->endless = before > f && at_f <= f - 0.5 * much * (before - f);
+    return NORN_OK;
+}
+
 static norn_status iterate(state *st, const norni_method *m, double *x, double *g, norni_outcome *out) {
     norni_problem *p = st->p;
     size_t bytes = (size_t)p->n * sizeof *x;
     bool go = true, moved;
     int stuck = 0;
+    double before = 0; /* the value PROBE iterations ago, at st->far */
     NORNI_TRY(p->value(p, x, &out->f, g));
     if (!isfinite(out->f))
         return norni_fail(NORN_ARG, "solve: the value at the start is %g (wanted a finite number)", out->f);
@@ -400,6 +422,16 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
                                                              : NULL;
         if (out->reason)
             return NORN_OK;
+        if (out->iterations % PROBE == 0) {
+            if (out->iterations)
+                NORNI_TRY(probe(st, x, out->f, before));
+            if (p->endless) {
+                out->reason = "the value falls without bound";
+                return NORN_OK;
+            }
+            before = out->f;
+            memcpy(st->far, x, bytes);
+        }
         for (int64_t i = 0; i < p->n; i++) {
             bool held = norni_held(p, x, g, i);
             if (held != st->held[i] && m->method == NORN_SOLVE_CG)
@@ -413,6 +445,10 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
         bool was_fresh = st->fresh;
         NORNI_TRY(norni_line_search(p, st->d, first, m->method == NORN_SOLVE_CG ? 0.1 : 0.9, x, &out->f, g,
                                     &moved));
+        if (p->endless) {
+            out->reason = "the value falls without bound";
+            return NORN_OK;
+        }
         if (!moved) {
             if (was_fresh || stuck++) {
                 out->reason = "no step goes down any further";

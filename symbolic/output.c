@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Graphs as formulas in every style. */
+#include "graph/graph.h"
 #include "ops/op.h"
 #include "symbolic/code.h"
 #include "symbolic/show.h"
@@ -140,7 +141,22 @@ static norn_status python(norni_str *out, norni_outputs *o, const norn_graph *g,
     return o->c.status;
 }
 
+static bool is_defined(const norn_node *node) {
+    return node->op->defined && node->op->expand;
+}
+
+/* Programs stand alone: what the operators of the calling program stand for is in them. *own: what was made for that. */
+static norn_status as_program(const norn_graph *g, norn_print_style style, const char *name,
+                              norn_graph **own) {
+    norni_rebuild r = {.from = g};
+    NORNI_TRY(norni_rebuild_run(&r));
+    *own = r.to;
+    NORNI_TRY(norni_graph_expand(own, is_defined));
+    return norni_program_names(*own, style, name);
+}
+
 norn_status norn_formula_print(const norn_graph *g, norn_print_style style, const char *name, char **out) {
+    norn_graph *own = NULL;
     norni_outputs o;
     norni_str text = {0};
     *out = NULL;
@@ -150,7 +166,14 @@ norn_status norn_formula_print(const norn_graph *g, norn_print_style style, cons
         return norn_graph_print(g, 64, out);
     if (style == NORN_PRINT_SVG)
         return norni_drawing_print(g, out);
-    norn_status s = norni_outputs_start(&o, g);
+    norn_status s =
+        style == NORN_PRINT_TEXT || style == NORN_PRINT_LATEX ? NORN_OK : as_program(g, style, name, &own);
+    if (s != NORN_OK) {
+        norn_graph_free(own);
+        return s;
+    }
+    g = own ? own : g;
+    s = norni_outputs_start(&o, g);
     if (s == NORN_OK)
         switch (style) {
         case NORN_PRINT_PYTHON:
@@ -171,6 +194,7 @@ norn_status norn_formula_print(const norn_graph *g, norn_print_style style, cons
             }
         }
     norni_outputs_end(&o);
+    norn_graph_free(own);
     if (s == NORN_OK)
         s = (*out = norni_str_take(&text)) ? NORN_OK : norni_nomem();
     norni_str_free(&text);

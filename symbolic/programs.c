@@ -73,10 +73,15 @@ typedef struct {
     int n;
 } places;
 
+/* The others of an operator (an axis) are in the text. */
+static int operands(const norni_term *t) {
+    return norni_coder_is_whole(t) ? 1 : t->n;
+}
+
 static void count_uses(places *p, const norni_term *t) {
     if (p->uses[t->id]++)
         return;
-    for (int i = 0; i < t->n; i++)
+    for (int i = 0; i < operands(t); i++)
         count_uses(p, t->a[i]);
 }
 
@@ -84,7 +89,7 @@ static void order(norni_coder *k, places *p, const norni_term *t) {
     if (p->seen[t->id])
         return;
     p->seen[t->id] = true;
-    for (int i = 0; i < t->n; i++)
+    for (int i = 0; i < operands(t); i++)
         order(k, p, t->a[i]);
     bool shared = p->uses[t->id] > 1 && t->count >= 1 && norni_coder_pointwise(t) && t->kind != NORNI_NUM &&
                   t->type.dtype != NORN_BOOL && (!k->cl || !t->type.rank);

@@ -400,6 +400,12 @@ static const norni_show *other(norni_shower *s, const norni_term *t) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(t->node->op->name, known[i].op))
             return call(s, known[i].name, norni_show_term(s, t->a[0]));
+    if (t->node->op->defined && !t->ints[0] && t->n == t->node->n_in) { /* a function of the program's own */
+        const norni_show *a[32];
+        for (int i = 0; i < t->n && i < 32; i++)
+            a[i] = norni_show_term(s, t->a[i]);
+        return make(s, NORNI_W_CALL, t->node->op->name, t->n, a);
+    }
     return norni_t_failed(s->c,
                           norni_fail(NORN_UNSUPPORTED, "%s has no form as a formula (graph and ONNX have it)",
                                      t->node->op == &norni_op_unknown ? t->node->type : t->node->op->name));

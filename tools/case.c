@@ -539,7 +539,8 @@ static bool run_contents(test *t, const char *set) {
     free(folder);
     char *missing = s == CASE_UNSUPPORTED ? missing_operators(norn_model_graph(t->model)) : NULL;
     if (missing)
-        conclude(t, s, "operators that norn does not have: %s; %s", missing, reason ? reason : "");
+        conclude(t, s, "operators that norn does not have: %s%s%s", missing, reason ? "; " : "",
+                 reason ? reason : "");
     else if (s != CASE_OK)
         conclude(t, s, "%s: %s", set, reason ? reason : "out of host memory");
     free(missing);

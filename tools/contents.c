@@ -96,7 +96,10 @@ static case_status load(state *s) {
         return failed(s, st);
     char *missing = missing_operators(norn_model_graph(s->model));
     if (missing) {
-        s->reason = text_of("for these inputs: %s", missing);
+        char *before = missing_operators(norn_model_graph(s->t->model));
+        if (!before || strcmp(before, missing) != 0) /* else the caller says it */
+            s->reason = text_of("for these inputs: %s", missing);
+        free(before);
         free(missing);
         return CASE_UNSUPPORTED;
     }

@@ -261,7 +261,14 @@ static int convert_all(const convert_options *o, const file_pairs *p, const char
     size_t failed = 0;
     for (size_t i = 0; i < p->in.n; i++) {
         char *out = path_join(folder, p->out.v[i]);
+        errors_forget();
         int one = out ? convert_into(o, p->in.v[i], out, list) : out_of_memory();
+        if (one && list) {
+            cJSON *x = json_object(list, NULL);
+            json_text(x, "in", p->in.v[i]);
+            json_text(x, "out", NULL);
+            json_text(x, "error", errors_said());
+        }
         code = code ? code : one;
         failed += one != 0;
         free(out);

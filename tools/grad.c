@@ -64,7 +64,14 @@ static int print_formula(const grad_options *o, const norn_graph *d) {
     char *text = NULL;
     norn_status s = norn_formula_print(d, style[o->print], o->name, &text);
     int code = s == NORN_OK ? 0 : fail(s);
-    if (!code)
+    if (!code && o->json) {
+        cJSON *j = cJSON_CreateObject(), *names = json_array(j, "outputs");
+        json_text(j, "style", styles[o->print]);
+        for (size_t i = 0; i < norn_graph_output_count(d); i++)
+            json_append(names, norn_graph_output_name(d, i));
+        json_text(j, "text", text);
+        code = json_print(j, 0);
+    } else if (!code)
         printf("%s%s", text, *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
     norn_text_free(text);
     return code;
@@ -87,11 +94,23 @@ static int print_values(const grad_options *o, const norn_graph *d, const point 
             st = formula_run(s, d, n, feeds, out);
         code = st == NORN_OK ? 0 : fail(st);
     }
+    cJSON *j = o->json && !code ? cJSON_CreateObject() : NULL, *values = j ? json_object(j, "values") : NULL;
     for (size_t i = 0; i < count && !code; i++) {
+        if (o->json) {
+            cJSON *v = json_object(values, norn_graph_output_name(d, i)), *shape = json_array(v, "shape"),
+                  *data = json_array(v, "data");
+            for (int k = 0; k < norn_tensor_rank(out[i]); k++)
+                cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)norn_tensor_dims(out[i])[k]));
+            for (int64_t k = 0; k < norn_tensor_elems(out[i]); k++)
+                cJSON_AddItemToArray(data, cJSON_CreateNumber(norn_tensor_get(out[i], k)));
+            continue;
+        }
         if (count > 1)
             printf("%s = ", norn_graph_output_name(d, i));
         print_value(out[i]);
     }
+    if (j)
+        code = json_print(j, code);
     for (size_t i = 0; i < count; i++)
         norn_tensor_free(out[i]);
     point_feeds_free(feeds, n);
@@ -164,6 +183,7 @@ static const option options[] = {
      "compare with central differences, at the point or at random ones", NULL, 0},
     {"seed", "S", OPT_INT, offsetof(grad_options, seed), "of the random points of --check; else 1", NULL, 0},
     OPT_DEVICE(grad_options),
+    OPT_JSON(grad_options),
     {"of models", NULL, OPT_HEADING, 0, NULL, NULL, 0},
     {"loss", "L", OPT_TEXT, offsetof(grad_options, loss),
      "of this loss, in training mode, rather than of the first output: cross-entropy, mse", NULL, 0},

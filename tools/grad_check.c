@@ -286,7 +286,15 @@ int grad_check(const grad_options *o, const norn_graph *g, const norn_graph *d, 
     double tolerance = c.single ? 2e-2 : w == WHAT_GRADIENT && order < 2 ? 1e-6 : 1e-4;
     if (s != NORN_OK)
         code = fail(s);
-    else if (!code) {
+    else if (!code && o->json) {
+        cJSON *j = cJSON_CreateObject();
+        json_bool(j, "agree", r.worst <= tolerance);
+        json_number(j, "largest_error", r.worst);
+        json_number(j, "tolerance", tolerance);
+        json_number(j, "numbers", (double)r.count);
+        json_number(j, "points", points);
+        code = json_print(j, r.worst <= tolerance ? 0 : 1);
+    } else if (!code) {
         printf("largest error %.2g, over %zu number%s at %d point%s%s\n", r.worst, r.count,
                r.count == 1 ? "" : "s", points, points == 1 ? "" : "s",
                r.worst <= tolerance ? "" : ": they differ");

@@ -77,6 +77,20 @@ int grad_model(const grad_options *o, int n, char *const *args) {
         code = fail_text(s, "%s: %s", args[0], norn_error());
     if (!code) {
         const norn_graph *graph = norn_model_graph(d);
+        if (o->json) {
+            cJSON *j = cJSON_CreateObject(), *list = json_array(j, "inputs");
+            json_text(j, "file", out);
+            json_text(j, "state", o->step ? state : NULL);
+            for (size_t i = 0; i < norn_graph_input_count(graph); i++)
+                json_append(list, norn_value_name(norn_graph_input_at(graph, i)));
+            list = json_array(j, "outputs");
+            for (size_t i = 0; i < norn_graph_output_count(graph); i++)
+                json_append(list, norn_graph_output_name(graph, i));
+            code = json_print(j, 0);
+        }
+    }
+    if (!code && !o->json) {
+        const norn_graph *graph = norn_model_graph(d);
         printf("%s: %zu inputs, %zu outputs", out, norn_graph_input_count(graph),
                norn_graph_output_count(graph));
         printf(o->step ? "; %s: what the parameters and moments are at first\n" : "\n", state);

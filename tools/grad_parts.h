@@ -7,7 +7,7 @@
 #include "training_options.h"
 
 typedef struct {
-    bool jacobian, hessian, jvp, vjp, hvp, check;
+    bool jacobian, hessian, jvp, vjp, hvp, check, json, quiet;
     int64_t order, seed, batch;
     int dtype, print;
     const char *wrt, *device, *name, *loss, *step;

@@ -4,8 +4,8 @@
 # JUDGES is its Python. Only tests use them, norn itself needs no Python.
 JUDGES=$PWD/build-judges/bin/python
 judges() {
-    "$JUDGES" -c 'import onnx, onnxruntime, sympy' >/dev/null 2>&1 && return
-    echo "Fetching onnx, onnxruntime and sympy from PyPI for the tests"
+    "$JUDGES" -c 'import onnx, onnxruntime, sympy, scipy, osqp' >/dev/null 2>&1 && return
+    echo "Fetching onnx, onnxruntime, sympy, scipy and osqp from PyPI for the tests"
     python3 -m venv build-judges
-    "$JUDGES" -m pip install -q --disable-pip-version-check onnx==1.23.2 onnxruntime==1.32.0 sympy==1.14.0
+    "$JUDGES" -m pip install -q --disable-pip-version-check onnx==1.23.2 onnxruntime==1.32.0 sympy==1.14.0 scipy==1.17.1 osqp==1.1.3
 }

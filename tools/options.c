@@ -273,6 +273,17 @@ static int check_count(const verb *v, int n) {
     return 0;
 }
 
+/* Whether --json is asked for, also where the command line is wrong. */
+static bool wants_json(const verb *v, int argc, char **argv) {
+    const option *o = v->options;
+    while (o->name && strcmp(o->name, "json") != 0)
+        o++;
+    for (int i = 0; i < argc && o->name && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], "--json"))
+            return true;
+    return false;
+}
+
 int run_verb(const verb *v, int argc, char **argv) {
     parsed p = {.v = calloc((size_t)argc + 1, sizeof *p.v)};
     void *options = calloc(1, v->bytes ? v->bytes : 1);
@@ -295,5 +306,9 @@ int run_verb(const verb *v, int argc, char **argv) {
     }
     free(options);
     free(p.v);
-    return finish_output(code);
+    if (wants_json(v, argc, argv))
+        code = json_print_error(code);
+    code = finish_output(code);
+    errors_forget();
+    return code;
 }

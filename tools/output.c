@@ -17,9 +17,31 @@ void speak_for(const char *verb) {
     speaker = verb;
 }
 
+/* What was said of errors since the last errors_forget, a line each. */
+static char *errors;
+
+const char *errors_said(void) {
+    return errors ? errors : "";
+}
+
+void errors_forget(void) {
+    free(errors);
+    errors = NULL;
+}
+
+static void remember(const char *text) {
+    char *both = errors ? text_of("%s\n%s", errors, text) : text_copy(text);
+    if (!both)
+        return;
+    free(errors);
+    errors = both;
+}
+
 static void say(const char *kind, const char *fmt, va_list ap) {
     char text[8192];
     vsnprintf(text, sizeof text, fmt, ap);
+    if (!*kind)
+        remember(text);
     progress_clear();
     fflush(stdout); /* in the order in which things happened */
     fprintf(stderr, "norn%s%s: %s%s\n", *speaker ? " " : "", speaker, kind, clean(text));
@@ -263,14 +285,26 @@ void json_append(cJSON *array, const char *text) {
     cJSON_AddItemToArray(array, string(text));
 }
 
+static bool json_printed;
+
 int json_print(cJSON *o, int code) {
     char *text = o ? cJSON_Print(o) : NULL;
     cJSON_Delete(o);
     if (!text)
         return out_of_memory();
     printf("%s\n", text);
+    json_printed = true;
     cJSON_free(text);
     return code;
+}
+
+int json_print_error(int code) {
+    if (!code || json_printed)
+        return code;
+    cJSON *o = cJSON_CreateObject();
+    json_text(o, "error", errors_said());
+    json_number(o, "exit_code", code);
+    return json_print(o, code);
 }
 
 /* ---- Progress. */

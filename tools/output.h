@@ -15,6 +15,9 @@ int fail(norn_status s); /* with norn_error() */
 int fail_text(norn_status s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int usage_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 int out_of_memory(void);
+/* What these said since the last errors_forget, a line for each; "" for nothing. Valid until the next. */
+const char *errors_said(void);
+void errors_forget(void);
 /* "norn VERB: note: message" on stderr: what a person should know and a program need not. */
 void note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Flushes stdout; when that fails the exit code says so unless it already says something. */
@@ -56,6 +59,8 @@ void json_append(cJSON *array, const char *text);
 void json_peaks(cJSON *o, const norn_peaks *p);
 /* Prints and frees; returns `code`, or that of an error. */
 int json_print(cJSON *o, int code);
+/* After an error, where nothing was printed by json_print: {"error": what was said, "exit_code": code}. Returns code. */
+int json_print_error(int code);
 
 /* ---- Progress: one line on stderr that is written over, only when that is a terminal. */
 bool progress_on(void);

@@ -60,6 +60,8 @@ static int open_target(const plan_options *o, target *t) {
         progress("measuring %s", norn_device_name(t->d));
     s = measure ? norn_bench_peaks(t->session, true, &t->peaks) : norn_device_peaks(t->d, &t->peaks);
     progress_clear();
+    if (s == NORN_OK && measure)
+        norn_peaks_keep(t->d, &t->peaks);
     return s == NORN_OK ? 0 : fail(s);
 }
 
@@ -138,6 +140,8 @@ static void print_forecast(const char *path, const plan_options *o, const target
     if (!x->planned) {
         printf("%s: %s\n", x->fits ? "memory and time are not known before the run" : "does not fit",
                x->note);
+        if (!x->fits && x->largest_batch)
+            printf("largest batch that fits: %lld\n", (long long)x->largest_batch);
         return;
     }
     uint64_t loading = x->peak_bytes - x->constant_bytes; /* before the memory for work is taken */
@@ -188,6 +192,8 @@ static cJSON *forecast_json(const char *path, const plan_options *o, const targe
     json_text(j, "note", *x->note ? x->note : NULL);
     json_text(j, "batch_name", x->batch_name);
     json_number(j, "batch", (double)x->batch);
+    if (!x->planned && x->largest_batch)
+        json_number(j, "largest_batch", (double)x->largest_batch);
     if (x->planned) {
         json_number(j, "peak_bytes", (double)x->peak_bytes);
         json_number(j, "work_bytes", (double)x->work_bytes);

@@ -65,12 +65,18 @@ typedef struct {
     double probability;
 } ranked;
 
-/* The classes of a row with the highest scores. */
+/* The classes of a row with the highest scores; none where a NaN or an infinite score makes that meaningless. */
 static int top_of(const norn_tensor *t, const scores *s, int64_t row, ranked out[TOP]) {
     int n = 0;
     double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < s->classes; i++)
-        most = fmax(most, norn_tensor_get(t, row * s->classes + i));
+    for (int64_t i = 0; i < s->classes; i++) {
+        double v = norn_tensor_get(t, row * s->classes + i);
+        if (isnan(v))
+            return 0;
+        most = fmax(most, v);
+    }
+    if (isinf(most))
+        return 0;
     for (int64_t i = 0; i < s->classes; i++) {
         double v = norn_tensor_get(t, row * s->classes + i);
         double p = s->softmax ? exp(v - most) : v;
@@ -173,6 +179,8 @@ static void print_top(const norn_tensor *t, const name_list *labels, const char 
         int n = top_of(t, &s, r, top);
         if (s.rows > 1)
             printf("  row %lld\n", (long long)r);
+        if (n == 0)
+            printf("  no order: a score is NaN or infinite\n");
         for (int k = 0; k < n; k++)
             printf("  %8.3f %%  %lld%s%s\n", top[k].probability * 100, (long long)top[k].index,
                    named ? "  " : "", named ? labels->v[top[k].index] : "");

@@ -24,6 +24,12 @@ typedef struct {
 } solve_options;
 
 /* ---- Printing. */
+static double rounded(double v, int digits) {
+    char text[64];
+    snprintf(text, sizeof text, "%.*g", digits, v);
+    return strtod(text, NULL);
+}
+
 static void print_numbers(const char *name, const norn_solution *s) {
     const norn_tensor *v = norn_solution_value(s, name), *e = norn_solution_error(s, name),
                       *w = norn_solution_interval(s, name);
@@ -31,7 +37,11 @@ static void print_numbers(const char *name, const norn_solution *s) {
     print_value(v);
     if (e && norn_tensor_rank(v) == 0) {
         double x = norn_tensor_get(v, 0), d = norn_tensor_get(w, 0);
-        printf("    standard error %.4g, 95 %% between %.6g and %.6g\n", norn_tensor_get(e, 0), x - d, x + d);
+        int digits = 6; /* as many as tell the ends apart */
+        while (digits < 17 && fabs(rounded(x + d, digits) - rounded(x - d, digits) - 2 * d) > 0.02 * d)
+            digits++;
+        printf("    standard error %.4g, 95 %% between %.*g and %.*g\n", norn_tensor_get(e, 0), digits, x - d,
+               digits, x + d);
     } else if (e) {
         printf("    standard errors ");
         print_value(e);

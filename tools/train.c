@@ -26,13 +26,12 @@ typedef struct {
     training_options training;
 } train_options;
 
-/* ---- Ctrl-C: once ends training after the step, twice ends the program. */
-static volatile sig_atomic_t interrupted;
+/* ---- Ctrl-C, SIGTERM: once ends training after the step, twice ends the program. */
+static volatile sig_atomic_t interrupted; /* the signal */
 
 static void on_interrupt(int signal) {
-    static const char text[] = "\nfinishing this step, then saving; Ctrl-C again stops at once\n";
-    (void)signal;
-    interrupted = 1;
+    static const char text[] = "\nfinishing this step, then saving; once more stops at once\n";
+    interrupted = signal;
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
 }
 
@@ -40,6 +39,12 @@ static void watch_interrupt(void) {
     struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+/* As shells say it of a program that a signal ends. */
+static int interrupted_code(int code) {
+    return code || !interrupted ? code : 128 + (int)interrupted;
 }
 
 /* ---- The run. */
@@ -121,13 +126,37 @@ static norn_status open_data(job *j) {
     return s;
 }
 
+/* The first label that is no class number. */
+static int no_classes(const job *j) {
+    norn_dtype type = norn_dataset_label_dtype(j->data);
+    bool whole = type != NORN_F16 && type != NORN_BF16 && type != NORN_F32 && type != NORN_F64;
+    for (int64_t i = 0; whole && i < norn_dataset_count(j->data); i++) {
+        norn_tensor *y;
+        norn_status s = norn_dataset_batch(j->data, &i, 1, NULL, &y);
+        if (s != NORN_OK)
+            return fail(s);
+        for (int64_t k = 0; k < norn_tensor_elems(y); k++) {
+            double v = norn_tensor_get(y, k);
+            if (v >= 0 && v < 2147483648.0)
+                continue;
+            norn_tensor_free(y);
+            return fail_text(NORN_ARG,
+                             "%s: label %.0f at sample %lld: no class number (wanted 0 or more); "
+                             "--loss mse fits numbers",
+                             j->o->data, v, (long long)i);
+        }
+        norn_tensor_free(y);
+    }
+    return fail_text(NORN_DTYPE,
+                     "%s: the labels are no class numbers, which cross entropy wants; --loss mse fits "
+                     "numbers",
+                     j->o->data);
+}
+
 static int make_builtin(job *j) {
     int64_t outputs = norn_dataset_classes(j->data);
     if (j->o->training.loss == NORN_CROSS_ENTROPY && outputs < 1)
-        return fail_text(NORN_DTYPE,
-                         "%s: the labels are no class numbers, which cross entropy wants; --loss mse fits "
-                         "numbers",
-                         j->o->data);
+        return no_classes(j);
     if (j->o->training.loss == NORN_MSE) {
         outputs = 1;
         for (int i = 0; i < norn_dataset_label_rank(j->data); i++)
@@ -455,7 +484,7 @@ static int finish(job *j) {
     }
     json_number(j->json, "seconds", p->seconds);
     json_number(j->json, "samples_per_second", samples_per_second(j));
-    json_bool(j->json, "interrupted", interrupted);
+    json_bool(j->json, "interrupted", interrupted != 0);
     json_text(j->json, "out", j->o->out);
     int code = j->o->profile ? profile_report(norn_session_context(j->session, 0), j->o->trace, j->json) : 0;
     cJSON *o = j->json;
@@ -497,7 +526,7 @@ static int train(job *j) {
     if (j->log && (fclose(j->log) != 0 || j->log_failed))
         code = fail_text(NORN_IO, "--log %s: cannot write: %s", o->log, strerror(errno));
     j->log = NULL;
-    return code;
+    return interrupted_code(code);
 }
 
 static int run(const void *options, int n, char *const *args) {
@@ -562,7 +591,9 @@ const verb verb_train = {
         "with a folder of PNG pictures for each class. Samples are given the "
         "shape "
         "of the network's input.\n\n"
-        "Ctrl-C ends training after the step and saves; a second one stops at once.",
+        "Ctrl-C or SIGTERM ends training after the step and saves what was reached; the exit code is then "
+        "128 "
+        "and the signal's number (130, 143). A second one stops at once.",
     .options = options,
     .bytes = sizeof(train_options),
     .defaults = &defaults,

@@ -25,6 +25,19 @@ static bool is_statistics(const norn_graph *g, const norn_value *v) {
     return false;
 }
 
+/* Some operator has a gradient by it: ratios and limits are no weights. */
+static bool has_gradient(const norn_graph *g, const norn_value *v) {
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const norn_node *n = g->nodes.v[i];
+        for (int k = 0; k < n->n_in; k++) {
+            const norni_param *p = n->in[k] == v ? norni_op_input(n->op, k) : NULL;
+            if (p && !(p->flags & NORNI_NODIFF))
+                return true;
+        }
+    }
+    return false;
+}
+
 static norn_status choose(const norn_graph *g, const char *wrt, norni_arena *arena, names *out) {
     int *uses = norni_graph_uses(g);
     norn_status s = uses ? NORN_OK : norni_nomem();
@@ -32,7 +45,7 @@ static norn_status choose(const norn_graph *g, const char *wrt, norni_arena *are
     for (size_t i = 0; i < g->values.n && s == NORN_OK && (weights || inputs); i++) {
         const norn_value *v = g->values.v[i];
         bool is_weight = (v->kind == NORNI_CONST || v->kind == NORNI_STATE) && v->name && uses[v->id] &&
-                         norni_tensor_elems(v->data) > 0 && !is_statistics(g, v);
+                         norni_tensor_elems(v->data) > 0 && !is_statistics(g, v) && has_gradient(g, v);
         if (norni_dtype_is_float(v->type.dtype) && (weights ? is_weight : v->kind == NORNI_INPUT))
             s = push(out, v->name);
     }
@@ -135,6 +148,22 @@ static norn_value *leaf(norni_rebuild *r, const norn_value *old) {
                            : norni_value_const(r->to, old->name, norni_tensor_ref(old->data));
 }
 
+/* What Dropout keeps is drawn by the runtime, anew at each step: norn's own numbers have no form in ONNX. */
+static norn_status draw_masks(norni_rebuild *r, const norn_node *node, norn_value **in, bool *done) {
+    norn_graph *g = r->to;
+    if (strcmp(node->op->domain, "norn") || strcmp(node->op->name, "DropoutMask"))
+        return NORN_OK;
+    const norni_attr *ratio = norni_attr_find(node->op, "ratio");
+    norn_value *least =
+        node->n_in > 3 && node->in[3]
+            ? norni_cast(g, in[3], NORN_F32)
+            : norni_scalar_const(g, NORN_F32, *(const float *)((const char *)node->attrs + ratio->offset));
+    *done = true;
+    r->map[node->out[0]->id] =
+        NORNI_OP2(g, NORNI_OP1(g, in[0], "RandomUniformLike<dtype=1>"), least, "GreaterOrEqual");
+    return norn_graph_status(g);
+}
+
 static norn_status save_state(const norn_graph *g, const char *path) {
     size_t n = 0;
     const char **name = norni_alloc_array(g->states.n + 1, sizeof *name);
@@ -169,7 +198,7 @@ static norn_status open_state(const norn_graph *g, const norn_model_gradient_opt
         if (st->next && (!next.name || !NORNI_PUSH(&all->outputs, next)))
             s = norni_nomem();
     }
-    norni_rebuild r = {.from = g, .leaf = leaf, .ctx = &c};
+    norni_rebuild r = {.from = g, .leaf = leaf, .rewrite = draw_masks, .ctx = &c};
     if (s == NORN_OK)
         s = norni_rebuild_run(&r);
     all->outputs.n = had;

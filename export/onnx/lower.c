@@ -289,8 +289,9 @@ static norn_status expand(norni_exporter *x, const norn_node *node, norn_value *
     }
     if (norni_op_pointwise(op) && !op->variadic_fold && !op->channel_from)
         return expand_formula(x, &in_place, out);
-    if (!strcmp(op->domain, "norn"))
-        return norni_fail(NORN_UNSUPPORTED, "an operator of norn's own, which ONNX cannot say");
+    if (!strcmp(op->domain, "norn") || op->defined)
+        return norni_fail(NORN_UNSUPPORTED, "an operator of %s own, which ONNX cannot say",
+                          op->defined ? "the program's" : "norn's");
     for (int k = 0; k < node->n_out; k++)
         if (node->out[k] && norni_op_output(op, k)->flags & NORNI_STASH)
             return norni_fail(NORN_UNSUPPORTED,
@@ -375,7 +376,7 @@ static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *c
             return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
         x->refused.n = refused; /* without a subgraph it may be said */
     }
-    if (op->control || !strcmp(op->domain, "norn") || stash_is_read(x, node) ||
+    if (op->control || !strcmp(op->domain, "norn") || op->defined || stash_is_read(x, node) ||
         (!*op->domain && !norni_op_version(op, x->opset))) {
         for (int i = 0; i < depth; i++)
             if (within[i]->op == op && !op->control)

@@ -17,6 +17,11 @@ extern "C" {
  * for none; NULL: not wanted). */
 NORN_API norn_status norn_formula_parse(const char *text, norn_dtype dtype, norn_graph **out, int *column);
 
+/* A formula over n values of a graph, as ordinary operators of it: fused into one kernel where it is pointwise, and
+ * differentiated like them. Sticky, as the builders of norn.h: NULL after a failure, whose message names the column. */
+NORN_API norn_value *norn_graph_formula(norn_graph *g, const char *text, size_t n, const char *const *names,
+                                        norn_value *const *values);
+
 /* New graphs with the inputs of g. What is differentiated is the first output of g; x: the n inputs (or parameters) by name,
  * n 0: all floating-point inputs in their order. Results are simplified. Errors: NORN_ARG (no such input), NORN_UNSUPPORTED (an
  * operator without a gradient), NORN_SHAPE (an output that must be a scalar and is none; sizes that must be known and are
@@ -60,6 +65,39 @@ NORN_API norn_status norn_formula_print(const norn_graph *g, norn_print_style st
  * elements in row-major order. Pointwise operators, reductions, products of matrices, changes of shape; sizes must be known.
  * Errors: NORN_UNSUPPORTED, NORN_SHAPE. */
 NORN_API norn_status norn_compile_c(const norn_graph *g, const char *name, char **out);
+
+/* ---- Operators of one's own: from a formula, a graph, or an OpenCL C kernel, each with a gradient of one's own if wanted.
+ *
+ * Once defined, "my.Swish" is an operator like any other of this process: for norn_graph_apply and norn_graph_parse, as a function
+ * Swish(x, a) in formulas, and in ONNX files, where it takes the place of a model-local function of this domain and name (so that
+ * a function in a file gets a gradient of one's own). Files and gradients that are written hold the operators that its
+ * formula or graph consists of: any runtime reads them. */
+typedef struct norn_operator {
+    const char
+        *name; /* "my.Swish"; the domain is neither empty nor norn's, and no formula calls the rest yet */
+    /* "x, a", or with types "x: f32[N,C], w: f32[C]": what is without one is of any floating-point type and any shape. An
+     * element type T is float or double, the same wherever it stands. Sizes are numbers or names. A graph brings its own: NULL. */
+    const char *inputs;
+    /* What it computes is one of these; a kernel may have one of the other two beside it, for the host reference and files. */
+    const char *formula;     /* over the inputs; the output is "y" */
+    const norn_graph *graph; /* its inputs and outputs are the operator's; copied */
+    /* OpenCL C 1.2. Arguments: a pointer for each input and output, in their order, then a long for each named size of
+     * the inputs, in the order in which they first stand. T is the type it stands for. All inputs have types. */
+    const char *source;
+    const char *kernel;  /* its name; NULL: that of the operator, without the domain */
+    const char *outputs; /* "y: f32[N]"; sizes may be computed: "y: T[N/2, 2*C + 1]" */
+    const char *
+        range; /* work-items along 1 to 3 dimensions, "N, C"; NULL: one for each element of the first output */
+    /* For each input the gradient that flows back into it, a formula over the inputs, the outputs and what flows into those: "dy", of
+     * several outputs "d_NAME". NULL entries: none flows. All NULL: what the formula or graph has; a kernel alone has none. */
+    size_t n_gradients;
+    const char *const *gradients;
+    /* The same as a graph, by names: its inputs are any of those values, its outputs "d_NAME" for inputs NAME; copied. */
+    const norn_graph *gradient;
+} norn_operator;
+/* Until the process ends. Errors: NORN_ARG (a name that is taken, parts that contradict each other), NORN_PARSE and NORN_UNSUPPORTED
+ * with the column of a formula. A kernel is compiled when something that has it is loaded: NORN_BUILD, with the compiler's lines. */
+NORN_API norn_status norn_operator_define(const norn_operator *o);
 
 /* ---- Gradients of models as models, in operators of ONNX only: any runtime can compute them. */
 typedef struct norn_model_gradient_options {

@@ -57,6 +57,28 @@ code 7 "$norn" show "$digits"
 code 0 "$norn" verify "$source/tests/data/verify/simple"
 code 1 "$norn" verify --rtol 0 --atol 0 "$source/tests/data/verify/net/torch_digits_mlp_trained_legacy13"
 code 3 "$norn" verify "$work"
+# Errors of programs that read JSON are JSON too, also where the command line is wrong.
+json_error() { # CODE WORD COMMAND...
+    want=$1 word=$2
+    shift 2
+    code "$want" "$@" --json
+    "$has" error exit_code <out.txt || fail "$*: no error in JSON: $(cat out.txt)"
+    grep -q "$word" out.txt || fail "$*: the error does not say '$word': $(cat out.txt)"
+}
+json_error 8 none.onnx "$norn" run none.onnx
+json_error 8 none.onnx "$norn" convert none.onnx to.onnx
+json_error 2 no-such-option "$norn" plan --no-such-option
+json_error 2 wanted "$norn" verify
+json_error 3 nonsense "$norn" bench op 'Relu(float[3])' --implementations nonsense
+json_error 3 nonsense "$norn" bench op 'MatMul(float[3,3], float[3,3])' --implementations Relu=nonsense
+json_error 8 none.npz "$norn" train mlp --data none.npz --out to.onnx
+# Of several models each has its place in the list, those that failed with the reason.
+mkdir several
+"$norn" convert "$net" several/a.onnx --no-certificate >/dev/null
+echo damaged >several/b.onnx
+code 7 "$norn" convert several converted --no-certificate --json
+"$has" models.0.out models.1.in models.1.error converted failed <out.txt || fail "convert names no failed model: $(cat out.txt)"
+grep -q '"in":.*"several/b.onnx"' out.txt || fail "convert names no failed model: $(cat out.txt)"
 # A size that a file contradicts, labels that do not fit, several devices where one is wanted: each is an error.
 "$norn" convert "$net" plain.onnx --no-certificate >/dev/null
 data=$source/tests/data/verify/net/torch_digits_mlp_trained_legacy13/test_data_set_0/input_0.pb
@@ -82,6 +104,8 @@ code 1 "$norn" verify plain.onnx
 } >nan.npy
 "$norn" run "$net" --input "input=nan.npy" --json >out.txt 2>/dev/null
 grep -q '"mean":.*null' out.txt || fail "the mean of NaN: $(cat out.txt)"
+grep -q '"class"' out.txt && fail "classes of NaN were put in order: $(cat out.txt)"
+"$norn" run "$net" --input "input=nan.npy" 2>/dev/null | grep -q 'no order: a score is NaN' || fail "NaN were put in order"
 # A cache folder that is none is said once.
 NORN_CACHE="" NORN_CACHE_DIR=$PWD/two.txt "$norn" run "$net" --input "input=nan.npy" >/dev/null 2>err.txt
 [ "$(grep -c NORN_CACHE_DIR err.txt)" = 1 ] || fail "no word of the cache folder: $(cat err.txt)"
@@ -101,6 +125,33 @@ code 3 "$norn" train keep.onnx --data "$digits:train" --out keep.onnx --optimize
 grep -q 'the loss is ' err.txt || fail "no word of the loss: $(cat err.txt)"
 cmp b.onnx keep.onnx || fail "a network without numbers replaced another"
 
+# A label that is no class is named with its sample, also for a network that is yet to be made.
+code 3 "$norn" train mlp --data "$source/tests/data/sets/signs.npz" --out label.onnx --steps 1
+grep -q 'label -1 at sample 0' err.txt || fail "no word of the label: $(cat err.txt)"
+
+# A signal ends training after the step: what was reached is saved whole, and the exit code says so.
+for signal in INT TERM; do
+    rm -f stopped.onnx
+    (
+        trap - INT TERM
+        exec "$norn" train mlp --data "$digits:train" --out stopped.onnx --epochs 1000000 --log stopped.csv
+    ) >out.txt 2>err.txt &
+    pid=$!
+    i=0
+    until [ -s stopped.csv ] && grep -q '^epoch 1' out.txt; do
+        i=$((i + 1))
+        [ $i -lt 1200 ] || fail "training does not get on: $(cat out.txt err.txt)"
+        sleep 0.1
+    done
+    kill -s "$signal" $pid
+    got=0
+    wait $pid || got=$?
+    [ "$got" = $((128 + $([ $signal = INT ] && echo 2 || echo 15))) ] || fail "SIG$signal: exit code $got: $(cat err.txt)"
+    grep -q 'interrupted after step .* stopped.onnx has what was reached' err.txt || fail "SIG$signal: $(cat err.txt)"
+    code 0 "$norn" run stopped.onnx
+    rm -f stopped.csv
+done
+
 # A place that cannot be written is said before training; a model is not replaced by its gradient.
 mkdir folder.onnx
 code 8 "$norn" train mlp --data "$digits:train" --out folder.onnx --steps 1
@@ -118,6 +169,13 @@ for text in '{bad' '' '{"tolerance": 1}' '{"tolerance": {"rtol": -1}}' '{"tolera
     code 1 "$norn" verify meta
     grep -q '^FAIL .*meta.json: ' out.txt || fail "meta.json '$text': $(cat out.txt)"
 done
+
+# What is missing is said once.
+mkdir -p missing/test_data_set_0
+cp "$source/tests/data/onnx/functions_kept.onnx" missing/model.onnx
+cp "$source/tests/data/verify/contents/if_sequence_False/test_data_set_0/input_0.pb" missing/test_data_set_0
+code 1 "$norn" verify missing
+[ "$(grep -o local.Opaque out.txt | wc -l)" = 1 ] || fail "a missing operator is not named once: $(cat out.txt)"
 
 # Names of classes: printed, kept in the file, the same in both data sets.
 mkdir -p pictures/cat pictures/dog val/dog

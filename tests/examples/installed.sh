@@ -21,7 +21,7 @@ says() { # FILE TEXT
         exit 1
     }
 }
-for level in 1_devices 2_tensors 3_operators 4_gradient 5_modules 6_training; do
+for level in 1_devices 2_tensors 3_operators 4_gradient 5_modules 6_training 7_formulas 8_operators; do
     "examples/$level" >"$level.txt" || {
         echo "$level failed"
         exit 1
@@ -39,6 +39,10 @@ says 3_operators.txt "refused: Add(float[2,2], float[3])"
 says 4_gradient.txt "df  (2) = 1.9726"
 says 5_modules.txt "Softmax"
 says 6_training.txt "step 300: mean squared error 0.00"
+says 7_formulas.txt "d(x**2)/dx = 2*x"
+says 7_formulas.txt "at 4: 8"
+says 7_formulas.txt "its gradient: sigmoid(x)*(1 - sigmoid(x)) + "
+says 8_operators.txt "value 6.0000, gradient 0.2500 -1.0000 2.2500 0.0000 0.0000 0.0000"
 test -s modules.onnx
 
 # pkg-config, and the header in C++.

@@ -125,6 +125,37 @@ def train(folder):
         say(worst <= 1, f"train/{name} {which}", f"ten steps, largest difference {worst:.3g} of the tolerance")
 
 
+def dropout():
+    """A step with Dropout: the runtime draws what is kept, anew each time, and the network still learns."""
+    h, r = onnx.helper, np.random.default_rng(0)
+    init = [numpy_helper.from_array(v.astype(np.float32), n) for n, v in (("w", r.normal(size=(4, 8))), ("b", np.zeros(8)),
+                                                                         ("w2", r.normal(size=(8, 3))), ("ratio", np.array(0.5)))]
+    nodes = [h.make_node("Gemm", ["x", "w", "b"], ["g"]), h.make_node("Relu", ["g"], ["a"]),
+             h.make_node("Dropout", ["a", "ratio"], ["d"]), h.make_node("Gemm", ["d", "w2"], ["y"])]
+    g = h.make_graph(nodes, "g", [h.make_tensor_value_info("x", 1, ["N", 4])], [h.make_tensor_value_info("y", 1, ["N", 3])], init)
+    path, out = work + "/dropout.onnx", work + "/dropout-step.onnx"
+    onnx.save(h.make_model(g, opset_imports=[h.make_opsetid("", 17)], ir_version=8), path)
+    norn_grad(path, out, "--step", "sgd", "--batch", "256")
+    s, state = session(out), dict(np.load(work + "/dropout-step.npz"))
+    x = r.normal(size=(256, 4)).astype(np.float32)
+    feed = {"x": x, "labels": (x.sum(1) > 0).astype(np.int64), "lr": np.array(0.5, np.float32)}
+    names, losses = [o.name for o in s.get_outputs()], []
+    again = [float(dict(zip(names, s.run(names, {**feed, **state})))["loss"]) for _ in range(3)]
+    for _ in range(60):
+        result = dict(zip(names, s.run(names, {**feed, **state})))
+        state = {n: result[n + "_next"] for n in state}
+        losses.append(float(result["loss"]))
+    say(len(set(again)) == 3 and losses[-1] < losses[0] / 2, "step with Dropout",
+        f"loss {losses[0]:.2f} to {losses[-1]:.2f}; three draws give {sorted(again)}")
+    norn_grad(path, out, "--wrt", "weights")
+    got = {o.name for o in session(out).get_outputs()}
+    say(got == {"y", "grad:w", "grad:b", "grad:w2"}, "gradient with Dropout", str(sorted(got)))
+
+
+try:
+    dropout()
+except Exception as e:
+    say(False, "Dropout", repr(e)[:300])
 for folder in sorted(glob.glob(fixtures + "/gradnet/*")):
     try:
         gradnet(folder)

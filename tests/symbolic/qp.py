@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quadratic programs solved by norn, judged by their KKT conditions (which prove the solution) and by construction:
-qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate, infeasible, unbounded."""
+"""Quadratic programs solved by norn, judged by their KKT conditions (which prove the solution), by construction, and, where
+it is installed, by OSQP, whose objective must be the same to 1e-6: qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate,
+infeasible, unbounded."""
 import json
 import os
 import subprocess
@@ -8,6 +9,13 @@ import sys
 import tempfile
 
 import numpy as np
+
+try:
+    import osqp
+    from scipy import sparse
+except ImportError:
+    osqp = None
+    print("OSQP is not there: judged without it")
 
 norn, largest = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200
 path = tempfile.mkdtemp() + "/p.npz"
@@ -25,8 +33,20 @@ def solve(p, q, a, l, u):
     return out
 
 
+def by_osqp(p, q, a, l, u):
+    """Status and objective."""
+    solver = osqp.OSQP()
+    solver.setup(P=sparse.triu(sparse.csc_matrix(p), format="csc"), q=q, A=sparse.csc_matrix(a), l=l, u=u, verbose=False,
+                 eps_abs=1e-9, eps_rel=1e-9, max_iter=200000, polishing=True)
+    r = solver.solve()
+    kind = r.info.status.split()[0]
+    return {"solved": "solved", "primal": "infeasible", "dual": "unbounded"}.get(kind, kind), r.info.obj_val
+
+
 def check(name, p, q, a, l, u, want="solved"):
     global failures
+    if osqp:
+        judge, best = by_osqp(p, q, a, l, u)
     r = solve(p, q, a, l, u)
     text, ok = f"{r['status']}", r["status"] == want
     if ok and want == "solved":
@@ -42,6 +62,10 @@ def check(name, p, q, a, l, u, want="solved"):
         worst = max(primal / size, dual / size, free / size, gap / (1 + abs(objective)))
         ok = worst <= 1e-6 and abs(objective - r["objective"]) <= 1e-6 * (1 + abs(objective))
         text += f", KKT residual {worst:.1e}, {r['iterations']:.0f} iterations"
+        if osqp and judge == "solved":
+            apart = abs(r["objective"] - best) / (1 + abs(best))
+            ok = ok and apart <= 1e-6
+            text += f", objective {apart:.1e} from OSQP's"
     elif ok and want == "infeasible":  # the certificate: A'y = 0, u'y+ + l'y- < 0
         y = r["y"]
         ok = np.abs(a.T @ y).max() < 1e-6 and \
@@ -49,6 +73,8 @@ def check(name, p, q, a, l, u, want="solved"):
     elif ok:  # a direction: Px = 0, q'x < 0
         x = r["x"]
         ok = np.abs(p @ x).max() < 1e-6 and q @ x < 0
+    if osqp and judge != want:
+        text += f" (OSQP says {judge})"
     failures += not ok
     print("ok  " if ok else "FAIL", name, text, flush=True)
 

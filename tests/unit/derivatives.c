@@ -240,7 +240,57 @@ static void table(void **state) {
     assert_true(limits >= 60);
 }
 
+/* All gradients of a formula at once on the device: the values of the host reference. */
+static void check_device(const char *formula, norn_session *device) {
+    norn_graph *g, *d;
+    norn_executable *a, *b;
+    norn_fetch x[MAX_INPUTS], y[MAX_INPUTS];
+    OK(norn_formula_parse(formula, NORN_F64, &g, NULL));
+    OK(norn_gradient(g, 0, NULL, 1, &d));
+    size_t n = norn_graph_output_count(d);
+    OK(norn_executable_new(session, d, NULL, NULL, &a));
+    OK(norn_executable_new(device, d, NULL, NULL, &b));
+    point p = random_point(formula, g);
+    for (size_t i = 0; i < n; i++)
+        x[i] = y[i] = (norn_fetch){norn_graph_output_name(d, i), NULL};
+    OK(norn_executable_run(a, p.n, p.v, n, x));
+    OK(norn_executable_run(b, p.n, p.v, n, y));
+    for (size_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < norn_tensor_elems(x[i].tensor); k++)
+            close_to(formula, "on the device", norn_tensor_get(y[i].tensor, k),
+                     norn_tensor_get(x[i].tensor, k), 1e-9);
+        norn_tensor_free(x[i].tensor);
+        norn_tensor_free(y[i].tensor);
+    }
+    end_point(&p);
+    norn_executable_free(a);
+    norn_executable_free(b);
+    norn_graph_free(d);
+    norn_graph_free(g);
+}
+
+static void on_device(void **state) {
+    FILE *f = fopen(TEST_DATA "/../symbolic/derivatives.txt", "r");
+    char line[512];
+    norn_session *device;
+    (void)state;
+    assert_non_null(f);
+    assert_int_equal(norn_session_open("host", &session), NORN_OK);
+    assert_int_equal(norn_session_open(NULL, &device), NORN_OK);
+    while (fgets(line, sizeof line, f)) {
+        if (*line == '#' || *line == '\n')
+            continue;
+        char *formula = strchr(line, '|') + 2;
+        formula[strcspn(formula, "\n")] = 0;
+        check_device(formula, device);
+    }
+    fclose(f);
+    norn_session_close(device);
+    norn_session_close(session);
+    assert_int_equal(failures, 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(on_device)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -142,6 +144,85 @@ static void largest_batch(void **state) {
     norn_device_free(d);
 }
 
+/* A step of a batch that is far too large is worked out, not allocated, and what would fit is named. */
+static void too_large_a_batch(void **state) {
+    (void)state;
+    norn_device *d = snapshot("pocl-avx512");
+    norn_train_options training;
+    norn_train_options_init(&training);
+    static const int64_t batches[] = {1 << 28, (int64_t)1 << 50, INT64_MAX};
+    for (int k = 0; k < 3; k++)
+        for (int train = 0; train < 2; train++) {
+            char dim[40];
+            const char *dims[] = {dim};
+            snprintf(dim, sizeof dim, "N=%lld", (long long)batches[k]);
+            norn_forecast_options o = {.n_dims = 1,
+                                       .dims = dims,
+                                       .batch = train ? batches[k] : 0,
+                                       .train = train ? &training : NULL,
+                                       .plan = {.memory_limit_bytes = 100u << 20}};
+            norn_forecast *f;
+            norn_model *m = product(1000, 500, "Softmax");
+            OK(norn_forecast_new(m, d, NULL, &o, &f));
+            norn_forecast_info t = *norn_forecast_total(f);
+            assert_false(t.fits);
+            assert_false(t.planned);
+            assert_true(strlen(t.note) > 0);
+            assert_true(t.largest_batch > 1000 && t.largest_batch < 100000);
+            norn_forecast_free(f);
+            norn_model_free(m);
+        }
+    norn_device_free(d);
+}
+
+/* The best of all measurements of a device is kept, whatever else is in the file. */
+static void kept_peaks(void **state) {
+    (void)state;
+    char folder[] = "/tmp/norn-peaks-XXXXXX", path[64];
+    norn_device *d = snapshot("pocl-avx512"), *other = snapshot("mali-g78");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/peaks.txt", folder);
+    setenv("NORN_CACHE", "", 1);
+    setenv("NORN_CACHE_DIR", folder, 1);
+    norn_peaks a = {.fp32_gflops = 100, .copy_gbytes_s = 10, .launch_us = 5}, b = a, c = a, e = a;
+    norn_peaks_keep(d, &a);
+    assert_true(a.fp32_gflops == 100 && a.launch_us == 5 && a.fp64_gflops == 0);
+    b.fp32_gflops = 60; /* a busy machine */
+    b.launch_us = 9;
+    b.copy_gbytes_s = 11;
+    norn_peaks_keep(d, &b);
+    assert_true(b.fp32_gflops == 100 && b.launch_us == 5 && b.copy_gbytes_s == 11);
+    c.fp32_gflops = 7;
+    norn_peaks_keep(other, &c); /* another device's are its own */
+    assert_true(c.fp32_gflops == 7);
+    norn_peaks_keep(d, &e);
+    assert_true(e.fp32_gflops == 100 && e.copy_gbytes_s == 11);
+    FILE *f = fopen(path, "a"); /* numbers that no device has, fields that there are not, no end of line */
+    assert_non_null(f);
+    fprintf(f, "fp32_gflops nan\nfp32_gflops 1e300\nlaunch_us -1\nlaunch_us 0\nnonsense 3\nfp32_gflops");
+    fclose(f);
+    norn_peaks_keep(d, &e);
+    assert_true(e.fp32_gflops == 100 && e.launch_us == 5);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "something else\n");
+    fclose(f);
+    norn_peaks_keep(d, &c); /* is written over */
+    assert_true(c.fp32_gflops == 7);
+    norn_peaks_keep(d, &a);
+    c = (norn_peaks){.fp32_gflops = 1};
+    norn_peaks_keep(d, &c);
+    assert_true(c.fp32_gflops == 100);
+    setenv("NORN_CACHE", "0", 1);
+    c = (norn_peaks){.fp32_gflops = 1};
+    norn_peaks_keep(d, &c);
+    assert_true(c.fp32_gflops == 1);
+    unlink(path);
+    rmdir(folder);
+    norn_device_free(d);
+    norn_device_free(other);
+}
+
 /* More work takes longer; a faster device less; small work is bound by launches, large by what the roofline says. */
 static void times(void **state) {
     (void)state;
@@ -194,7 +275,11 @@ static void measured_peaks(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(where_operators_run), cmocka_unit_test(largest_batch),
-                                       cmocka_unit_test(times), cmocka_unit_test(measured_peaks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(where_operators_run),
+                                       cmocka_unit_test(largest_batch),
+                                       cmocka_unit_test(times),
+                                       cmocka_unit_test(measured_peaks),
+                                       cmocka_unit_test(too_large_a_batch),
+                                       cmocka_unit_test(kept_peaks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

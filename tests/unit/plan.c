@@ -180,7 +180,18 @@ static void wishes(void **state) {
     norn_plan_free(p);
     o.implementations = "MatMul=nonsense";
     assert_int_equal(norn_plan_new(g, devices[0], &o, &p), NORN_ARG);
-    assert_non_null(strstr(norn_error(), "no implementation 'nonsense' that fits"));
+    assert_non_null(strstr(norn_error(), "MatMul has no 'nonsense' (wanted one of: "));
+    static const struct {
+        const char *wish, *word;
+    } wrong[] = {{"nonsense", "no operator has a 'nonsense'"},
+                 {"clblast,nonsense", "no operator has a 'nonsense'"},
+                 {"Nothing=clblast", "there is no operator 'Nothing'"},
+                 {"Conv=clblast,MatMul=im2col", "MatMul has no 'im2col'"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        o.implementations = wrong[i].wish;
+        assert_int_equal(norn_plan_new(g, devices[0], &o, &p), NORN_ARG);
+        assert_non_null(strstr(norn_error(), wrong[i].word));
+    }
     norn_graph_free(g);
 }
 

@@ -214,6 +214,10 @@ def functions():
              node('Leaky', ['t'], ['l'], domain='local', name='leak'), call, node('Add', ['m', 'c'], ['s']),
              node('Add', ['s', 'd'], ['y'])]
     init = [numpy_helper.from_array(np.array(1, np.float32), 'h')]
+    hard = h.make_function('local', 'Hard', ['v'], ['w'], [node('Sign', ['v'], ['s']), node('Add', ['s', 'v'], ['w'])],
+                           [h.make_opsetid('', 18)])
+    save('local_function', [node('Hard', ['x'], ['h'], domain='local'), node('Mul', ['h', 'h'], ['z'])], [value('x', shape=(3,))],
+         [value('z', shape=(3,))], opset=18, ir=8, opsets=[('local', 1)], functions=[hard])
     save('functions', nodes, [value('x')], [value('y')], init, ir=10, opsets=[('local', 1)],
          functions=[leaky, clip, typed])
     save('functions_kept', nodes + [node('Opaque', ['y'], ['z'], domain='local')], [value('x')], [value('y'), value('z')],
