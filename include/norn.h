@@ -916,6 +916,8 @@ typedef struct norn_forecast_info {
     size_t launches;
     const char *limit;      /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */
     const char *batch_name; /* the named size that is the batch; NULL: the model fixes it */
+    const char *other_names; /* named sizes beside the batch that were not given: "H, W"; "" for none */
+    int64_t other_size;      /* what they were taken to be: 1, or the first of 8, 32, 64 that the model takes */
     int64_t batch;
     int64_t
         largest_batch; /* that fits into memory, to within 3 %; twice as many do not. 0: unknown, or none fits */
@@ -970,6 +972,7 @@ NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn
 
 typedef struct norn_certificate {
     uint64_t seed; /* of the inputs */
+    int64_t size;  /* of named sizes: 1, or the first of 8, 32, 64 that the model takes */
     bool checked;  /* the outputs were compared; else `note` says why not */
     double max_error,
         stated_error; /* largest difference of an output from the host reference, relative to its largest

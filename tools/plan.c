@@ -133,6 +133,9 @@ static void print_forecast(const char *path, const plan_options *o, const target
            norn_device_name(t->d));
     print_groups(f);
     printf("\n");
+    if (*x->other_names)
+        printf("sizes that are not given are %lld: %s (--dim says other ones)\n", (long long)x->other_size,
+               x->other_names);
     if (x->unsupported) {
         printf("%zu operators cannot run: nothing else is worked out\n", x->unsupported);
         return;
@@ -192,6 +195,8 @@ static cJSON *forecast_json(const char *path, const plan_options *o, const targe
     json_text(j, "note", *x->note ? x->note : NULL);
     json_text(j, "batch_name", x->batch_name);
     json_number(j, "batch", (double)x->batch);
+    json_text(j, "other_names", x->other_names);
+    json_number(j, "other_size", (double)x->other_size);
     if (!x->planned && x->largest_batch)
         json_number(j, "largest_batch", (double)x->largest_batch);
     if (x->planned) {
