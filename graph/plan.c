@@ -540,6 +540,15 @@ uint64_t norn_plan_arena_bytes(const norn_plan *p) {
     return mem_bytes(p, NORNI_MEM_WORK);
 }
 
+uint64_t norni_plan_load_bytes(const norn_plan *p) {
+    return mem_bytes(p, NORNI_MEM_LOAD);
+}
+
+uint64_t norn_plan_peak_bytes(const norn_plan *p) {
+    uint64_t work = norn_plan_arena_bytes(p), loading = norni_plan_load_bytes(p);
+    return (work > loading ? work : loading) + norn_plan_constant_bytes(p);
+}
+
 uint64_t norn_plan_constant_bytes(const norn_plan *p) {
     uint64_t n = mem_bytes(p, NORNI_MEM_CONST);
     for (size_t i = 0; i < p->graph->states.n; i++)
