@@ -25,6 +25,7 @@ typedef struct {
     const norn_peaks *peaks;
     const norn_forecast_options *o;
     norni_training training;
+    int64_t other; /* named sizes that are neither given nor the batch */
 } work;
 
 void norn_forecast_free(norn_forecast *f) {
@@ -136,7 +137,7 @@ static int64_t size_of_name(const void *ctx, const char *name) {
     if (b->w->f->info.batch_name && !strcmp(name, b->w->f->info.batch_name))
         return b->batch;
     int64_t v = find_dim(b->w->o, name, strlen(name));
-    return v >= 0 ? v : 1;
+    return v >= 0 ? v : b->w->other;
 }
 
 static norn_status bound_graph(work *w, int64_t batch, norn_graph **out) {
@@ -178,7 +179,7 @@ static bool fits(work *w, int64_t batch, double *bytes) {
     norn_plan *p;
     bool yes = plan_batch(w, batch, &p) == NORN_OK;
     if (yes)
-        *bytes = (double)(norn_plan_arena_bytes(p) + norn_plan_constant_bytes(p));
+        *bytes = (double)norn_plan_peak_bytes(p);
     norn_plan_free(p);
     return yes;
 }
@@ -188,8 +189,7 @@ static bool fits(work *w, int64_t batch, double *bytes) {
 static void largest_batch(work *w) {
     enum { PATIENCE_MS = 3000 };
     norn_forecast_info *t = &w->f->info;
-    double end = norni_bench_now_ms() + PATIENCE_MS, bytes = (double)(t->work_bytes + t->constant_bytes),
-           more = 0;
+    double end = norni_bench_now_ms() + PATIENCE_MS, bytes = (double)t->peak_bytes, more = 0;
     int64_t low = t->batch, high = 2 * low;
     while (high <= (int64_t)1 << 30 && fits(w, high, &more)) {
         double each = (more - bytes) / (double)(high - low);
@@ -342,12 +342,49 @@ static void find_batch(work *w) {
         t->batch = 1;
 }
 
+/* The names of sizes that are neither given nor the batch: "H, W". */
+static const char *other_names(work *w) {
+    const norn_graph *g = w->model->graph;
+    norni_str s = {0};
+    for (size_t i = 0; i < g->inputs.n; i++)
+        for (int k = 0; k < g->inputs.v[i]->type.rank; k++) {
+            norni_dim d = g->inputs.v[i]->type.dims[k];
+            const char *name = d < 0 ? norni_dim_name(g, d) : NULL;
+            if (!name || find_dim(w->o, name, strlen(name)) >= 0 ||
+                (w->f->info.batch_name && !strcmp(name, w->f->info.batch_name)) ||
+                (s.s && strstr(s.s, name))) /* said already, as far as it matters */
+                continue;
+            norni_str_addf(&s, "%s%s", s.n ? ", " : "", name);
+        }
+    const char *text = keep(w->f, s.s);
+    norni_str_free(&s);
+    return text;
+}
+
+/* Some models have no result where a named size is 1 (those that halve pictures and double them): then what they take. */
+static norn_status bound_at_some_size(work *w, norn_graph **g) {
+    static const int64_t sizes[] = {8, 32, 64};
+    norn_status s = bound_graph(w, w->f->info.batch, g);
+    if (s == NORN_OK || !*w->f->info.other_names)
+        return s;
+    const char *why = keep(w->f, norn_error());
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        w->other = sizes[i];
+        if (bound_graph(w, w->f->info.batch, g) == NORN_OK)
+            return NORN_OK;
+    }
+    w->other = 1;
+    return norni_fail(s, "%s (named sizes that are not given are 1: %s)", why, w->f->info.other_names);
+}
+
 static norn_status forecast(work *w) {
     norn_forecast_info *t = &w->f->info;
     norn_graph *g = NULL, *simple = NULL;
     norn_plan *p = NULL;
-    t->limit = t->note = "";
+    t->limit = t->note = t->other_names = "";
+    w->other = 1;
     find_batch(w);
+    t->other_names = other_names(w);
     if (t->batch_name && find_dim(w->o, t->batch_name, strlen(t->batch_name)) == 0)
         return norni_fail(NORN_ARG, "size '%s': got 0 (wanted at least 1, to plan for)", t->batch_name);
     t->memory_bytes = w->o->plan.memory_limit_bytes ? w->o->plan.memory_limit_bytes : w->device->memory_bytes;
@@ -364,7 +401,8 @@ static norn_status forecast(work *w) {
         NORNI_TRY(norni_inference_form(w->model, &w->training));
         NORNI_TRY(norni_find_parameters(w->model->graph, w->o->train, &w->training));
     }
-    norn_status s = bound_graph(w, t->batch, &g), too_large = NORN_OK;
+    norn_status s = bound_at_some_size(w, &g), too_large = NORN_OK;
+    t->other_size = w->other;
     if (s != NORN_OK &&
         t->batch > 1) { /* sizes that grow out of their range: what can be said is said of one sample */
         t->note = keep(w->f, norn_error());
@@ -394,6 +432,7 @@ static norn_status forecast(work *w) {
     t->planned = t->fits = true;
     t->work_bytes = norn_plan_arena_bytes(p);
     t->constant_bytes = norn_plan_constant_bytes(p);
+    t->peak_bytes = norn_plan_peak_bytes(p);
     add_times(w, p);
     norn_plan_free(p);
     if ((t->batch_name || w->o->train) && !w->o->no_batch_search)

@@ -488,6 +488,9 @@ NORN_API size_t norn_plan_step_count(const norn_plan *p);
 NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p); /* reused memory */
 NORN_API uint64_t
 norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
+/* What loading and runs need at most: constants, and whatever of the arena and the memory for loading (which is given back
+ * before the arena is taken) is larger. */
+NORN_API uint64_t norn_plan_peak_bytes(const norn_plan *p);
 /* Nodes that run on the host: shape arithmetic that could not be folded, and what the device lacks. */
 NORN_API size_t norn_plan_host_count(const norn_plan *p);
 NORN_API const char *norn_plan_host_at(const norn_plan *p, size_t i); /* one-line text */
@@ -863,8 +866,9 @@ typedef struct norn_bench_result {
     double gflops, gbytes_s; /* by the cost model, at the median; 0 if unknown */
     uint64_t memory_bytes;   /* on the device */
     bool checked, correct;
-    double max_error; /* largest difference from it, relative to the largest element */
-    char note[512];   /* why it was not checked, what ran on the host; "" for nothing */
+    double
+        max_error;  /* largest difference from it, relative to the largest element (of gradients: of norms) */
+    char note[512]; /* why it was not checked, what ran on the host; "" for nothing */
 } norn_bench_result;
 
 /* What a device can do at best. 0: it lacks the type. */
@@ -907,10 +911,13 @@ typedef struct norn_forecast_info {
     bool fits;
     const char *note;
     uint64_t work_bytes, constant_bytes, memory_bytes; /* reused memory; weights and state; what there is */
+    uint64_t peak_bytes;                               /* norn_plan_peak_bytes */
     double flops, bytes, ms;                           /* of a run, or a training step */
     size_t launches;
     const char *limit;      /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */
     const char *batch_name; /* the named size that is the batch; NULL: the model fixes it */
+    const char *other_names; /* named sizes beside the batch that were not given: "H, W"; "" for none */
+    int64_t other_size;      /* what they were taken to be: 1, or the first of 8, 32, 64 that the model takes */
     int64_t batch;
     int64_t
         largest_batch; /* that fits into memory, to within 3 %; twice as many do not. 0: unknown, or none fits */
@@ -965,6 +972,7 @@ NORN_API norn_status norn_bench_train(norn_session *s, norn_model *m, const norn
 
 typedef struct norn_certificate {
     uint64_t seed; /* of the inputs */
+    int64_t size;  /* of named sizes: 1, or the first of 8, 32, 64 that the model takes */
     bool checked;  /* the outputs were compared; else `note` says why not */
     double max_error,
         stated_error; /* largest difference of an output from the host reference, relative to its largest

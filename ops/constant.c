@@ -45,7 +45,7 @@ static norn_status constant_tensor(const constant_attrs *a, norn_tensor **out) {
         return norni_fail(NORN_UNSUPPORTED, "attribute '%s': text (norn has numbers only)",
                           a->value_string ? "value_string" : "value_strings");
     if (a->value) {
-        if (!(NORNI_ANY & NORNI_T(a->value->dtype)))
+        if (!(NORNI_ALL & NORNI_T(a->value->dtype)))
             return norni_fail(NORN_UNSUPPORTED, "elements of type %s", norni_dtype_name(a->value->dtype));
         *out = norni_tensor_ref(a->value);
         return *out ? NORN_OK : norni_nomem();
@@ -109,7 +109,7 @@ const norn_op norni_op_Constant = {
     .versions = (const int[]){1, 9, 11, 12, 13, 19, 21, 23, 24, 25, 0},
     .doc = "elements that stand in the node",
     .inputs = (const norni_param[]){{0}},
-    .outputs = (const norni_param[]){{"output", 0, NORNI_ANY, 0}, {0}},
+    .outputs = (const norni_param[]){{"output", 0, NORNI_ALL, 0}, {0}},
     .attrs_bytes = sizeof(constant_attrs),
     .attrs = constant_table,
     .lower = lower_constant,
@@ -139,7 +139,7 @@ static norn_status infer_fill(norni_infer *c) {
     if (value && norni_tensor_elems(value) != 1)
         return norni_fail(NORN_SHAPE, "attribute 'value' has %lld elements (wanted one)",
                           (long long)norni_tensor_elems(value));
-    if (value && !(NORNI_ANY & NORNI_T(value->dtype)))
+    if (value && !(NORNI_ALL & NORNI_T(value->dtype)))
         return norni_fail(NORN_UNSUPPORTED, "attribute 'value' has elements of type %s",
                           norni_dtype_name(value->dtype));
     y->dtype = value ? value->dtype : NORN_F32;
@@ -173,7 +173,11 @@ static norn_status eval_fill(norni_eval *e) {
     const norn_tensor *value = ((const fill_attrs *)e->attrs)->value, *y = e->out[0];
     size_t size = (size_t)norni_dtype_bits(y->dtype) / 8;
     for (int64_t i = 0, n = value ? norni_tensor_elems(y) : 0; i < n; i++) /* without: zeros, which it has */
-        memcpy((char *)norni_tensor_data(y) + (size_t)i * size, norni_tensor_data(value), size);
+        if (!size)
+            norni_set_double(y->dtype, norni_tensor_data(y), i,
+                             norni_get_double(value->dtype, norni_tensor_data(value), 0));
+        else
+            memcpy((char *)norni_tensor_data(y) + (size_t)i * size, norni_tensor_data(value), size);
     return NORN_OK;
 }
 
@@ -181,13 +185,15 @@ static norn_status emit_fill(norni_emit *e) {
     const norn_tensor *value = ((const fill_attrs *)e->node->attrs)->value;
     const norni_type *y = &e->node->out[0]->type;
     uint8_t bytes[8] = {0};
-    int size = norni_dtype_bits(y->dtype) / 8;
+    int part = norni_dtype_bits(y->dtype), size = part / 8;
     bool uniform = true;
     int64_t bits = 0, n = norni_type_elems(y);
     if (n == 0)
         return e->status;
     if (value)
-        memcpy(bytes, norni_tensor_data(value), (size_t)size);
+        memcpy(bytes, norni_tensor_data(value), (size_t)(size ? size : 1));
+    for (int i = part; i < 8; i += part) /* below a byte: the same in all of it */
+        bytes[0] = (uint8_t)(bytes[0] << part | (bytes[0] & ((1 << part) - 1)));
     for (int i = size - 1; i >= 0; i--) {
         uniform &= bytes[i] == bytes[0];
         bits = (int64_t)((uint64_t)bits << 8 | bytes[i]);
@@ -221,7 +227,7 @@ const norn_op norni_op_ConstantOfShape = {
     .versions = (const int[]){9, 20, 21, 23, 24, 25, 0},
     .doc = "a tensor of a given shape, every element the same",
     .inputs = (const norni_param[]){{"input", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}, {0}},
-    .outputs = (const norni_param[]){{"output", 0, NORNI_ANY, 0}, {0}},
+    .outputs = (const norni_param[]){{"output", 0, NORNI_ALL, 0}, {0}},
     .attrs_bytes = sizeof(fill_attrs),
     .attrs = fill_table,
     .infer = infer_fill,
@@ -233,6 +239,8 @@ const norn_op norni_op_ConstantOfShape = {
                                    "ConstantOfShape<value=float[1]{1.5}>(int64[2]{50,33})",
                                    "ConstantOfShape<value=int64[1]{-2}>(int64[1]{7})",
                                    "ConstantOfShape<value=bool[1]{1}>(int64[3]{2,1,4})",
+                                   "ConstantOfShape<value=int4[1]{-3}>(int64[2]{3,5})",
+                                   "ConstantOfShape<value=float8e5m2[1]{1.5}>(int64[1]{7})",
                                    "ConstantOfShape(int64[0]{})",
                                    "ConstantOfShape<value=float16[1]{0.5}>(int64[2]{0,3})", NULL},
 };

@@ -231,7 +231,7 @@ norni_dim norni_dim_named(norn_graph *g, const char *name) {
     return copy ? intern_atom(g, (atom){.kind = ATOM_NAME, .name = copy}) : norni_dim_fresh(g);
 }
 
-norni_dim norni_dim_of(norn_graph *g, int64_t v) {
+norni_dim norni_dim_of(norn_graph *g, int64_t v) { /* what slices take for "from the very end" stays that */
     return v >= 0 ? v : norni_dim_sub(g, 0, v == INT64_MIN ? INT64_MAX : -v);
 }
 

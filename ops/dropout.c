@@ -9,6 +9,7 @@
 #include "base/philox.h"
 #include "ops/op.h"
 #include <math.h>
+#include <string.h>
 
 /* ---- norn.DropoutMask. */
 typedef struct {
@@ -187,6 +188,8 @@ static norn_status eval(norni_eval *e) {
         if (e->n_out > 1 && e->out[1])
             ((bool *)norni_tensor_data(e->out[1]))[i] = mask[i];
     }
+    if (e->out[0] && ratio == 0) /* as it is: of float8 also what norni_set_double would saturate */
+        memcpy(norni_tensor_data(e->out[0]), norni_tensor_data(x), norni_tensor_bytes(x));
     norni_free(mask);
     return NORN_OK;
 }
@@ -209,9 +212,16 @@ static norn_value *dropped(norn_graph *g, const norn_node *node, norn_value *x, 
     return norni_formula(g, "where(mask, x / (1 - ratio), 0)", 3, names, vars);
 }
 
+#define OR_FLOAT8                                                                                            \
+    (NORNI_FLOATS | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |               \
+     NORNI_T(NORN_F8E5M2FNUZ))
+
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *x = node->in[0];
     int64_t seed = ((const attrs *)node->attrs)->seed;
+    if (may_drop(node) && !(NORNI_FLOATS & NORNI_T(x->type.dtype)))
+        return norni_fail(NORN_UNSUPPORTED, "training with elements of type %s",
+                          norni_dtype_name(x->type.dtype));
     if (!may_drop(node)) {
         out[0] = NORNI_OP1(g, x, "Identity");
         if (node->n_out > 1 && node->out[1])
@@ -294,11 +304,11 @@ const norn_op norni_op_Dropout = {
     .versions = (const int[]){1, 6, 7, 10, 12, 13, 22, 0},
     .doc = "in training, elements are set to 0 at random and the others scaled; else the identity",
     .inputs =
-        (const norni_param[]){{"data", 0, NORNI_FLOATS, 'T'},
-                              {"ratio", NORNI_OPT | NORNI_NODIFF, NORNI_FLOATS, 0},
+        (const norni_param[]){{"data", 0, OR_FLOAT8, 'T'},
+                              {"ratio", NORNI_OPT | NORNI_NODIFF, OR_FLOAT8, 0},
                               {"training_mode", NORNI_OPT | NORNI_NODIFF | NORNI_SINCE(12), NORNI_BOOLS, 0},
                               {0}},
-    .outputs = (const norni_param[]){{"output", 0, NORNI_FLOATS, 'T'},
+    .outputs = (const norni_param[]){{"output", 0, OR_FLOAT8, 'T'},
                                      {"mask", NORNI_OPT | NORNI_NODIFF, NORNI_BOOLS, 0},
                                      {0}},
     .attrs_bytes = sizeof(attrs),

@@ -118,7 +118,7 @@ norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, 
             s = norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, &out[k]);
     }
     if (s == NORN_OK)
-        s = op->eval ? op->eval(&e) : eval_pointwise(&e);
+        s = norni_moves_small(node) ? norni_eval_small(&e) : op->eval ? op->eval(&e) : eval_pointwise(&e);
     for (int k = 0; k < node->n_out && s != NORN_OK; k++) {
         norn_tensor_free(out[k]);
         out[k] = NULL;

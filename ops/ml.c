@@ -355,8 +355,11 @@ static norn_status infer_classifier(norni_infer *c) {
     if (norni_in_type(c, 0)->rank < 0)
         return NORN_OK;
     NORNI_TRY(linear_rows(c, &y.dims[0], &y.dims[1]));
-    if (y.dims[1] == 1 && a->classlabels_ints.n == 2)
+    if (y.dims[1] == 1 && a->classlabels_ints.n == 2) {
         y.dims[1] = 2;
+        if (a->post_transform == NORNI_POST_PROBIT)
+            return norni_fail(NORN_UNSUPPORTED, "post_transform PROBIT of one score for two labels");
+    }
     if (a->classlabels_ints.n > 0 && a->classlabels_ints.n != y.dims[1])
         return norni_fail(NORN_ARG, "%d labels for %lld scores", a->classlabels_ints.n, (long long)y.dims[1]);
     label.dims[0] = y.dims[0];
@@ -369,26 +372,27 @@ static norn_status expand_classifier(norn_graph *g, const norn_node *node, norn_
     const linear_attrs *a = node->attrs;
     int64_t features = node->in[0]->type.dims[node->in[0]->type.rank - 1],
             scores = features > 0 ? a->coefficients.n / features : a->classlabels_ints.n;
-    norn_value *s = linear_scores(g, a, node->in[0], scores);
-    if (scores == 1 && a->classlabels_ints.n == 2) {
-        s = norni_opf(g, 2, (norn_value *[]){NORNI_OP1(g, s, "Neg"), s}, "Concat<axis=1>");
-        scores = 2;
-    }
-    s = norni_ml_post(g, s, a->post_transform);
-    norn_value *label;
-    if (scores > 1) {
+    norn_value *s = linear_scores(g, a, node->in[0], scores), *label;
+    /* The label is that of the largest score, before what `post_transform` makes of the scores. One row of coefficients is
+     * for the second of two classes: a score above 0 means that one, and the other's is 1 - score. */
+    if (scores > 1)
         label = NORNI_OP1(g, s, "ArgMax<axis=1, keepdims=0>");
-        if (a->classlabels_ints.n > 0)
-            label = NORNI_OP2(g, norni_ml_ints(g, &a->classlabels_ints), label, "Gather");
-    } else {
-        double t = a->post_transform == NORNI_POST_NONE ? 0 : 0.5;
-        norn_value *v[] = {NORNI_OP2(g, s, norni_i64_const(g, 1, (int64_t[]){1}), "Squeeze"),
-                           norni_scalar_const(g, NORN_F32, t)};
-        label = norni_cast(g, norni_formula(g, "s >= l", 2, names, v), NORN_I64);
-        if (a->classlabels_ints.n > 0)
-            label =
-                NORNI_OP2(g, label, norni_scalar_const(g, NORN_I64, (double)a->classlabels_ints.v[0]), "Mul");
+    else {
+        norn_value *v[] = {NORNI_OP2(g, s, norni_i64_const(g, 1, (int64_t[]){1}), "Squeeze")};
+        label = norni_cast(g, norni_formula(g, "s > 0", 1, names, v), NORN_I64);
     }
+    if (a->classlabels_ints.n == 1)
+        label = NORNI_OP2(g, label, norni_scalar_const(g, NORN_I64, (double)a->classlabels_ints.v[0]), "Mul");
+    else if (a->classlabels_ints.n > 0)
+        label = NORNI_OP2(g, norni_ml_ints(g, &a->classlabels_ints), label, "Gather");
+    if (scores == 1 && a->classlabels_ints.n == 2) {
+        bool logistic = a->post_transform == NORNI_POST_LOGISTIC;
+        norn_value *other = logistic ? NORNI_OP1(g, s, "Neg")
+                                     : NORNI_OP2(g, norni_scalar_const(g, NORN_F32, 1), s, "Sub");
+        s = norni_opf(g, 2, (norn_value *[]){other, s}, "Concat<axis=1>");
+        s = norni_ml_post(g, s, logistic ? NORNI_POST_LOGISTIC : NORNI_POST_NONE);
+    } else if (scores > 1 || a->post_transform == NORNI_POST_PROBIT)
+        s = norni_ml_post(g, s, a->post_transform);
     out[0] = label;
     out[1] = s;
     return norn_graph_status(g);
@@ -547,6 +551,11 @@ ML(LinearClassifier, "a linear model for classes", (1), classifier, .attrs_bytes
            "classlabels_ints=[3,7], post_transform=\"SOFTMAX\">(float[5,3])",
          P "LinearClassifier<coefficients=[1.0,2.0,3.0], classlabels_ints=[0,1], "
            "post_transform=\"LOGISTIC\">(float[4,3])",
+         P "LinearClassifier<coefficients=[1.0,2.0,3.0], classlabels_ints=[-1,1], "
+           "post_transform=\"SOFTMAX\">(float[4,3])",
+         P "LinearClassifier<coefficients=[0.1,0.2,0.3,-0.1,0.5,0.25,0.3,0.1,-0.2,0.1,0.4,0.3], "
+           "intercepts=[0.5,0.4,0.3,0.5,0.6,0.5], classlabels_ints=[1,2,3,4,5,6], "
+           "post_transform=\"SOFTMAX_ZERO\">(float[5,2])",
          P "LinearClassifier<coefficients=[1.0,2.0,3.0]>(int64[4,3])"));
 ML(OneHotEncoder, "1 at the place of the category", (1), onehot, ATTRS(onehot), .grad = norni_no_gradient,
    .untested_attrs = "cats_strings, zeros", .inputs = PARAMS({"X", NORNI_NODIFF, NORNI_ML_NUMBERS, 0}),

@@ -194,6 +194,7 @@ struct norn_op {
     bool
         on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
     bool control;          /* has subgraphs (ops/control.h); a file gets the node as it had it */
+    bool moves; /* only moves elements: types below a byte and float8 go through wider ones (ops/widen.c) */
     bool epilogue_retypes; /* its kernels with an epilogue store a result of any type (NORNI_EPI_ST) */
     bool defined; /* by the user (norni_op_add) */
     int (*epilogue_axis)(
@@ -202,6 +203,11 @@ struct norn_op {
 
 /* True when the node draws random numbers: it is neither folded nor merged with an equal one. */
 bool norni_node_random(const norn_node *node);
+
+/* True when the node only moves elements, of a type below a byte or float8; and such a node on wider types. */
+bool norni_moves_small(const norn_node *node);
+norn_status norni_expand_small(norn_graph *g, const norn_node *node, norn_value *const *in, norn_value **out);
+norn_status norni_eval_small(norni_eval *e);
 
 /* ---- The registry. */
 const norn_op *norni_op_find(const char *domain, const char *name);

@@ -443,18 +443,30 @@ COMPARE(Or, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "a or b", .expr = "a
 COMPARE(Xor, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "either, not both", .expr = "a != b");
 ROW(Not, .inputs = PARAMS({"x", 0, NORNI_BOOLS, 0}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(1),
     .doc = "not x", .expr = "not x", .grad = norni_no_gradient);
-ROW(IsNaN, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}),
-    VERSIONS(9, 13, 20), .doc = "x is not a number", .expr = "isnan(x)", .grad = norni_no_gradient);
+#define OR_FLOAT8                                                                                            \
+    (NORNI_FLOATS | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |               \
+     NORNI_T(NORN_F8E5M2FNUZ))
+/* Of float8: in float, which has the same infinities and NaN. */
+static norn_status expand_in_float(norn_graph *g, const norn_node *node, norn_value **out) {
+    norn_value *x = norni_cast(g, node->in[0], NORN_F32);
+    norn_node *n = norni_apply(g, node->op, node->attrs, 1, &x, 1);
+    out[0] = n ? n->out[0] : NULL;
+    return norn_graph_status(g);
+}
+ROW(IsNaN, .inputs = PARAMS({"x", 0, OR_FLOAT8, 'T'}), .expand = expand_in_float,
+    .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(9, 13, 20), .doc = "x is not a number",
+    .expr = "isnan(x)", .grad = norni_no_gradient);
 typedef struct {
     int64_t detect_negative, detect_positive;
 } isinf_attrs;
 static const norni_attr isinf_table[] = {NORNI_A_INT(isinf_attrs, detect_negative, 1),
                                          NORNI_A_INT(isinf_attrs, detect_positive, 1), NORNI_A_END};
-ROW(IsInf, .inputs = PARAMS({"x", 0, NORNI_FLOATS, 'T'}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}),
-    VERSIONS(10, 20), .doc = "x is infinite, of a sign that is looked for",
-    .attrs_bytes = sizeof(isinf_attrs), .attrs = isinf_table,
+ROW(IsInf, .inputs = PARAMS({"x", 0, OR_FLOAT8, 'T'}), .expand = expand_in_float,
+    .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(10, 20),
+    .doc = "x is infinite, of a sign that is looked for", .attrs_bytes = sizeof(isinf_attrs),
+    .attrs = isinf_table,
     .expr = "isinf(x) and ((x > 0 and detect_positive != 0) or (x < 0 and detect_negative != 0))",
-    CASES("IsInf<detect_negative=0>(float[7])", "IsInf<detect_positive=0>(float[7])"),
+    CASES("IsInf(float8e5m2[7])", "IsInf<detect_negative=0>(float[7])", "IsInf<detect_positive=0>(float[7])"),
     .grad = norni_no_gradient);
 ROW(Where,
     .inputs = PARAMS({"c", NORNI_NODIFF, NORNI_BOOLS, 0}, {"a", 0, NORNI_ANY, 'T'}, {"b", 0, NORNI_ANY, 'T'}),

@@ -17,6 +17,8 @@ static bool has_at(const norn_node *node) {
     return node->n_in > AT && node->in[AT];
 }
 
+#define TYPES (NORNI_ALL & ~(NORNI_T(NORN_U2) | NORNI_T(NORN_I2)))
+
 static norn_status infer(norni_infer *c) {
     const norni_type *p = norni_in_type(c, PAST), *u = norni_in_type(c, UPDATE);
     int axis;
@@ -77,6 +79,8 @@ static norn_status eval(norni_eval *e) {
 }
 
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {
+    if (norni_moves_small(node))
+        return norni_expand_small(g, node, node->in, out);
     const attrs_t *a = node->attrs;
     norn_value *p = node->in[PAST], *u = node->in[UPDATE];
     int axis, rank = p->type.rank;
@@ -114,20 +118,24 @@ const norn_op norni_op_TensorScatter = {
     .name = "TensorScatter",
     .versions = (const int[]){24, 0},
     .doc = "a cache with an update written over part of it",
-    .inputs = (const norni_param[]){{"past_cache", 0, NORNI_ANY, 'T'},
-                                    {"update", 0, NORNI_ANY, 'T'},
+    .inputs = (const norni_param[]){{"past_cache", 0, TYPES, 'T'},
+                                    {"update", 0, TYPES, 'T'},
                                     {"write_indices", NORNI_OPT | NORNI_NODIFF, NORNI_T(NORN_I64), 0},
                                     {0}},
-    .outputs = (const norni_param[]){{"present_cache", 0, NORNI_ANY, 'T'}, {0}},
+    .outputs = (const norni_param[]){{"present_cache", 0, TYPES, 'T'}, {0}},
     .attrs_bytes = sizeof(attrs_t),
     .attrs = table,
     .infer = infer,
     .check = check,
     .expand = expand,
     .eval = eval,
+    .moves = true,
     .cases =
-        (const char *const[]){"TensorScatter(float[2,3,5,4], float[2,3,2,4], int64[2]{1,3})",
-                              "TensorScatter<mode=\"circular\">(float[2,5,4], float[2,3,4], int64[2]{1,4})",
-                              "TensorScatter<axis=1>(float[2,5,4], float[2,3,4])",
-                              "TensorScatter<axis=-1>(int32[2,5,4], int32[2,5,4])", NULL},
+        (const char *const[]){
+            "TensorScatter(float[2,3,5,4], float[2,3,2,4], int64[2]{1,3})",
+            "TensorScatter<mode=\"circular\">(float[2,5,4], float[2,3,4], int64[2]{1,4})",
+            "TensorScatter<axis=1>(float[2,5,4], float[2,3,4])",
+            "TensorScatter<axis=-1>(int32[2,5,4], int32[2,5,4])",
+            "TensorScatter<mode=\"circular\">(float8e4m3fn[2,5,4], float8e4m3fn[2,3,4], int64[2]{1,4})",
+            NULL},
 };

@@ -117,13 +117,14 @@ const norn_op norni_op_Transpose = {
     .name = "Transpose",
     .versions = (const int[]){1, 13, 21, 23, 24, 25, 0},
     .doc = "axes in another order",
-    .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'}),
-    .outputs = PARAMS({"transposed", 0, NORNI_ANY, 'T'}),
+    .inputs = PARAMS({"data", 0, NORNI_ALL, 'T'}),
+    .outputs = PARAMS({"transposed", 0, NORNI_ALL, 'T'}),
     .attrs_bytes = sizeof(transpose_attrs),
     .attrs = transpose_table,
     .infer = infer_transpose,
     .grad = grad_transpose,
     .eval = eval_transpose,
+    .moves = true,
     .impls = transpose_impls,
     .cost = move_cost,
     .cases =
@@ -131,7 +132,9 @@ const norn_op norni_op_Transpose = {
             "Transpose(float[3,17])", "Transpose<perm=[0,2,1]>(float[2,33,19])",
             "Transpose<perm=[2,0,1]>(float[2,3,5])", "Transpose<perm=[0,3,1,2]>(float[2,5,7,3])",
             "Transpose<perm=[0,2,3,1]>(float[2,9,20,21])", "Transpose<perm=[1,0,2]>(float[1,4,3])",
-            "Transpose<perm=[3,2,1,0]>(uint8[2,3,4,5])", "Transpose(float[])", "Transpose(float[0,3])", NULL},
+            "Transpose<perm=[3,2,1,0]>(uint8[2,3,4,5])", "Transpose(int4[3,5])",
+            "Transpose<perm=[2,0,1]>(float8e4m3fn[2,3,5])", "Transpose(uint2[7,3])",
+            "Transpose(float4e2m1[3,3])", "Transpose(float[])", "Transpose(float[0,3])", NULL},
 };
 
 /* ---- Expand. */

@@ -39,7 +39,7 @@ static void grad_view(norni_grad *c) {
 #define VIEW(id, ...)                                                                                        \
     const norn_op norni_op_##id = {.domain = "",                                                             \
                                    .name = #id,                                                              \
-                                   .outputs = PARAMS({"Y", 0, NORNI_ANY, 'T'}),                              \
+                                   .outputs = PARAMS({"Y", 0, NORNI_ALL, 'T'}),                              \
                                    .eval = eval_copy,                                                        \
                                    .impls = alias_first,                                                     \
                                    .cost = no_cost,                                                          \
@@ -64,7 +64,7 @@ static norn_status infer_identity(norni_infer *c) {
 static void grad_identity(norni_grad *c) {
     c->dx[0] = c->dy[0];
 }
-VIEW(Identity, .inputs = SAME_TYPE(NORNI_ANY), VERSIONS(1, 13, 14, 16, 19, 21, 23, 24, 25), .doc = "y = x",
+VIEW(Identity, .inputs = SAME_TYPE(NORNI_ALL), VERSIONS(1, 13, 14, 16, 19, 21, 23, 24, 25), .doc = "y = x",
      .infer = infer_identity, .grad = grad_identity, CASES("Identity(float[2,3])", "Identity(float[])"));
 
 /* ---- Reshape: the elements in order, in another shape. 0 keeps a size (unless allowzero), one -1 is worked
@@ -152,7 +152,7 @@ static norn_status lower_reshape(norni_adapt *a) {
     return NORN_OK;
 }
 VIEW(Reshape, .lower = lower_reshape,
-     .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'},
+     .inputs = PARAMS({"data", 0, NORNI_ALL, 'T'},
                       {"shape", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(5, 13, 14, 19, 21, 23, 24, 25), .doc = "the elements in order, in another shape",
      .attrs_bytes = sizeof(reshape_attrs), .attrs = reshape_table, .infer = infer_reshape, .grad = grad_view,
@@ -193,7 +193,7 @@ static norn_status lower_flatten(norni_adapt *a) {
     at->axis += rank;
     return NORN_OK;
 }
-VIEW(Flatten, .inputs = SAME_TYPE(NORNI_ANY), VERSIONS(1, 9, 11, 13, 21, 23, 24, 25),
+VIEW(Flatten, .inputs = SAME_TYPE(NORNI_ALL), VERSIONS(1, 9, 11, 13, 21, 23, 24, 25),
      .doc = "a matrix: the sizes before axis, and those from it, multiplied",
      .attrs_bytes = sizeof(flatten_attrs), .attrs = flatten_table, .infer = infer_flatten, .grad = grad_view,
      .lower = lower_flatten,
@@ -253,7 +253,7 @@ static norn_status infer_squeeze(norni_infer *c) {
     return NORN_OK;
 }
 VIEW(Squeeze,
-     .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'},
+     .inputs = PARAMS({"data", 0, NORNI_ALL, 'T'},
                       {"axes", NORNI_OPT | NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(1, 11, 13, 21, 23, 24, 25), .doc = "sizes 1 removed: the given axes, or all",
      .attrs_bytes = sizeof(axes_attrs), .attrs = axes_table, .moved = axes_moved, .infer = infer_squeeze,
@@ -279,7 +279,7 @@ static norn_status infer_unsqueeze(norni_infer *c) {
     return NORN_OK;
 }
 VIEW(Unsqueeze,
-     .inputs = PARAMS({"data", 0, NORNI_ANY, 'T'}, {"axes", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
+     .inputs = PARAMS({"data", 0, NORNI_ALL, 'T'}, {"axes", NORNI_NODIFF | NORNI_HOST, NORNI_T(NORN_I64), 0}),
      VERSIONS(1, 11, 13, 21, 23, 24, 25), .doc = "sizes 1 inserted at the given axes of the output",
      .attrs_bytes = sizeof(axes_attrs), .attrs = axes_table, .moved = axes_moved, .infer = infer_unsqueeze,
      .grad = grad_view,

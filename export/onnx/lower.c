@@ -352,10 +352,15 @@ static bool has_control_form(const norni_exporter *x, const norn_node *node) {
     const norni_control_attrs *a = norni_control_of(node);
     if (!norni_op_version(node->op, x->opset) || (node->op == &norni_op_Scan && x->opset < 9))
         return false;
-    for (size_t k = 0; node->op == &norni_op_If && x->opset < 11 && k < a->then_branch->graph->outputs.n; k++)
-        if (a->then_branch->graph->outputs.v[k].value->type.rank !=
-            a->else_branch->graph->outputs.v[k].value->type.rank)
+    for (size_t k = 0; node->op == &norni_op_If && x->opset < 11 && k < a->then_branch->graph->outputs.n; k++) {
+        const norni_type *t = &a->then_branch->graph->outputs.v[k].value->type,
+                         *e = &a->else_branch->graph->outputs.v[k].value->type;
+        if (t->rank != e->rank)
             return false;
+        for (int i = 0; i < t->rank; i++) /* sizes without a number may turn out the same */
+            if (t->dims[i] >= 0 && e->dims[i] >= 0 && t->dims[i] != e->dims[i])
+                return false;
+    }
     return true;
 }
 

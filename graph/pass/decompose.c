@@ -44,6 +44,14 @@ static norn_status expand_node(norni_rebuild *r, const norn_node *node, norn_val
         *done = true;
         return max_pool(r, node, in);
     }
+    if (norni_moves_small(node)) {
+        *done = true;
+        NORNI_TRY(norni_expand_small(r->to, node, in, out));
+        for (int k = 0; k < node->n_out; k++)
+            if (node->out[k])
+                r->map[node->out[k]->id] = out[k];
+        return NORN_OK;
+    }
     if (!node->op->expand)
         return norni_fail(NORN_UNSUPPORTED, "%s has no form in operators of ONNX", node->op->name);
     for (int k = 0; k < node->n_out; k++)
@@ -103,7 +111,8 @@ static bool no_kernels(const norn_node *node) {
     const norn_op *op = node->op;
     if (op->control)
         return norni_control_unrolls(node);
-    return op->expand && (norni_op_pointwise(op) ? touches_small(node) : !op->impls);
+    return norni_moves_small(node) ||
+           (op->expand && (norni_op_pointwise(op) ? touches_small(node) : !op->impls));
 }
 
 static bool no_reference(const norn_node *node) {

@@ -131,6 +131,9 @@ norn_value *norni_rule_known(const norni_rule *x) {
     if (n->n_out != 1 || !n->n_in || !norni_dtype_is_int(out->type.dtype) || !norni_type_static(&out->type) ||
         !norni_value_ints(out, v, NORNI_MAX_KNOWN, &count) || count != norni_type_elems(&out->type))
         return NULL;
+    for (int i = 0; i < count; i++)
+        if (v[i] == -INT64_MAX) /* may stand for INT64_MIN (norni_dim_of) */
+            return NULL;
     norn_status s = norni_tensor_host(out->type.dtype, out->type.rank, out->type.dims, &t);
     if (s != NORN_OK)
         return norni_graph_failed(x->g, s);

@@ -11,5 +11,5 @@ fuzz_text)
         split -l 1 -a 4 - "$folder/case-"
     ;;
 fuzz_tensor) cp "$source"/tests/data/onnx/*.pb "$folder" ;;
-*) cp "$source"/tests/data/onnx/*.onnx "$folder" ;;
+*) cp "$source"/tests/data/onnx/*.onnx "$source"/tests/fuzz/*.onnx "$folder" ;;
 esac

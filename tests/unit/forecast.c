@@ -125,7 +125,7 @@ static void largest_batch(void **state) {
                 continue;
             }
             assert_true(t.largest_batch >= 1);
-            assert_true(t.work_bytes + t.constant_bytes <= limits[k]);
+            assert_true(t.peak_bytes <= limits[k]);
             for (int twice = 0; twice < 2; twice++) {
                 char dim[40];
                 const char *dims[] = {dim};
@@ -172,6 +172,34 @@ static void too_large_a_batch(void **state) {
             norn_forecast_free(f);
             norn_model_free(m);
         }
+    norn_device_free(d);
+}
+
+/* A model without a result where its sizes are 1 is worked out at sizes that it takes, and says which; one that takes none of
+ * them says what was tried. */
+static void sizes_that_are_not_given(void **state) {
+    (void)state;
+    norn_device *d = snapshot("pocl-avx512");
+    static const char halves[] =
+        "g (float[N,1,H,W] x, float[1,1,2,2] w) => (float[A,B,C,D] y) {\n"
+        "  h = Conv<strides=[2,2], kernel_shape=[2,2], auto_pad=\"SAME_UPPER\">(x, w)\n"
+        "  u = ConvTranspose<strides=[2,2], kernel_shape=[2,2]>(h, w)\n  y = Concat<axis=1>(u, x)\n}";
+    norn_forecast *f;
+    norn_model *m = model(halves);
+    OK(norn_forecast_new(m, d, NULL, NULL, &f));
+    const norn_forecast_info *t = norn_forecast_total(f);
+    assert_true(t->planned && t->ms > 0 && t->largest_batch > 1000);
+    assert_string_equal(t->other_names, "H, W");
+    assert_int_equal(t->other_size, 8);
+    norn_forecast_free(f);
+    norn_forecast_options o = {.n_dims = 2, .dims = (const char *const[]){"H=16", "W=6"}};
+    OK(norn_forecast_new(m, d, NULL, &o, &f));
+    assert_string_equal(norn_forecast_total(f)->other_names, "");
+    norn_forecast_free(f);
+    o = (norn_forecast_options){.n_dims = 1, .dims = (const char *const[]){"H=7"}};
+    assert_int_equal(norn_forecast_new(m, d, NULL, &o, &f), NORN_SHAPE);
+    assert_non_null(strstr(norn_error(), "not given are 1: W"));
+    norn_model_free(m);
     norn_device_free(d);
 }
 
@@ -280,6 +308,7 @@ int main(void) {
                                        cmocka_unit_test(times),
                                        cmocka_unit_test(measured_peaks),
                                        cmocka_unit_test(too_large_a_batch),
+                                       cmocka_unit_test(sizes_that_are_not_given),
                                        cmocka_unit_test(kept_peaks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -301,6 +301,36 @@ def new_ops():
          [value('x')], [value('y')], opset=21, ir=10)
 
 
+def branches():
+    """Branches of one rank and other sizes: an If that opsets before 11 do not have."""
+    then = h.make_graph([node('Shape', ['x'], ['a'])], 'then', [], [value('a', T.INT64, (2,))])
+    other = h.make_graph([node('Size', ['x'], ['s']), node('Unsqueeze', ['s', 'zero'], ['b'])], 'else', [], [value('b', T.INT64, (1,))],
+                         [numpy_helper.from_array(np.array([0], np.int64), 'zero')])
+    save('branches', [node('If', ['c'], ['y'], then_branch=then, else_branch=other)],
+         [value('c', T.BOOL, ()), value('x', shape=('N', 3))], [value('y', T.INT64, ('K',))])
+
+
+def unread():
+    """A node that opset 1 has in another form, and that nobody reads: it is not written back."""
+    save('../../fuzz/unread', [node('Unheard', ['w'], ['y'], domain='com.example'), node('Concat', ['w', 'w'], ['z'], axis=0)], [],
+         [value('y', T.INT64, (2,))], [numpy_helper.from_array(np.arange(2), 'w')], opset=1, opsets=[('com.example', 1)])
+
+
+def halves():
+    """Pictures of any size, halved, doubled and put beside themselves: no result where the size is 1."""
+    save('../certificate/halves', [node('Conv', ['x', 'w'], ['h'], strides=[2, 2], auto_pad='SAME_UPPER'),
+                                   node('ConvTranspose', ['h', 'w'], ['u'], strides=[2, 2]), node('Concat', ['u', 'x'], ['y'], axis=1)],
+         [value('x', shape=('N', 1, 'H', 'W'))], [value('y', shape=('N', 2, 'H', 'W'))],
+         [numpy_helper.from_array(np.array([[[[1, 2], [3, -4]]]], np.float32), 'w')])
+
+
+def least():
+    """Integers of which one has no opposite."""
+    ends = np.array([-2**63, -2**63 + 1, 2**63 - 1, 0, 2**53 + 1], np.int64)
+    save('least', [node('Identity', ['w'], ['y']), node('Concat', ['w', 'w'], ['z'], axis=0)], [],
+         [value('y', T.INT64, (5,)), value('z', T.INT64, (10,))], [numpy_helper.from_array(ends, 'w')])
+
+
 def pb():
     for name, a in (('float', np.array(pattern(6), np.float32).reshape(2, 3)),
                     ('half', np.array(pattern(6), np.float16).reshape(2, 3)),
@@ -313,5 +343,5 @@ def pb():
 
 if __name__ == '__main__':
     for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, maps, order, optional,
-                 new_ops, pb):
+                 new_ops, branches, least, halves, unread, pb):
         make()
