@@ -26,5 +26,7 @@ norn_buffer *norni_tensor_buffer(const norn_tensor *t);
 norn_status norni_tensor_over_buffer(norn_buffer *b, norn_dtype dtype, int rank, const int64_t *dims,
                                      norn_tensor **out);
 norn_buffer *norni_buffer_ref(norn_buffer *b);
+/* What is kept for reuse goes back to the device. */
+void norni_pool_drop(norn_context *ctx);
 
 #endif

@@ -167,10 +167,8 @@ norn_status norni_context_set_queue(norn_context *ctx, bool timed);
 /* A copy of the name that lives as long as the context; NULL when memory is out. */
 const char *norni_context_name(norn_context *ctx, const char *name);
 
-/* Gives all pooled memory back. */
 /* A buffer on large pages; NULL where that has no use or does not work. */
 cl_mem norni_large_pages_buffer(norn_context *ctx, size_t bytes);
-void norni_pool_drop(norn_context *ctx);
 /* Buffers ----------------------------------------------------------------------------------------- */
 struct norn_buffer {
     norn_context *ctx;

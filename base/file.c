@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE       /* madvise */
 #define _XOPEN_SOURCE     700 /* realpath */
 #define _FILE_OFFSET_BITS 64
 #include "base/file.h"
@@ -101,6 +102,18 @@ void norni_map_close(norni_map *m) {
     if (m->bytes)
         munmap((void *)m->data, m->bytes);
     *m = (norni_map){0};
+}
+
+void norni_map_forget(const void *data, size_t bytes) {
+#ifdef MADV_DONTNEED
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)data + page - 1) / page * page,
+              to = ((uintptr_t)data + bytes) / page * page;
+    if (to > from)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+#else
+    (void)data;
+    (void)bytes;
+#endif
 }
 
 norn_status norni_file_read(const char *path, size_t max_bytes, unsigned char **data, size_t *bytes) {

@@ -26,6 +26,8 @@ typedef struct {
 } norni_map;
 norn_status norni_map_open(const char *path, norni_map *m);
 void norni_map_close(norni_map *m); /* closing twice is fine */
+/* Bytes of a map that are not needed for a while need no memory: they are read again when touched. */
+void norni_map_forget(const void *data, size_t bytes);
 
 /* A whole file of at most `max_bytes`, followed by a zero byte that *bytes does not count; freed by
  * norni_free. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tensor.h"
 #include "base/alloc.h"
+#include "base/file.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,6 +112,16 @@ norn_status norni_tensor_host(norn_dtype dtype, int rank, const int64_t *dims, n
     return s;
 }
 
+norn_status norni_tensor_late(norn_dtype dtype, int rank, const int64_t *dims, const void *source, void *keep,
+                              void (*release)(norni_storage *), norn_tensor **out) {
+    NORNI_TRY(norni_tensor_host(dtype, rank, dims, out)); /* pages that nobody touches take no memory */
+    norni_storage *st = (*out)->storage;
+    st->source = source;
+    st->keep = keep;
+    st->release = release;
+    return NORN_OK;
+}
+
 norn_tensor *norni_tensor_ref(const norn_tensor *t) {
     norn_tensor *c = norni_alloc(sizeof *c);
     if (!c)
@@ -125,6 +137,8 @@ void norn_tensor_free(norn_tensor *t) {
     if (atomic_fetch_sub(&t->storage->refs, 1) == 1) {
         if (t->storage->release)
             t->storage->release(t->storage);
+        if (t->storage->source)
+            norni_free(t->storage->host);
         norni_free(t->storage);
     }
     norni_free(t);
@@ -133,8 +147,32 @@ void norn_tensor_free(norn_tensor *t) {
 bool norni_tensor_is_host(const norn_tensor *t) {
     return t->storage->host != NULL;
 }
+
+static void fill(norni_storage *st) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    if (!atomic_load(&st->filled)) {
+        memcpy(st->host, st->source, st->bytes);
+        if (st->mapped)
+            norni_map_forget(st->source, st->bytes);
+        atomic_store(&st->filled, true);
+    }
+    pthread_mutex_unlock(&lock);
+}
+static bool waits(const norni_storage *st) {
+    return st->source && !atomic_load(&st->filled);
+}
 void *norni_tensor_data(const norn_tensor *t) {
+    if (waits(t->storage))
+        fill(t->storage);
     return (char *)t->storage->host + t->offset_bytes;
+}
+const void *norni_tensor_bytes_of(const norn_tensor *t) {
+    return (const char *)(waits(t->storage) ? t->storage->source : t->storage->host) + t->offset_bytes;
+}
+void norni_tensor_forget(const norn_tensor *t) {
+    if (t->storage->mapped && (!t->storage->source || waits(t->storage)))
+        norni_map_forget(norni_tensor_bytes_of(t), norni_tensor_bytes(t));
 }
 int64_t norni_tensor_elems(const norn_tensor *t) {
     return norni_elems(t->rank, t->dims);

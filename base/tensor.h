@@ -14,6 +14,9 @@ typedef struct norni_storage {
     norn_context *ctx; /* of device storage */
     void *keep;        /* what the memory belongs to, for `release` (a mapped file, say) */
     void (*release)(struct norni_storage *);
+    const void *source; /* of norni_tensor_late: what `host` is filled with when somebody asks; else NULL */
+    atomic_bool filled;
+    bool mapped; /* host, or source, lies in a mapped file */
 } norni_storage;
 
 struct norn_tensor {
@@ -38,10 +41,18 @@ norn_status norni_tensor_host(norn_dtype dtype, int rank, const int64_t *dims, n
  * reference goes. */
 norn_status norni_tensor_wrap(norn_dtype dtype, int rank, const int64_t *dims, void *data, size_t bytes,
                               void *keep, void (*release)(norni_storage *), norn_tensor **out);
+/* A host tensor over bytes that somebody else owns and that need not be aligned (release as above): they are copied when
+ * norni_tensor_data asks for them, and only then take memory. */
+norn_status norni_tensor_late(norn_dtype dtype, int rank, const int64_t *dims, const void *source, void *keep,
+                              void (*release)(norni_storage *), norn_tensor **out);
 /* Same storage, same layout. */
 norn_tensor *norni_tensor_ref(const norn_tensor *t);
 /* The elements of a contiguous host tensor. */
 void *norni_tensor_data(const norn_tensor *t);
+/* The same bytes to copy from, not always aligned: for a late tensor without filling it. */
+const void *norni_tensor_bytes_of(const norn_tensor *t);
+/* The bytes are not needed for a while: what a mapped file holds is read again when they are. */
+void norni_tensor_forget(const norn_tensor *t);
 bool norni_tensor_is_host(const norn_tensor *t);
 bool norni_tensor_contiguous(const norn_tensor *t);
 int64_t norni_tensor_elems(const norn_tensor *t);

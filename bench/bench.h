@@ -40,6 +40,9 @@ double norni_bench_host_seconds(const norn_plan *p);
  * sets out->correct to false when it is above what the element type allows, or when types, shapes, integers or the
  * places of NaN and infinities differ. */
 void norni_bench_compare(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out);
+/* By |got - want| / |want|: where the input of a ReLU is zero but for rounding, single elements of a gradient part,
+ * whatever computes them. */
+void norni_bench_compare_gradient(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out);
 void norni_bench_note(norn_bench_result *out, const char *fmt, ...) NORNI_PRINTF(2, 3);
 
 #endif

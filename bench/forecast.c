@@ -180,7 +180,7 @@ static bool fits(work *w, int64_t batch, double *bytes) {
     norn_plan *p;
     bool yes = plan_batch(w, batch, &p) == NORN_OK;
     if (yes)
-        *bytes = (double)(norn_plan_arena_bytes(p) + norn_plan_constant_bytes(p));
+        *bytes = (double)norn_plan_peak_bytes(p);
     norn_plan_free(p);
     return yes;
 }
@@ -190,8 +190,7 @@ static bool fits(work *w, int64_t batch, double *bytes) {
 static void largest_batch(work *w) {
     enum { PATIENCE_MS = 3000 };
     norn_forecast_info *t = &w->f->info;
-    double end = norni_bench_now_ms() + PATIENCE_MS, bytes = (double)(t->work_bytes + t->constant_bytes),
-           more = 0;
+    double end = norni_bench_now_ms() + PATIENCE_MS, bytes = (double)t->peak_bytes, more = 0;
     int64_t low = t->batch, high = 2 * low;
     while (high <= (int64_t)1 << 30 && fits(w, high, &more)) {
         double each = (more - bytes) / (double)(high - low);
@@ -466,6 +465,7 @@ static norn_status forecast(work *w) {
     t->planned = t->fits = true;
     t->work_bytes = norn_plan_arena_bytes(p);
     t->constant_bytes = norn_plan_constant_bytes(p);
+    t->peak_bytes = norn_plan_peak_bytes(p);
     add_times(w, p);
     norn_plan_free(p);
     if ((t->batch_name || w->o->train) && !w->o->no_batch_search)

@@ -152,14 +152,26 @@ static double allowed(norn_dtype t) {
     return t == NORN_F64 ? 1e-8 : t == NORN_F32 ? 1e-3 : t == NORN_BF16 ? 0.1 : 0.03;
 }
 
+/* Whether they can be compared at all. */
+static bool same_shape(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out) {
+    if (got->dtype == want->dtype && got->rank == want->rank &&
+        !memcmp(got->dims, want->dims, (size_t)want->rank * sizeof *want->dims))
+        return true;
+    out->correct = false;
+    norni_bench_note(out, "another type or shape than the host reference");
+    return false;
+}
+
+static void found(norn_dtype t, double error, norn_bench_result *out) {
+    out->max_error = fmax(out->max_error, error);
+    if (!(error <= allowed(t)))
+        out->correct = false;
+}
+
 void norni_bench_compare(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out) {
     norn_dtype t = want->dtype;
-    if (got->dtype != t || got->rank != want->rank ||
-        memcmp(got->dims, want->dims, (size_t)want->rank * sizeof *want->dims) != 0) {
-        out->correct = false;
-        norni_bench_note(out, "another type or shape than the host reference");
+    if (!same_shape(got, want, out))
         return;
-    }
     const void *g = norni_tensor_data(got), *w = norni_tensor_data(want);
     int64_t n = norni_tensor_elems(want);
     double scale = 0, worst = 0;
@@ -179,7 +191,20 @@ void norni_bench_compare(const norn_tensor *got, const norn_tensor *want, norn_b
         double d = fabs(x - y) / (scale > 0 ? scale : 1);
         worst = isfinite(d) && isfinite(y) ? fmax(worst, d) : INFINITY;
     }
-    out->max_error = fmax(out->max_error, worst);
-    if (!(worst <= allowed(t)))
-        out->correct = false;
+    found(t, worst, out);
+}
+
+void norni_bench_compare_gradient(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out) {
+    norn_dtype t = want->dtype;
+    if (!same_shape(got, want, out))
+        return;
+    const void *g = norni_tensor_data(got), *w = norni_tensor_data(want);
+    double d2 = 0, w2 = 0;
+    for (int64_t i = 0; i < norni_tensor_elems(want); i++) {
+        double x = norni_get_double(t, g, i), y = norni_get_double(t, w, i);
+        d2 += (x - y) * (x - y);
+        w2 += y * y;
+    }
+    double error = d2 == 0 ? 0 : sqrt(d2 / (w2 > 0 ? w2 : 1));
+    found(t, isfinite(error) ? error : INFINITY, out);
 }

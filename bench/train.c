@@ -128,7 +128,7 @@ static norn_status check(const stepping *t, norn_model *m, const norn_train_opti
         out->checked = out->correct = true;
     for (size_t i = 0; i < n_got && s == NORN_OK; i++)
         if (got[i] && want[i])
-            norni_bench_compare(got[i], want[i], out);
+            norni_bench_compare_gradient(got[i], want[i], out);
     free_gradients(got, n_got);
     free_gradients(want, n_want);
     norn_tensor_free(px);

@@ -16,6 +16,8 @@ struct norni_loaded {
     norni_kernel **kernels; /* by step */
     uint64_t state_version; /* for which prepacked states are valid */
     bool packs_state, updates_state;
+    NORNI_VEC(const norn_tensor *) uploads; /* being written */
+    size_t uploading_bytes;
 };
 
 const norn_plan *norni_loaded_plan(const norni_loaded *l) {
@@ -36,6 +38,7 @@ void norni_loaded_free(norni_loaded *l) {
     norni_free(l->kernels);
     norni_free(l->bufs);
     norni_free(l->mems);
+    norni_vec_free(&l->uploads);
     norn_plan_free(l->plan);
     norni_free(l);
 }
@@ -115,13 +118,19 @@ static norn_status own_kernel_failed(const norni_step *st) {
     return s;
 }
 
-static norn_status make_kernels(norni_loaded *l) {
+/* The programs of all steps: programs[which[i]] is that of step i. */
+typedef struct {
+    norni_program **programs;
+    size_t *which;
+} programs;
+
+static norn_status make_programs(norni_loaded *l, programs *out) {
     const norni_plan_builder *b = &l->plan->builder;
     size_t n = b->steps.n, n_src = 0;
     norni_program_source *src = norni_alloc_array(n, sizeof *src);
-    norni_program **programs = norni_alloc_array(n, sizeof *programs);
-    size_t *which = norni_alloc_array(n, sizeof *which), *first = norni_alloc_array(n, sizeof *first);
-    norn_status s = src && programs && which && first ? NORN_OK : norni_nomem();
+    size_t *first = norni_alloc_array(n, sizeof *first);
+    *out = (programs){norni_alloc_array(n, sizeof *out->programs), norni_alloc_array(n, sizeof *out->which)};
+    norn_status s = src && out->programs && out->which && first ? NORN_OK : norni_nomem();
     for (size_t i = 0; i < n && s == NORN_OK; i++) {
         const norni_step *st = b->steps.v[i];
         if (st->kind != NORNI_STEP_KERNEL)
@@ -129,7 +138,7 @@ static norn_status make_kernels(norni_loaded *l) {
         size_t k = 0;
         while (k < n_src && !same_program(b->steps.v[first[k]], st))
             k++;
-        which[i] = k;
+        out->which[i] = k;
         if (k < n_src)
             continue;
         char *text, *options;
@@ -149,42 +158,69 @@ static norn_status make_kernels(norni_loaded *l) {
             s = norni_nomem();
     }
     if (s == NORN_OK && n_src)
-        s = norni_programs_get(l->ctx, src, n_src, programs);
-    for (size_t i = 0; i < n && s == NORN_OK; i++) {
+        s = norni_programs_get(l->ctx, src, n_src, out->programs);
+    for (size_t k = 0; k < n_src; k++) {
+        norni_free((char *)src[k].source);
+        norni_free((char *)src[k].options);
+    }
+    norni_free(src);
+    norni_free(first);
+    return s;
+}
+
+static norn_status make_kernels(norni_loaded *l, const programs *p, bool load) {
+    const norni_plan_builder *b = &l->plan->builder;
+    for (size_t i = 0; i < b->steps.n; i++) {
         const norni_step *st = b->steps.v[i];
-        if (st->kind != NORNI_STEP_KERNEL)
+        if (st->kind != NORNI_STEP_KERNEL || st->load != load)
             continue;
-        s = norni_kernel_new(programs[which[i]], st->kernel, &l->kernels[i]);
+        norn_status s = norni_kernel_new(p->programs[p->which[i]], st->kernel, &l->kernels[i]);
         for (int k = 0; k < st->n_args && s == NORN_OK; k++)
             s = set_arg(l, l->kernels[i], (unsigned)k, &st->args[k]);
         if (s == NORN_OK)
             s = norni_kernel_ready(l->kernels[i]);
         if (st->alone && s == NORN_INTERNAL) /* the program's own kernel: its mistake, not norn's */
             s = own_kernel_failed(st);
-        s = norni_prefix(s, "%s", st->what ? st->what : st->kernel);
+        NORNI_TRY(norni_prefix(s, "%s", st->what ? st->what : st->kernel));
     }
-    for (size_t k = 0; k < n_src; k++) {
-        norni_free((char *)src[k].source);
-        norni_free((char *)src[k].options);
-    }
-    norni_free(src);
-    norni_free(programs);
-    norni_free(which);
-    norni_free(first);
-    return s;
+    return NORN_OK;
 }
 
-static norn_status upload_constants(norni_loaded *l) {
+/* ---- Constants. */
+enum { UPLOAD_AT_ONCE = 8 << 20 }; /* bytes that may be under way */
+
+/* What is written need not stay in the memory of the host. */
+static norn_status uploads_done(norni_loaded *l) {
+    NORNI_TRY(norn_context_finish(l->ctx));
+    for (size_t i = 0; i < l->uploads.n; i++)
+        norni_tensor_forget(l->uploads.v[i]);
+    l->uploads.n = 0;
+    l->uploading_bytes = 0;
+    return NORN_OK;
+}
+
+static norn_status upload(norni_loaded *l, norni_ref r) {
+    const norni_buf *buf = &l->plan->builder.bufs.v[r];
+    const norn_tensor *t = buf->value->data;
+    norn_buffer *dev;
+    if (!buf->bytes)
+        return NORN_OK;
+    NORNI_TRY(buffer(l, r, &dev));
+    NORNI_TRY(norni_buffer_write_async(dev, 0, norni_tensor_bytes_of(t), buf->bytes));
+    if (!NORNI_PUSH(&l->uploads, t))
+        return norni_nomem();
+    l->uploading_bytes += buf->bytes;
+    return l->uploading_bytes > UPLOAD_AT_ONCE ? uploads_done(l) : NORN_OK;
+}
+
+/* Those that runs need. */
+static norn_status upload_kept(norni_loaded *l) {
     const norn_plan *p = l->plan;
-    const norni_plan_builder *b = &p->builder;
-    for (size_t r = 0; r < b->bufs.n; r++) {
-        const norni_buf *buf = &b->bufs.v[r];
-        if (buf->kind != NORNI_BUF_VALUE || buf->value->kind != NORNI_CONST || p->places[r].mem < 0 ||
-            !buf->bytes)
-            continue;
-        norn_buffer *dev;
-        NORNI_TRY(buffer(l, (norni_ref)r, &dev));
-        NORNI_TRY(norni_buffer_write_async(dev, 0, norni_tensor_data(buf->value->data), buf->bytes));
+    for (size_t r = 0; r < p->builder.bufs.n; r++) {
+        const norni_buf *buf = &p->builder.bufs.v[r];
+        if (buf->kind == NORNI_BUF_VALUE && buf->value->kind == NORNI_CONST && p->places[r].mem >= 0 &&
+            p->mems[p->places[r].mem].kind == NORNI_MEM_CONST)
+            NORNI_TRY(upload(l, (norni_ref)r));
     }
     return NORN_OK;
 }
@@ -264,38 +300,31 @@ static norn_status run_step(norni_loaded *l, size_t i) {
 
 static norn_status run_steps(norni_loaded *l, bool load) {
     const norni_plan_builder *b = &l->plan->builder;
-    for (size_t i = 0; i < b->steps.n; i++)
-        if (b->steps.v[i]->load == load)
-            NORNI_TRY(norni_prefix(run_step(l, i), "%s", b->steps.v[i]->what ? b->steps.v[i]->what : "step"));
+    for (size_t i = 0; i < b->steps.n; i++) {
+        const norni_step *st = b->steps.v[i];
+        if (st->load != load)
+            continue;
+        for (int k = 0; k < st->n_args && load; k++) {
+            norni_ref r = norni_plan_upload(l->plan, (int)i, k);
+            if (r >= 0)
+                NORNI_TRY(upload(l, r));
+        }
+        NORNI_TRY(norni_prefix(run_step(l, i), "%s", st->what ? st->what : "step"));
+    }
+    return load ? uploads_done(l) : NORN_OK;
+}
+
+static norn_status make_memory(norni_loaded *l, bool work) {
+    const norn_plan *p = l->plan;
+    for (int i = 0; i < p->n_mems; i++)
+        if ((p->mems[i].kind == NORNI_MEM_WORK) == work)
+            NORNI_TRY(norn_buffer_new(l->ctx, p->mems[i].bytes, &l->mems[i]));
     return NORN_OK;
 }
 
-static norn_status load(norni_loaded *l) {
-    norn_plan *p = l->plan;
-    l->mems = norni_alloc_array((size_t)p->n_mems, sizeof *l->mems);
-    l->bufs = norni_alloc_array(p->builder.bufs.n, sizeof *l->bufs);
-    l->kernels = norni_alloc_array(p->builder.steps.n, sizeof *l->kernels);
-    if (!l->mems || !l->bufs || !l->kernels)
-        return norni_nomem();
-    for (int i = 0; i < p->n_mems; i++)
-        NORNI_TRY(norn_buffer_new(l->ctx, p->mems[i].bytes, &l->mems[i]));
-    for (size_t i = 0; i < p->graph->states.n; i++) { /* every state exists, also one that no step touches */
-        norn_buffer *b;
-        NORNI_TRY(norni_state_find(l->state, p->graph->states.v[i].value, &b));
-        l->updates_state |=
-            p->graph->states.v[i].next && p->graph->states.v[i].next != p->graph->states.v[i].value;
-    }
-    NORNI_TRY(make_kernels(l));
-    NORNI_TRY(upload_constants(l));
-    for (size_t i = 0; i < p->builder.steps.n; i++)
-        for (int k = 0; k < p->builder.steps.v[i]->n_args && p->builder.steps.v[i]->load; k++)
-            l->packs_state |= p->builder.steps.v[i]->args[k].kind == NORNI_ARG_BUFFER &&
-                              p->places[p->builder.steps.v[i]->args[k].ref].state >= 0;
-    NORNI_TRY(run_steps(l, true));
-    l->state_version = l->state->version;
-    NORNI_TRY(norn_context_finish(l->ctx));
-    if (l->packs_state) /* load steps will run again: what they read must stay */
-        return NORN_OK;
+/* What only the load steps touch. */
+static void drop_loading(norni_loaded *l) {
+    const norn_plan *p = l->plan;
     for (size_t i = 0; i < p->builder.steps.n; i++)
         if (p->builder.steps.v[i]->load) {
             norni_kernel_free(l->kernels[i]);
@@ -311,7 +340,53 @@ static norn_status load(norni_loaded *l) {
             norn_buffer_free(l->mems[i]);
             l->mems[i] = NULL;
         }
-    return NORN_OK;
+    norni_pool_drop(l->ctx);
+}
+
+static bool packs_state(const norn_plan *p) {
+    for (size_t i = 0; i < p->builder.steps.n; i++) {
+        const norni_step *s = p->builder.steps.v[i];
+        for (int k = 0; k < s->n_args && s->load; k++)
+            if (s->args[k].kind == NORNI_ARG_BUFFER && p->places[s->args[k].ref].state >= 0)
+                return true;
+    }
+    return false;
+}
+
+/* Memory of runs is taken after that of loading was given back. */
+static norn_status load_with(norni_loaded *l, const programs *made) {
+    NORNI_TRY(make_memory(l, false));
+    NORNI_TRY(upload_kept(l));
+    NORNI_TRY(make_kernels(l, made, true));
+    NORNI_TRY(run_steps(l, true));
+    l->state_version = l->state->version;
+    l->packs_state = packs_state(l->plan);
+    if (!l->packs_state) /* else load steps will run again: what they need must stay */
+        drop_loading(l);
+    NORNI_TRY(make_memory(l, true));
+    return make_kernels(l, made, false);
+}
+
+static norn_status load(norni_loaded *l) {
+    norn_plan *p = l->plan;
+    l->mems = norni_alloc_array((size_t)p->n_mems, sizeof *l->mems);
+    l->bufs = norni_alloc_array(p->builder.bufs.n, sizeof *l->bufs);
+    l->kernels = norni_alloc_array(p->builder.steps.n, sizeof *l->kernels);
+    if (!l->mems || !l->bufs || !l->kernels)
+        return norni_nomem();
+    for (size_t i = 0; i < p->graph->states.n; i++) { /* every state exists, also one that no step touches */
+        norn_buffer *b;
+        NORNI_TRY(norni_state_find(l->state, p->graph->states.v[i].value, &b));
+        l->updates_state |=
+            p->graph->states.v[i].next && p->graph->states.v[i].next != p->graph->states.v[i].value;
+    }
+    programs made;
+    norn_status s = make_programs(l, &made);
+    if (s == NORN_OK)
+        s = load_with(l, &made);
+    norni_free(made.programs);
+    norni_free(made.which);
+    return s;
 }
 
 norn_status norni_load(norn_context *ctx, norn_plan *plan, norn_state *state, norni_loaded **out) {

@@ -9,21 +9,22 @@
 
 typedef norni_memory layout;
 
+/* The buffer in whose memory r lies, and where in it. */
+static norni_ref root_of(const norni_plan_builder *b, norni_ref r, size_t *shift) {
+    for (*shift = 0;;)
+        if (b->bufs.v[r].alias >= 0)
+            r = b->bufs.v[r].alias;
+        else if (b->bufs.v[r].within) {
+            *shift += b->bufs.v[r].at;
+            r = b->bufs.v[r].within - 1;
+        } else
+            return r;
+}
+
 void norni_memory_roots(norni_memory *l) {
     const norni_plan_builder *b = &l->p->builder;
     for (int i = 0; i < l->n; i++) {
-        norni_ref r = i;
-        size_t at = 0;
-        for (;;)
-            if (b->bufs.v[r].alias >= 0)
-                r = b->bufs.v[r].alias;
-            else if (b->bufs.v[r].within) {
-                at += b->bufs.v[r].at;
-                r = b->bufs.v[r].within - 1;
-            } else
-                break;
-        l->root[i] = r;
-        l->shift[i] = at;
+        l->root[i] = root_of(b, i, &l->shift[i]);
     }
 }
 
@@ -174,6 +175,10 @@ static norn_status too_large(const norn_plan *p, norni_ref r) {
                       b->bytes, p->device.name, (unsigned long long)p->device.max_alloc_bytes);
 }
 
+static size_t allocation_limit(const norn_plan *p) {
+    return p->device.max_alloc_bytes ? p->device.max_alloc_bytes : SIZE_MAX / 4;
+}
+
 typedef struct {
     norni_ref r;
     size_t bytes;
@@ -189,16 +194,17 @@ static int by_offset(const void *a, const void *b) {
     return x->offset != y->offset ? (x->offset < y->offset ? -1 : 1) : x->first - y->first;
 }
 
-/* Places one work buffer into the first arena with room below the allocation limit. */
-static norn_status place(layout *l, norni_ref r, norni_place **placed, int n_placed, size_t limit) {
+/* Places one buffer into the first memory of its kind with room below the allocation limit. */
+static norn_status place(layout *l, norni_mem_kind kind, norni_ref r, norni_place **placed, int n_placed,
+                         size_t limit) {
     norn_plan *p = l->p;
     norni_place *at = &p->places[r];
     for (int m = 0;; m++) {
         if (m == p->n_mems) {
             int index;
-            NORNI_TRY(add_mem(p, NORNI_MEM_WORK, &index));
+            NORNI_TRY(add_mem(p, kind, &index));
         }
-        if (p->mems[m].kind != NORNI_MEM_WORK)
+        if (p->mems[m].kind != kind)
             continue;
         size_t offset = 0;
         for (int i = 0; i < n_placed; i++) { /* by offset */
@@ -220,29 +226,19 @@ static norn_status place(layout *l, norni_ref r, norni_place **placed, int n_pla
     }
 }
 
-static norn_status place_work(layout *l) {
+/* Lays n buffers into memory that those share which do not live at the same time; order: sorted here. */
+static norn_status place_by_life(layout *l, norni_mem_kind kind, sized *order, int n) {
     norn_plan *p = l->p;
-    sized *order = norni_arena_array(p->arena, (size_t)l->n, sizeof *order);
-    norni_place **placed = norni_arena_array(p->arena, (size_t)l->n, sizeof *placed);
-    size_t *live = norni_arena_array(p->arena, (size_t)l->n_steps + 3, sizeof *live);
-    size_t limit = p->device.max_alloc_bytes ? p->device.max_alloc_bytes : SIZE_MAX / 4;
-    int n = 0;
-    if (!order || !placed || !live)
+    norni_place **placed = norni_arena_array(p->arena, (size_t)n, sizeof *placed);
+    size_t limit = allocation_limit(p);
+    if (!placed)
         return norni_nomem();
-    for (int r = 0; r < l->n; r++)
-        if (l->root[r] == r && l->is_work[r] && p->places[r].last >= p->places[r].first) {
-            if (p->places[r].bytes > limit)
-                return too_large(p, r);
-            order[n++] = (sized){r, p->places[r].bytes};
-            for (int i = p->places[r].first; i <= p->places[r].last; i++)
-                live[i + 1] += p->places[r].bytes;
-        }
-    for (int i = 0; i < l->n_steps + 2; i++)
-        p->lower_bound_bytes = live[i] > p->lower_bound_bytes ? live[i] : p->lower_bound_bytes;
     if (n)
         qsort(order, (size_t)n, sizeof *order, by_size);
     for (int i = 0; i < n; i++) {
-        NORNI_TRY(place(l, order[i].r, placed, i, limit));
+        if (order[i].bytes > limit)
+            return too_large(p, order[i].r);
+        NORNI_TRY(place(l, kind, order[i].r, placed, i, limit));
         placed[i] = &p->places[order[i].r];
         int j = i; /* keep `placed` sorted by offset */
         for (; j > 0 && by_offset(&placed[j - 1], &placed[j]) > 0; j--) {
@@ -254,12 +250,34 @@ static norn_status place_work(layout *l) {
     return NORN_OK;
 }
 
-/* Constants are laid one after the other; those that only load steps read go to memory that is dropped
- * afterwards. */
+static norn_status place_work(layout *l) {
+    norn_plan *p = l->p;
+    sized *order = norni_arena_array(p->arena, (size_t)l->n, sizeof *order);
+    size_t *live = norni_arena_array(p->arena, (size_t)l->n_steps + 3, sizeof *live);
+    int n = 0;
+    if (!order || !live)
+        return norni_nomem();
+    for (int r = 0; r < l->n; r++)
+        if (l->root[r] == r && l->is_work[r] && p->places[r].last >= p->places[r].first) {
+            order[n++] = (sized){r, p->places[r].bytes};
+            for (int i = p->places[r].first; i <= p->places[r].last; i++)
+                live[i + 1] += p->places[r].bytes;
+        }
+    for (int i = 0; i < l->n_steps + 2; i++)
+        p->lower_bound_bytes = live[i] > p->lower_bound_bytes ? live[i] : p->lower_bound_bytes;
+    return place_by_life(l, NORNI_MEM_WORK, order, n);
+}
+
+/* Constants are laid one after the other; those that only load steps touch go to memory that they share and that is
+ * dropped afterwards. */
 static norn_status place_constants(layout *l) {
     norn_plan *p = l->p;
     norni_plan_builder *b = &p->builder;
-    size_t limit = p->device.max_alloc_bytes ? p->device.max_alloc_bytes : SIZE_MAX / 4;
+    size_t limit = allocation_limit(p);
+    sized *order = norni_arena_array(p->arena, (size_t)l->n, sizeof *order);
+    int n = 0;
+    if (!order)
+        return norni_nomem();
     for (int r = 0; r < l->n; r++) {
         if (l->root[r] != r || !is_constant(&b->bufs.v[r]))
             continue;
@@ -274,6 +292,10 @@ static norn_status place_constants(layout *l) {
                     kind = NORNI_MEM_CONST;
         if (p->places[r].last < 0)
             continue; /* nobody reads it */
+        if (kind == NORNI_MEM_LOAD) {
+            order[n++] = (sized){r, p->places[r].bytes};
+            continue;
+        }
         if (p->places[r].bytes > limit)
             return too_large(p, r);
         int m = 0;
@@ -286,7 +308,7 @@ static norn_status place_constants(layout *l) {
         p->places[r].offset = align_up(p->mems[m].bytes, p->device.base_align_bytes);
         p->mems[m].bytes = p->places[r].offset + p->places[r].bytes;
     }
-    return NORN_OK;
+    return place_by_life(l, NORNI_MEM_LOAD, order, n);
 }
 
 norn_status norni_plan_memory(norn_plan *p) {
@@ -330,12 +352,14 @@ norn_status norni_plan_memory(norn_plan *p) {
             p->places[r].bytes = bytes;
             p->places[r].offset += l.shift[r];
         }
-    uint64_t total = norn_plan_arena_bytes(p) + norn_plan_constant_bytes(p);
+    uint64_t work = norn_plan_arena_bytes(p), loading = norni_plan_load_bytes(p);
+    uint64_t total = norn_plan_peak_bytes(p);
     uint64_t limit = p->options.memory_limit_bytes ? p->options.memory_limit_bytes : p->device.memory_bytes;
     if (limit && total > limit)
         return norni_fail(
-            NORN_NOMEM, "the plan needs %llu bytes: work %llu, constants and state %llu (%s %llu)",
-            (unsigned long long)total, (unsigned long long)norn_plan_arena_bytes(p),
+            NORN_NOMEM, "the plan needs %llu bytes: %s %llu, constants and state %llu (%s %llu)",
+            (unsigned long long)total, work >= loading ? "work" : "while loading",
+            (unsigned long long)(work > loading ? work : loading),
             (unsigned long long)norn_plan_constant_bytes(p),
             p->options.memory_limit_bytes ? "the limit is" : "the device has", (unsigned long long)limit);
     return NORN_OK;
@@ -360,6 +384,36 @@ bool norni_plan_valid(const norn_plan *p, norni_ref r, const bool *valid) {
     return valid[r];
 }
 
+static bool load_constant(const norn_plan *p, norni_ref r) {
+    const norni_buf *b = &p->builder.bufs.v[r];
+    return b->kind == NORNI_BUF_VALUE && b->value->kind == NORNI_CONST && p->places[r].mem >= 0 &&
+           p->mems[p->places[r].mem].kind == NORNI_MEM_LOAD;
+}
+
+norni_ref norni_plan_upload(const norn_plan *p, int step, int arg) {
+    const norni_plan_builder *b = &p->builder;
+    const norni_arg *args = b->steps.v[step]->args;
+    if (args[arg].kind != NORNI_ARG_BUFFER)
+        return -1;
+    size_t shift;
+    norni_ref r = root_of(b, args[arg].ref, &shift);
+    if (!load_constant(p, r) || p->places[r].first != step)
+        return -1;
+    for (int k = 0; k < arg; k++)
+        if (args[k].kind == NORNI_ARG_BUFFER && root_of(b, args[k].ref, &shift) == r)
+            return -1;
+    return r;
+}
+
+/* r's content is there now, and no other's that lay there. */
+static void take_place(const norn_plan *p, norni_ref r, bool load, bool *valid) {
+    for (size_t i = 0; i < p->builder.bufs.n; i++)
+        if ((norni_ref)i != r && overlap(&p->places[i], &p->places[r]) &&
+            !(p->places[i].mem >= 0 && p->mems[p->places[i].mem].kind != NORNI_MEM_WORK && !load))
+            valid[i] = false;
+    valid[r] = true;
+}
+
 norn_status norn_plan_verify(const norn_plan *p) {
     const norni_plan_builder *b = &p->builder;
     int n = (int)b->bufs.n, n_steps = (int)b->steps.n;
@@ -369,12 +423,15 @@ norn_status norn_plan_verify(const norn_plan *p) {
         return norni_nomem();
     for (int r = 0; r < n; r++) {
         const norni_buf *buf = &b->bufs.v[r];
-        valid[r] = buf->kind == NORNI_BUF_VALUE && buf->value->kind != NORNI_RESULT;
+        valid[r] = buf->kind == NORNI_BUF_VALUE && buf->value->kind != NORNI_RESULT && !load_constant(p, r);
     }
     norn_status s = NORN_OK;
     for (int i = 0; i < n_steps && s == NORN_OK; i++) {
         const norni_step *st = b->steps.v[i];
         s = norni_memory_verify_moves(p, i, valid);
+        for (int k = 0; k < st->n_args; k++)
+            if (norni_plan_upload(p, i, k) >= 0)
+                take_place(p, norni_plan_upload(p, i, k), true, valid);
         for (int k = 0; k < st->n_args && s == NORN_OK; k++) {
             const norni_arg *a = &st->args[k];
             if (a->kind != NORNI_ARG_BUFFER)
@@ -395,11 +452,7 @@ norn_status norn_plan_verify(const norn_plan *p) {
         for (int k = 0; k < st->n_args && s == NORN_OK; k++) {
             if (st->args[k].kind != NORNI_ARG_BUFFER || !(st->args[k].access & NORNI_WRITE))
                 continue;
-            for (int r = 0; r < n; r++)
-                if (r != st->args[k].ref && overlap(&p->places[r], &p->places[st->args[k].ref]) &&
-                    !(p->places[r].mem >= 0 && p->mems[p->places[r].mem].kind != NORNI_MEM_WORK && !st->load))
-                    valid[r] = false;
-            valid[st->args[k].ref] = true;
+            take_place(p, st->args[k].ref, st->load, valid);
         }
     }
     if (s == NORN_OK)

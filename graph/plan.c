@@ -502,6 +502,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
         s = norni_graph_fold_norms(&p->graph);
     if (s == NORN_OK && norni_device_is_cpu(d) && p->options.numerics != NORN_STRICT)
         s = norni_graph_fuse_attention(&p->graph);
+    if (s == NORN_OK && norni_device_is_cpu(d) && d->type != NORN_DEVICE_HOST)
+        s = norni_graph_slice_batch(&p->graph, d);
     if (s == NORN_OK)
         s = plan_steps(p);
     if (s == NORN_OK)
@@ -536,6 +538,15 @@ static uint64_t mem_bytes(const norn_plan *p, norni_mem_kind kind) {
 
 uint64_t norn_plan_arena_bytes(const norn_plan *p) {
     return mem_bytes(p, NORNI_MEM_WORK);
+}
+
+uint64_t norni_plan_load_bytes(const norn_plan *p) {
+    return mem_bytes(p, NORNI_MEM_LOAD);
+}
+
+uint64_t norn_plan_peak_bytes(const norn_plan *p) {
+    uint64_t work = norn_plan_arena_bytes(p), loading = norni_plan_load_bytes(p);
+    return (work > loading ? work : loading) + norn_plan_constant_bytes(p);
 }
 
 uint64_t norn_plan_constant_bytes(const norn_plan *p) {

@@ -56,7 +56,7 @@ norn_status norni_epilogue_new(norni_emit *e, const norni_cluster *c, const int 
 typedef enum {
     NORNI_MEM_WORK,  /* reused within a run */
     NORNI_MEM_CONST, /* constants and prepacked weights: written at load, kept */
-    NORNI_MEM_LOAD   /* constants that only the load steps read: dropped after loading */
+    NORNI_MEM_LOAD   /* what only the load steps touch: reused among them, dropped after loading */
 } norni_mem_kind;
 
 typedef struct {
@@ -95,7 +95,11 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
 /* The implementation that a node gets; why the ones before it do not fit is added to `reasons`. */
 norn_status norni_plan_choose(const norn_device *d, const norn_plan_options *o, const norn_node *node,
                               const norni_impl **out, norni_str *reasons);
-/* Assigns places (graph/memory.c). */
+/* Assigns places (graph/memory.c). Memory is needed for the constants and, one after the other, for loading and for runs. */
 norn_status norni_plan_memory(norn_plan *p);
+uint64_t norni_plan_load_bytes(const norn_plan *p);
+/* The constant behind an argument of a step when only load steps read it, and this one (in this argument) first: it is
+ * written to the device just before the step. Else -1. */
+norni_ref norni_plan_upload(const norn_plan *p, int step, int arg);
 
 #endif

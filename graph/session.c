@@ -72,6 +72,8 @@ static norn_status add(norn_state *st, const char *name, const norni_type *type,
     if (s == NORN_OK)
         s = data ? norn_buffer_write(e.buffer, 0, norni_tensor_data(data), bytes)
                  : norn_buffer_fill(e.buffer, 0, bytes, 0);
+    if (data)
+        norni_tensor_forget(data);
     if (s == NORN_OK && !NORNI_PUSH(&st->entries, e))
         s = norni_nomem();
     if (s != NORN_OK) {

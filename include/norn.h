@@ -488,6 +488,9 @@ NORN_API size_t norn_plan_step_count(const norn_plan *p);
 NORN_API uint64_t norn_plan_arena_bytes(const norn_plan *p); /* reused memory */
 NORN_API uint64_t
 norn_plan_constant_bytes(const norn_plan *p); /* weights, as stored and as prepacked, and state */
+/* What loading and runs need at most: constants, and whatever of the arena and the memory for loading (which is given back
+ * before the arena is taken) is larger. */
+NORN_API uint64_t norn_plan_peak_bytes(const norn_plan *p);
 /* Nodes that run on the host: shape arithmetic that could not be folded, and what the device lacks. */
 NORN_API size_t norn_plan_host_count(const norn_plan *p);
 NORN_API const char *norn_plan_host_at(const norn_plan *p, size_t i); /* one-line text */
@@ -863,8 +866,9 @@ typedef struct norn_bench_result {
     double gflops, gbytes_s; /* by the cost model, at the median; 0 if unknown */
     uint64_t memory_bytes;   /* on the device */
     bool checked, correct;
-    double max_error; /* largest difference from it, relative to the largest element */
-    char note[512];   /* why it was not checked, what ran on the host; "" for nothing */
+    double
+        max_error;  /* largest difference from it, relative to the largest element (of gradients: of norms) */
+    char note[512]; /* why it was not checked, what ran on the host; "" for nothing */
 } norn_bench_result;
 
 /* What a device can do at best. 0: it lacks the type. */
@@ -907,6 +911,7 @@ typedef struct norn_forecast_info {
     bool fits;
     const char *note;
     uint64_t work_bytes, constant_bytes, memory_bytes; /* reused memory; weights and state; what there is */
+    uint64_t peak_bytes;                               /* norn_plan_peak_bytes */
     double flops, bytes, ms;                           /* of a run, or a training step */
     size_t launches;
     const char *limit;      /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */

@@ -161,14 +161,17 @@ static norn_status lower_concat(norni_adapt *a) {
     return NORN_OK;
 }
 
-/* Along the channels in blocked form: whole blocks, image by image. */
+/* Blocked forms one after the other: along the channels whole blocks, image by image; along axis 0 whole images. */
 static norn_status emit_concat_blocked(norni_emit *e) {
     const norni_type *y = &e->node->out[0]->type;
-    int64_t block = norni_block_of(y->dtype), pixels = block * norni_elems(y->rank - 2, y->dims + 2);
-    int64_t whole = norni_channel_blocks(y) * pixels, at = 0;
+    int axis;
+    int64_t block = norni_block_of(y->dtype), pixels = block * norni_elems(y->rank - 2, y->dims + 2), at = 0;
+    NORNI_TRY(norni_axis(((const concat_attrs *)e->node->attrs)->axis, y->rank, &axis));
+    int64_t whole = norni_channel_blocks(y) * pixels * (axis ? 1 : y->dims[0]);
     for (int i = 0; i < e->node->n_in; i++) {
         const norni_type *x = &e->node->in[i]->type;
-        int64_t dims[] = {x->dims[0], norni_channel_blocks(x) * pixels};
+        int64_t image = norni_channel_blocks(x) * pixels;
+        int64_t dims[] = {axis ? x->dims[0] : 1, axis ? image : image * x->dims[0]};
         norni_layout from = {.ref = norni_emit_in(e, i), .strides = {dims[1], 1}};
         norni_layout to = {.ref = norni_emit_out(e, 0), .offset = at, .strides = {whole, 1}};
         NORNI_TRY(norni_emit_strided_copy(e, x->dtype, 2, dims, &from, &to));
@@ -184,11 +187,11 @@ static const char *concat_blocked_fits(const norni_fit *f) {
     if (!norni_device_is_cpu(f->device))
         return "for CPUs";
     if (!norni_blockable(y) ||
-        norni_axis(((const concat_attrs *)n->attrs)->axis, y->rank, &axis) != NORN_OK || axis != 1)
-        return "the axis is not that of the channels";
+        norni_axis(((const concat_attrs *)n->attrs)->axis, y->rank, &axis) != NORN_OK || axis > 1)
+        return "the axis is neither that of the images nor that of the channels";
     for (int i = 0; i < n->n_in; i++)
         if (!norni_blockable(&n->in[i]->type) ||
-            (i < n->n_in - 1 && n->in[i]->type.dims[1] % norni_block_of(y->dtype)))
+            (axis && i < n->n_in - 1 && n->in[i]->type.dims[1] % norni_block_of(y->dtype)))
             return "an input has no whole blocks of channels";
     return NULL;
 }
@@ -222,7 +225,8 @@ const norn_op norni_op_Concat = {
                               "Concat<axis=0>(float[5], float[70])", "Concat<axis=1>(float[2,0], float[2,3])",
                               "Concat<axis=0>(float[3,1])", "Concat<axis=2>(uint8[2,3,4], uint8[2,3,1])",
                               "Concat<axis=0>(int64[0], int64[0])", "Concat<axis=1>(bool[9,40], bool[9,33])",
-                              "Concat<axis=0>(int16[2,3], int16[1,3])", NULL},
+                              "Concat<axis=0>(int16[2,3], int16[1,3])",
+                              "Concat<axis=0>(float[2,19,3,5], float[1,19,3,5])", NULL},
 };
 
 /* ---- Split. */

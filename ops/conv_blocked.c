@@ -137,8 +137,6 @@ norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transp
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
         norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_blocks", v->dtype);
-        if (transposed)
-            norni_step_define(e, s, "TRANSPOSED", 1);
         norni_step_define(e, s, "B", block);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, s, to, NORNI_WRITE);
@@ -146,6 +144,7 @@ norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transp
         norni_step_i64(e, s, v->c);
         norni_step_i64(e, s, taps);
         norni_step_i64(e, s, nv);
+        norni_step_i32(e, s, transposed);
         norni_step_range(s, 3, (size_t)tiles, (size_t)blocks, (size_t)v->group, 1, 1, 1);
     }
     norni_emit_packed_end(e);

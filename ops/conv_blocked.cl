@@ -18,8 +18,8 @@
  *                  read in its place
  *   -DPLAIN_IN=1   x is in plain form (n, group * c, ...)
  *   -DHAS_BIAS=1   bias has whole blocks
- *   -DTRANSPOSED=1 pack_blocks: w is [group][c][m][taps] and reversed (ConvTranspose); nv stands for NV
- *   -DPHASE=1      pack_blocks: only every step-th kernel element from `first` on (TRANSPOSED)
+ *   -DPHASE=1      pack_blocks: only every step-th kernel element from `first` on, of a transposed w; `transposed`: w is
+ *                  [group][c][m][taps] and reversed (ConvTranspose); nv stands for NV
  *   -DPLACED=1     output o is element first + o * step of y, whose sizes are `full`
  *   fill_phase     such elements without a sum: zero or the bias; range (their rows, m / B, n * group)
  *   -DK1=3 -DK2=3  conv_channels: the kernel's size, constant
@@ -60,7 +60,9 @@
 #if !defined(NORNI_ONLY) || defined(K_pack_blocks)
 __kernel void pack_blocks(__global const T *w, __global C *packed, const long m, const long c, const long taps,
                           const long nv
-#ifdef PHASE
+#ifndef PHASE
+                          , const int transposed
+#else
                           , const long q1, const long q2, const long k0, const long k1, const long k2, const long f0,
                           const long f1, const long f2, const long s0, const long s1, const long s2
 #endif
@@ -79,15 +81,14 @@ __kernel void pack_blocks(__global const T *w, __global C *packed, const long m,
 #ifdef PHASE
         const long r = taps - 1 - t;
         const long from = ((f0 + r / (q1 * q2) * s0) * k1 + f1 + r / q2 % q1 * s1) * k2 + f2 + r % q2 * s2;
-#else
-        const long from = taps - 1 - t;
 #endif
         for (long i = block * B; i < (block + 1) * B; i++)
             for (long j = tile * B * nv; j < (tile + 1) * B * nv; j++)
-#ifdef TRANSPOSED
+#ifdef PHASE
                 *packed++ = i < c && j < m ? LD(w, (i * m + j) * all + from) : (C)0;
 #else
-                *packed++ = i < c && j < m ? LD(w, (j * c + i) * taps + t) : (C)0;
+                *packed++ = i < c && j < m ? LD(w, transposed ? (i * m + j) * taps + taps - 1 - t : (j * c + i) * taps + t)
+                                           : (C)0;
 #endif
     }
 }

@@ -61,7 +61,6 @@ static norni_ref pack(norni_emit *e, const norni_conv *whole, const phase *p, in
     norni_ref to = norni_emit_packed(e, 1, bytes, key, &fresh);
     if (fresh) {
         norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_blocks", v->dtype);
-        norni_step_define(e, s, "TRANSPOSED", 1);
         norni_step_define(e, s, "PHASE", 1);
         norni_step_define(e, s, "B", block);
         norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);

@@ -5,7 +5,7 @@
  *     y[o * stride + k * dilation - begin][m] += sum over c of x[o][c] * w[c][m][k]
  *
  * One work-item computes all pixels of an image for NV blocks of channels, in private memory. w: as pack_blocks of
- * ops/conv_blocked.cl packs it, -DTRANSPOSED. Range (m / (B NV), n * group).
+ * ops/conv_blocked.cl packs it, transposed. Range (m / (B NV), n * group).
  *
  *   -DB=16 -DTW=13 -DNV=2  pixels and blocks of a tile in registers
  *   -DPIXELS=144 -DOUTS=64 pixels of y and x

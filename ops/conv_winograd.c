@@ -85,13 +85,12 @@ static norni_ref pack(norni_emit *e, const norni_conv *v, const scheme *s, bool 
                                      key, &fresh);
     if (fresh) {
         norni_step *st = norni_winograd_step(e, v, s->r, "weights");
-        norni_step_define(e, st, "NV", s->tile.nv);
-        if (transposed)
-            norni_step_define(e, st, "TRANSPOSED", 1);
         norni_step_buffer(e, st, norni_emit_in(e, 1), NORNI_READ);
         norni_step_buffer(e, st, to, NORNI_WRITE);
         norni_step_i64(e, st, v->m);
         norni_step_i64(e, st, v->c);
+        norni_step_i64(e, st, s->tile.nv);
+        norni_step_i32(e, st, transposed);
         norni_step_range(st, 2, (size_t)panels, (size_t)blocks, 1, 1, 1, 1);
     }
     norni_emit_packed_end(e);

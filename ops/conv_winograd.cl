@@ -5,13 +5,13 @@
  *     y = P^T [ sum over c of (G w G^T) * (D^T x D) ] P,       * element by element
  *
  *   weights    w [m][c][3][3] to G w G^T as operands of conv_blocked (ops/conv_blocked.cl): [A A][m / (B NV)][c / B][B][B NV];
- *              range (m / (B NV), c / B)
+ *              range (m / (B NV), c / B); nv stands for NV; transposed: w is [c][m][3][3] and reversed (ConvTranspose)
  *   transform  tiles of x to v [A A][c / B][tiles][B], zeros in the lanes beyond c; range (rows of tiles, c / B)
  *   (the products: conv_blocked as 1 x 1 convolution in A A groups, from v to z [A A][m / B][tiles][B])
  *   inverse    z to y; range (rows of tiles, m / B)
  *
  * Both take `rows` rows of tiles from row0 on, counted over all images: n * tiles1 rows of tiles2 tiles.
- *   -DR=4 or 2; -DNV=2 of weights; -DHAS_BIAS=1; -DTRANSPOSED=1: w is [c][m][3][3] and reversed (ConvTranspose) */
+ *   -DR=4 or 2; -DHAS_BIAS=1 */
 #ifndef B
 #define B 16
 #endif
@@ -95,24 +95,22 @@
 
 /* Lanes are output channels. Elements of the domain lie far apart in memory: B channels of c are done before they are
  * written, so that writes go in long runs. */
-__kernel void weights(__global const T *w, __global C *packed, const long m, const long c) {
+__kernel void weights(__global const T *w, __global C *packed, const long m, const long c, const long nv,
+                      const int transposed) {
     const long tile = get_global_id(0), block = get_global_id(1), blocks = get_global_size(1);
-    const long step = get_global_size(0) * blocks * B * B * NV; /* from one element of the domain to the next */
-    VEC all[A * A][B * NV];
-    packed += (tile * blocks + block) * B * B * NV;
-    for (int i = 0; i < B; i++)
-        for (int v = 0; v < NV; v++) {
-            const long ci = block * B + i, j = (tile * NV + v) * B;
+    const long step = get_global_size(0) * blocks * B * B * nv; /* from one element of the domain to the next */
+    const long step_m = transposed ? 9 : c * 9, step_c = transposed ? m * 9 : 9;
+    VEC all[A * A][B];
+    packed += (tile * blocks + block) * B * B * nv;
+    for (long v = 0; v < nv; v++, packed += B) {
+        for (int i = 0; i < B; i++) {
+            const long ci = block * B + i, j = (tile * nv + v) * B;
             VEC k[9], h[A * 3], u[A * A];
             C lanes[9][B];
             for (int l = 0; l < B; l++) {
                 const bool real = ci < c && j + l < m;
                 for (int t = 0; t < 9; t++)
-#ifdef TRANSPOSED
-                    lanes[t][l] = real ? LD(w, (ci * m + j + l) * 9 + 8 - t) : (C)0;
-#else
-                    lanes[t][l] = real ? LD(w, ((j + l) * c + ci) * 9 + t) : (C)0;
-#endif
+                    lanes[t][l] = real ? LD(w, (j + l) * step_m + ci * step_c + (transposed ? 8 - t : t)) : (C)0;
             }
             for (int t = 0; t < 9; t++)
                 k[t] = LOADC(lanes[t]);
@@ -124,11 +122,12 @@ __kernel void weights(__global const T *w, __global C *packed, const long m, con
                 KERNEL_TO_DOMAIN((u + t * A), 1, (h + t * 3), 1);
 #pragma unroll
             for (int t = 0; t < A * A; t++)
-                all[t][i * NV + v] = u[t];
+                all[t][i] = u[t];
         }
-    for (int t = 0; t < A * A; t++)
-        for (int i = 0; i < B * NV; i++)
-            STOREC(all[t][i], packed + t * step + i * B);
+        for (int t = 0; t < A * A; t++)
+            for (int i = 0; i < B; i++)
+                STOREC(all[t][i], packed + t * step + i * nv * B);
+    }
 }
 #endif
 

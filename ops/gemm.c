@@ -46,8 +46,13 @@ static norni_ref pack(norni_emit *e, const norni_product *g, const norni_matrix 
         norni_step *s =
             norni_emit_kernel(e, "gemm.cl", "pack_rows", x->dtype != NORN_UNDEFINED ? x->dtype : g->dtype);
         norni_step_define_text(e, s, "REAL", g->dtype == NORN_F64 ? "double" : "float");
+        /* Of a transposition: whole blocks make a panel, or it goes by way of a tile. Larger ones are no faster, and take
+         * long to compile. */
+        int block = width > 8 ? 8 : width;
+        while (block > 4 && p % block)
+            block /= 2;
         norni_step_define(e, s, "P", p);
-        norni_step_define(e, s, "W", width);
+        norni_step_define(e, s, "W", p % block ? width : block);
         norni_step_buffer(e, s, x->ref, NORNI_READ);
         norni_step_buffer(e, s, to, NORNI_WRITE);
         norni_step_i64(e, s, rows);

@@ -55,8 +55,9 @@ static inline void transpose_block(VEC *x) {
 #endif
 
 /* Range: (panels, parts of K, batch). Panels of contiguous columns (s_row == 1) are copied, P elements an iteration;
- * those of contiguous rows (s_col == 1) are transposed in blocks of W x W, so that each row is read by whole vectors:
- * rows that lie a power of two apart would evict each other from a cache that is walked column by column. */
+ * those of contiguous rows (s_col == 1) are transposed in blocks of W x W, or by way of a tile where W does not divide P, so
+ * that each row is read by whole vectors: rows that lie a power of two apart would evict each other from a cache that is
+ * walked column by column. */
 __kernel void pack_rows(__global const T *src, __global C *dst, const long rows, const long k, const long s_row,
                         const long s_col, const long src_offset, const long src_stride, const long k_part) {
     const long panel = get_global_id(0), k0 = get_global_id(1) * k_part, k1 = min(k0 + k_part, k);
@@ -79,6 +80,16 @@ __kernel void pack_rows(__global const T *src, __global C *dst, const long rows,
                 for (int q = 0; q < W; q++)
                     NORNI_CAT(vstore, W)(x[q], 0, dst + (i + q) * P + p);
             }
+#else
+    if (n == P && s_col == 1)
+        for (; i + W <= k1; i += W) {
+            C tile[P * W];
+            for (int p = 0; p < P; p++)
+                NORNI_CAT(vstore, W)(LDV(W, src, p * s_row + i), 0, tile + p * W);
+            for (int q = 0; q < W; q++)
+                for (int p = 0; p < P; p++)
+                    dst[(i + q) * P + p] = tile[p * W + q];
+        }
 #endif
     if (n == P)
         for (; i < k1; i++)

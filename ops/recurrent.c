@@ -302,7 +302,10 @@ static const char *grad_run_fits(const norni_fit *f) {
     norni_recurrent_of(f->node, &r);
     return norni_recurrent_run_fits(f, 1, r.gates * r.h);
 }
-static const norni_impl impls[] = {{.name = "run", .fits = run_fits, .emit = norni_recurrent_emit_run},
+static const norni_impl impls[] = {{.name = "team",
+                                    .fits = norni_recurrent_team_fits,
+                                    .emit = norni_recurrent_emit_team},
+                                   {.name = "run", .fits = run_fits, .emit = norni_recurrent_emit_run},
                                    {.name = "steps", .emit = norni_recurrent_emit},
                                    {0}},
                         grad_impls[] = {

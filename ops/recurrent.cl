@@ -10,6 +10,7 @@
  *   -DREVERSE=2 a bit for each direction that runs back  -DBDIM=0 range dimension of the sequences; 1 - BDIM: units
  *   -DF0 -DA0 -DB0 .. activations and their parameters  -DCLIP  -DCOUPLE  -DLINEAR  -DPART=1, 2 of a GRU in two parts
  *   -DRUN all steps in one launch: a work-item has MB sequences and all their units, and waits for nobody
+ *   -DTEAM all steps in one launch: the work-items share the tiles of each step, and none depends on another (below)
  *   -DKEEP z keeps the sums, cells too  -DHAS_Y -DHAS_LENS -DHAS_P -DHAS_RB -DHAS_... buffers that are there */
 #ifndef KIND
 #define KIND 2
@@ -170,13 +171,18 @@ D_ACT(softplus) { return sigmoid_of(x); }
 #define SLOPE1(x, y) INSIDE(x, SLOPE(F1, BOUND(x), y, 1))
 
 /* Where the item works. */
-#ifdef RUN
+#if defined(RUN) || defined(TEAM)
 #define UNIT unit
 #else
 #define UNIT get_global_id(1 - BDIM)
 #endif
+#ifdef TEAM
+#define TILE tile
+#else
+#define TILE get_global_id(BDIM)
+#endif
 #define PLACE                                                                                                \
-    const long j = UNIT * W, b0 = get_global_id(BDIM) * MB, d = dir + get_global_id(2);   \
+    const long j = UNIT * W, b0 = TILE * MB, d = dir + get_global_id(2);   \
     if (j >= H || b0 >= B)                                                                                   \
         return;                                                                                              \
     const long n = H - j;                                                                                    \
@@ -206,9 +212,20 @@ D_ACT(softplus) { return sigmoid_of(x); }
     _Pragma("unroll") for (int m = 0; m < MB; m++)                                                           \
         h[m] = (base) + min(b0 + m, B - 1) * (stride);
 
+/* A team shares the tiles of each step (PARTS chunks for each member), its own chunks first. Whoever finds the chunk of
+ * another not done after a while computes it, too: both store the same numbers, since each step has states of its own
+ * (hs, cs; that of the last step is row 0), and nothing that is read is overwritten. So no work-item depends on another's
+ * getting on, whether they run at once or one after the other. Atomic operations order the stores of a chunk before
+ * its flag, and the flag before what is read in the next step. */
+#define PATIENCE 20000 /* looks at a flag */
+#define PARTS 2
+#define APART 16 /* flags lie a cache line apart */
+
 #if !defined(NORNI_ONLY) || defined(K_rec_step)
 __kernel void rec_step(__global C *z, __global const C *r,
-#ifdef RUN
+#if defined(TEAM)
+                       __global const C *h0, __global C *hs, const long from,
+#elif defined(RUN)
                        __global C *h_even, __global C *h_odd, const long from,
 #else
                        __global const C *hp, __global C *hn, const long step,
@@ -235,11 +252,46 @@ __kernel void rec_step(__global C *z, __global const C *r,
 #if PART > 0
                        , __global C *rh
 #endif
+#ifdef TEAM
+                       , __global int *done
+#if KIND == 2
+                       , __global C *cs
+#endif
+#endif
 ) {
-#ifdef RUN
+#if defined(TEAM)
+    const long tiles = (B + MB - 1) / MB, all = (H + W - 1) / W * tiles, state = get_global_size(2) * B * H;
+    const long member = get_global_id(1), chunks = get_global_size(1) * PARTS;
+    volatile __global int *flags = done + get_global_id(2) * S * chunks * APART;
+    int patience = PATIENCE;
+    for (long step = from; step < S; step++, flags += chunks * APART) {
+    __global const C *hp = step ? hs + (S - step) * state : h0;
+    __global C *hn = hs + (S - 1 - step) * state;
+#if KIND == 2
+    __global const C *cp = step ? cs + (S - step) * state : c;
+    __global C *cn_at = cs + (S - 1 - step) * state;
+#endif
+    for (long n_chunk = 0; n_chunk < chunks; n_chunk++) {
+    const long chunk = (member * PARTS + n_chunk) % chunks;
+    volatile __global int *flag = flags + chunk * APART;
+    if (n_chunk >= PARTS && !*flag) {
+        int left = patience;
+        while (left > 0 && !*flag)
+            left--;
+        patience = left > 0 ? PATIENCE : patience / 4;
+    }
+    if (*flag)
+        continue;
+    for (long q = all * chunk / chunks; q < all * (chunk + 1) / chunks; q++) {
+    const long unit = q / tiles, tile = q % tiles;
+#elif defined(RUN)
     for (long step = from; step < S; step++)
-    for (long unit = 0; unit * W < H; unit++) {
+    for (long at_unit = 0; at_unit * W < H; at_unit++) {
+    const long unit = step & 1 ? (H - 1) / W - at_unit : at_unit; /* what was read last is still in the cache */
     __global C *hp = step & 1 ? h_odd : h_even, *hn = step & 1 ? h_even : h_odd;
+#endif
+#if KIND == 2 && !defined(TEAM)
+    __global C *cp = c, *cn_at = c;
 #endif
     PLACE
 #if PART == 2
@@ -297,7 +349,7 @@ __kernel void rec_step(__global C *z, __global const C *r,
         VEC h = fma(u, old - x, x);
 #endif
 #else
-        const VEC c0 = get(c + at, n);
+        const VEC c0 = get(cp + at, n);
         VEC ai = acc[m][0] + get(zr, n), ao = acc[m][1] + get(zr + H, n), af = acc[m][2] + get(zr + 2 * H, n);
         const VEC ac = acc[m][3] + get(zr + 3 * H, n);
 #ifdef HAS_P
@@ -322,7 +374,7 @@ __kernel void rec_step(__global C *z, __global const C *r,
         put(ac, zr + 3 * H, n);
         put(cn, cells + row * H + j, n);
 #endif
-        put(valid ? cn : c0, c + at, n);
+        put(valid ? cn : c0, cn_at + at, n);
 #endif
 #if PART != 1
 #ifdef HAS_Y
@@ -333,7 +385,15 @@ __kernel void rec_step(__global C *z, __global const C *r,
         put(h, hn + at, n);
 #endif
     }
-#ifdef RUN
+#if defined(TEAM)
+    }
+    mem_fence(CLK_GLOBAL_MEM_FENCE);
+    atomic_add(flag, 1);
+    }
+    atomic_add(flags, 0);
+    mem_fence(CLK_GLOBAL_MEM_FENCE);
+    }
+#elif defined(RUN)
     }
 #endif
 }

@@ -85,7 +85,8 @@ norn_status norni_recurrent_eval(norni_eval *e);
 norn_status norni_recurrent_eval_grad(norni_eval *e);
 norn_status norni_recurrent_emit(norni_emit *e);
 norn_status norni_recurrent_emit_grad(norni_emit *e);
-norn_status norni_recurrent_emit_run(norni_emit *e); /* all steps in one launch */
+norn_status norni_recurrent_emit_run(norni_emit *e);  /* all steps in one launch */
+norn_status norni_recurrent_emit_team(norni_emit *e); /* the same, and all cores share each step */
 norn_status norni_recurrent_emit_grad_run(norni_emit *e);
 norn_status norni_recurrent_expand_grad(norn_graph *g, const norn_node *node, norn_value **out);
 
@@ -106,5 +107,6 @@ void norni_recurrent_defines(norni_emit *e, norni_step *k, const norni_recurrent
 void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *r,
                            const norni_recurrent_tile *t, int directions, bool run);
 const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64_t depth);
+const char *norni_recurrent_team_fits(const norni_fit *f);
 
 #endif

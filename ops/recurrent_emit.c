@@ -64,6 +64,13 @@ void norni_recurrent_defines(norni_emit *e, norni_step *k, const norni_recurrent
         norni_step_define(e, k, "LINEAR", 1);
 }
 
+/* How the steps are launched. */
+typedef enum { STEPS, RUN, TEAM } way;
+enum {
+    TEAM_PARTS = 2,
+    TEAM_APART = 16
+}; /* chunks of a member, ints from flag to flag: as in ops/recurrent.cl */
+
 void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *r,
                            const norni_recurrent_tile *t, int directions, bool run) {
     int64_t tiles = norni_ceil_div(r->b, t->rows), units = run ? 1 : norni_ceil_div(r->h, t->width);
@@ -71,11 +78,37 @@ void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *
     norni_step_items(e, k, 3, cpu ? tiles : units, cpu ? units : tiles, directions);
 }
 
-/* Whether one launch is better: nobody waits for the others between steps, but the units of a sequence are computed by one
- * core. Nanoseconds of a step, roughly, measured; `accumulators`: gates of a tile of the step kernel. */
+/* Nanoseconds of a step in each way, roughly, measured; `accumulators`: gates of a tile of the step kernel. */
+typedef struct {
+    double run, steps, team;
+} step_times;
+
+static step_times estimate(const norni_fit *f, const norni_recurrent *r, int accumulators, int64_t depth) {
+    norni_emit e = {.node = f->node, .device = f->device};
+    norni_recurrent_tile t = norni_recurrent_tile_of(&e, r, accumulators);
+    int64_t units = f->device->compute_units ? f->device->compute_units : 1,
+            tiles = norni_ceil_div(r->b, t.rows) * (r->same ? r->d : 1);
+    double tile = (double)depth * (t.rows + 1.5) * accumulators / 3,
+           bytes = (double)(depth * accumulators) * 4;
+    double panel_bytes = bytes * t.panel, all = panel_bytes * (double)t.panels;
+    double near = 32, far = 12; /* bytes a nanosecond from the core's second cache, and from beyond */
+    /* R stays in a core's cache, or it does not. */
+    double whole = panel_bytes / (all > 1.5e6 ? far : near),
+           part = panel_bytes / (all > 1.5e6 * (double)units ? far : near);
+    step_times s;
+    s.run = (double)(norni_ceil_div(tiles, units) * t.panels) * (tile > whole ? tile : whole);
+    s.steps = (double)norni_ceil_div(tiles * t.panels, units) * (tile > part ? tile : part) +
+              (units > 1 ? 6000 : 2000);
+    s.team = (double)norni_ceil_div(tiles * t.panels, units) * tile;
+    if (s.team < (double)norni_ceil_div(t.panels, units) * part)
+        s.team =
+            (double)norni_ceil_div(t.panels, units) * part; /* tiles of sequences share what is read of R */
+    s.team += 800;
+    return s;
+}
+
 const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64_t depth) {
     norni_recurrent r;
-    norni_emit e = {.node = f->node, .device = f->device};
     if (!norni_device_is_cpu(f->device))
         return "for CPUs";
     norni_recurrent_of(f->node, &r);
@@ -83,17 +116,31 @@ const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64
         return "a step has two launches";
     if (f->wanted)
         return NULL;
-    norni_recurrent_tile t = norni_recurrent_tile_of(&e, &r, accumulators);
-    int64_t units = f->device->compute_units ? f->device->compute_units : 1,
-            tiles = norni_ceil_div(r.b, t.rows) * (r.same ? r.d : 1);
-    double tile = (double)depth * (t.rows + 1.5) * accumulators / 3,
-           panel_bytes = (double)(depth * accumulators * t.panel) * 4,
-           far = panel_bytes * (double)t.panels > 1.5e6 ? panel_bytes / 12
-                                                        : 0; /* R does not stay in a core's cache */
-    double launch = units > 1 ? 6000 : 2000;
-    double run = (double)(norni_ceil_div(tiles, units) * t.panels) * (tile > far ? tile : far);
-    double steps = (double)norni_ceil_div(tiles * t.panels, units) * tile + launch;
-    return run < 1.2 * steps ? NULL : "launches of single steps use more cores";
+    step_times t = estimate(f, &r, accumulators, depth);
+    return t.run < 1.2 * t.steps ? NULL : "launches of single steps use more cores";
+}
+
+const char *norni_recurrent_team_fits(const norni_fit *f) {
+    enum { MOST = 1 << 22 }; /* elements of all states */
+    norni_recurrent r;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    norni_recurrent_of(f->node, &r);
+    if (r.kind == NORNI_GRU && !r.linear)
+        return "a step has two launches";
+    int states = r.kind == NORNI_LSTM ? 2 : 1;
+    if (norni_recurrent_wants(f->node, states + 1) || norni_recurrent_wants(f->node, states + 2))
+        return "the gradient wants what each step had";
+    if (!r.same)
+        return "the directions differ";
+    if (!r.s || !r.b || !r.h || r.s > MOST / (r.b * r.h * r.d))
+        return "there are too many states to keep, or none";
+    if (f->wanted)
+        return NULL;
+    step_times t = estimate(f, &r, r.gates, r.h);
+    return f->device->compute_units > 1 && t.team < 0.7 * t.run && t.team < t.steps
+               ? NULL
+               : "sharing a step gains nothing";
 }
 
 norni_ref norni_recurrent_pack(norni_emit *e, const norni_recurrent *r, const norni_recurrent_tile *t,
@@ -127,8 +174,9 @@ typedef struct {
     norni_emit *e;
     norni_recurrent r;
     norn_dtype type, kept;
-    bool keep, run;
-    norni_ref z, h[2], c, rh, bias, y, cells;
+    bool keep;
+    way how;
+    norni_ref z, h[2], c, cs, rh, bias, y, cells, done;
 } forward;
 
 static norni_ref scratch(norni_emit *e, norn_dtype t, int64_t elems) {
@@ -215,6 +263,10 @@ static void emit_result(norni_emit *e, const norni_recurrent *r, int output, nor
     norni_step_range(k, 3, (size_t)r->h, (size_t)r->b, (size_t)r->d, 0, 0, 0);
 }
 
+static int64_t members(const norni_emit *e) {
+    return e->device->compute_units ? e->device->compute_units : 1;
+}
+
 static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref packed,
                       const norni_recurrent_tile *t, int dir, int directions) {
     norni_emit *e = f->e;
@@ -228,9 +280,9 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
         norni_step_define(e, k, "KEEP", 1);
     norni_step_buffer(e, k, f->z, f->keep || part == 1 ? NORNI_READ_WRITE : NORNI_READ);
     norni_step_buffer(e, k, packed, NORNI_READ);
-    if (f->run)
-        norni_step_define(e, k, "RUN", 1);
-    norni_step_buffer(e, k, f->h[step & 1], f->run ? NORNI_READ_WRITE : NORNI_READ);
+    if (f->how != STEPS)
+        norni_step_define(e, k, f->how == RUN ? "RUN" : "TEAM", 1);
+    norni_step_buffer(e, k, f->h[step & 1], f->how == RUN ? NORNI_READ_WRITE : NORNI_READ);
     norni_step_buffer(e, k, f->h[~step & 1], dir == 0 ? NORNI_WRITE : NORNI_READ_WRITE);
     const int64_t sizes[] = {step, r->s, r->b, r->h, r->row_t, r->row_b, dir};
     norni_step_i64s(e, k, sizeof sizes / sizeof *sizes, sizes);
@@ -246,7 +298,7 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
         norni_step_buffer(e, k, norni_emit_in(e, NORNI_REC_LENS), NORNI_READ);
     }
     if (r->kind == NORNI_LSTM)
-        norni_step_buffer(e, k, f->c, NORNI_READ_WRITE);
+        norni_step_buffer(e, k, f->c, f->how == TEAM ? NORNI_READ : NORNI_READ_WRITE);
     if (f->cells >= 0) {
         norni_step_define(e, k, "HAS_CELLS", 1);
         norni_step_buffer(e, k, f->cells, NORNI_WRITE);
@@ -262,11 +314,18 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
     }
     if (part)
         norni_step_buffer(e, k, f->rh, part == 1 ? NORNI_WRITE : NORNI_READ);
-    norni_recurrent_range(e, k, r, t, directions, f->run);
+    if (f->how != TEAM) {
+        norni_recurrent_range(e, k, r, t, directions, f->how == RUN);
+        return;
+    }
+    norni_step_buffer(e, k, f->done, NORNI_READ_WRITE);
+    if (r->kind == NORNI_LSTM)
+        norni_step_buffer(e, k, f->cs, NORNI_WRITE);
+    norni_step_items(e, k, 3, 1, members(e), directions);
 }
 
-static norn_status emit_forward(norni_emit *e, bool run) {
-    forward f = {.e = e, .type = e->node->in[0]->type.dtype, .run = run, .rh = -1, .c = -1, .cells = -1};
+static norn_status emit_forward(norni_emit *e, way how) {
+    forward f = {.e = e, .type = e->node->in[0]->type.dtype, .how = how, .rh = -1, .c = -1, .cells = -1};
     norni_recurrent *r = &f.r;
     norni_recurrent_of(e->node, r);
     int states = r->kind == NORNI_LSTM ? 2 : 1;
@@ -282,9 +341,15 @@ static norn_status emit_forward(norni_emit *e, bool run) {
     f.y = norni_recurrent_wants(e->node, 0) ? norni_emit_out(e, 0) : -1;
     f.bias = emit_bias(e, r, f.type);
     for (int i = 0; i < 2; i++)
-        f.h[i] = scratch(e, f.kept, state);
+        f.h[i] = scratch(e, f.kept, how == TEAM && i ? state * r->s : state);
     if (r->kind == NORNI_LSTM)
         f.c = scratch(e, f.kept, state);
+    if (how == TEAM) {
+        int64_t flags = r->d * r->s * members(e) * TEAM_PARTS * TEAM_APART;
+        f.done = norni_emit_scratch(e, (size_t)flags * sizeof(int32_t));
+        norni_emit_fill(e, f.done, 0);
+        f.cs = r->kind == NORNI_LSTM ? scratch(e, f.kept, state * r->s) : -1;
+    }
     if (two)
         f.rh = scratch(e, f.kept, state);
     int first = two ? 2 : r->gates;
@@ -295,22 +360,25 @@ static norn_status emit_forward(norni_emit *e, bool run) {
     emit_state(e, r, NORNI_REC_H0, f.h[0], f.type);
     if (r->kind == NORNI_LSTM)
         emit_state(e, r, NORNI_REC_C0, f.c, f.type);
-    for (int64_t s = 0; s < (run && r->s ? 1 : r->s) && state; s++)
+    for (int64_t s = 0; s < (how != STEPS && r->s ? 1 : r->s) && state; s++)
         for (int dir = 0; dir < (r->same ? 1 : r->d); dir++) {
             int directions = r->same ? (int)r->d : 1;
             emit_step(&f, s, two ? 1 : 0, first, packed, &t, dir, directions);
             if (two)
                 emit_step(&f, s, 2, 1, packed2, &t2, dir, directions);
         }
-    emit_result(e, r, 1, f.h[state ? r->s & 1 : 0], f.type);
+    emit_result(e, r, 1, f.h[how == TEAM ? 1 : state ? r->s & 1 : 0], f.type);
     if (states == 2)
-        emit_result(e, r, 2, f.c, f.type);
+        emit_result(e, r, 2, how == TEAM ? f.cs : f.c, f.type);
     return e->status;
 }
 
 norn_status norni_recurrent_emit(norni_emit *e) {
-    return emit_forward(e, false);
+    return emit_forward(e, STEPS);
 }
 norn_status norni_recurrent_emit_run(norni_emit *e) {
-    return emit_forward(e, true);
+    return emit_forward(e, RUN);
+}
+norn_status norni_recurrent_emit_team(norni_emit *e) {
+    return emit_forward(e, TEAM);
 }

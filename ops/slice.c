@@ -2,6 +2,7 @@
 /* Slice: along each of some axes the elements start, start + step, ... before end, as Python's x[start:end:step]:
  * negative places count from the end, and places outside are clamped. SliceGrad: its gradient, dy at those places and 0
  * elsewhere. Source: ONNX Slice-13. */
+#include "ops/blocked.h"
 #include "ops/copy.h"
 #include <string.h>
 
@@ -196,6 +197,37 @@ static norn_status emit_slice(norni_emit *e) {
     return norni_emit_strided_copy(e, x->dtype, y->rank, y->dims, &from, &to);
 }
 
+/* Of the blocked form some whole images. */
+static norn_status emit_images(norni_emit *e) {
+    norn_node *node = (norn_node *)e->node;
+    const norni_type *x = &node->in[0]->type, *y = &node->out[0]->type;
+    slice s;
+    NORNI_TRY(read_slice(node->graph, node, 1, x, &s));
+    int64_t image =
+        norni_channel_blocks(x) * norni_block_of(x->dtype) * norni_elems(x->rank - 2, x->dims + 2);
+    int64_t elems = y->dims[0] * image;
+    norni_layout from = {.ref = norni_emit_in(e, 0), .offset = s.start[0] * image, .strides = {1}};
+    norni_layout to = {.ref = norni_emit_out(e, 0), .strides = {1}};
+    return norni_emit_strided_copy(e, x->dtype, 1, &elems, &from, &to);
+}
+
+static const char *takes_images(const norni_fit *f) {
+    slice s;
+    norn_node *node = (norn_node *)f->node;
+    const norni_type *x = &node->in[0]->type;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    if (!norni_blockable(x) || !norni_blockable(&node->out[0]->type) ||
+        read_slice(node->graph, node, 1, x, &s) != NORN_OK || !s.known)
+        return "the places are not known";
+    if (x->dims[1] < norni_block_of(x->dtype))
+        return "there are few channels"; /* what reads them in plain form is the better one */
+    for (int i = 0; i < x->rank; i++)
+        if ((s.step[i] != 1 && s.count[i] > 1) || (i && s.count[i] != x->dims[i]))
+            return "it takes more than a range of axis 0";
+    return NULL;
+}
+
 static const char *takes_all(const norni_fit *f) {
     slice s;
     norn_node *node = (norn_node *)f->node;
@@ -270,8 +302,15 @@ static void no_flops(const norn_node *node, norni_cost *c) {
         "steps", NORNI_OPT | NORNI_NODIFF | NORNI_HOST | NORNI_SINCE(10), NORNI_INDEX, 'I'                   \
     }
 
-static const norni_impl slice_impls[] = {
-    {.name = "view", .fits = takes_all, .alias = 1}, {.name = "copy", .emit = emit_slice}, {0}};
+static const norni_impl slice_impls[] = {{.name = "view", .fits = takes_all, .alias = 1},
+                                         {.name = "images",
+                                          .fits = takes_images,
+                                          .emit = emit_images,
+                                          .form = NORNI_BLOCKED,
+                                          .n_blocked = 1,
+                                          .gain = 1},
+                                         {.name = "copy", .emit = emit_slice},
+                                         {0}};
 
 const norn_op norni_op_Slice = {
     .domain = "",
@@ -302,7 +341,9 @@ const norn_op norni_op_Slice = {
             "Slice(float[3,4], int64[1]{0}, int64[1]{9223372036854775807})",
             "Slice(float[2,3], int64[0]{}, int64[0]{})",
             "Slice(uint8[2,9,40], int64[1]{3}, int64[1]{8}, int64[1]{1})",
-            "Slice(bool[6], int64[1]{1}, int64[1]{5})", "Slice(float[0,3], int64[1]{0}, int64[1]{1})", NULL},
+            "Slice(bool[6], int64[1]{1}, int64[1]{5})",
+            "Slice(float[5,19,3,4], int64[1]{1}, int64[1]{4}, int64[1]{0})",
+            "Slice(float[0,3], int64[1]{0}, int64[1]{1})", NULL},
 };
 
 /* ---- SliceGrad: zeros of the given shape with dy at the places of the slice. */

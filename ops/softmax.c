@@ -140,8 +140,10 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
     bool rows = s.inner == 1, wide = rows && groups && s.r >= SHORT;
     int w = groups ? 1 : x->dtype == NORN_F64 ? 8 : 16;
     int64_t keep = groups || grad ? 0 : KEEP_BYTES / (x->dtype == NORN_F64 ? 8 : 4);
-    bool long_columns = !rows && s.inner > 16 * w; /* rather some of each row than all of few columns */
-    if (keep < s.r * (rows ? 1 : w) || (keep && long_columns)) { /* not kept: vectors must fit */
+    bool wide_type = x->dtype == NORN_F32 || x->dtype == NORN_F64; /* y can hold exponentials */
+    /* Rather whole rows, or much of each, than all of few columns. */
+    bool much = !rows && (wide_type || s.inner > 16 * w);
+    if (keep < s.r * (rows ? 1 : w) || (keep && much)) { /* not kept: vectors must fit */
         keep = 0;
         w = fitting_width(w, rows ? s.r : s.inner);
     }
@@ -149,9 +151,9 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
     while (keep && !rows && !grad && blocks < 8 && s.r * w * blocks * 2 <= keep && w * blocks * 2 <= s.inner)
         blocks *= 2;
     /* Exponentials go through y where it can hold them and a row (or the columns of an item) stays in cache meanwhile. */
-    bool through = !keep && !groups && !grad && w > 1 && (x->dtype == NORN_F32 || x->dtype == NORN_F64) &&
-                   s.r * (rows ? 1 : w) <= THROUGH_MAX;
-    while (through && !rows && blocks < 16 && s.r * w * blocks * 2 <= THROUGH_BEST &&
+    bool through =
+        !keep && !groups && !grad && w > 1 && wide_type && s.r * (rows ? 1 : w) <= THROUGH_MAX;
+    while (through && !rows && blocks < 32 && s.r * w * blocks * 2 <= THROUGH_BEST &&
            w * blocks * 2 <= s.inner)
         blocks *= 2;
     const char *kernel = wide   ? (grad ? "softmax_grad_group" : "softmax_group")

@@ -122,7 +122,7 @@ void bench_print(const norn_bench_result *r, const char *shape, const norn_peaks
     if (*r->chosen)
         printf("  implementation: %s\n", r->chosen);
     if (r->checked)
-        printf("  %s: largest difference from the host reference %.2g of the largest element\n",
+        printf("  %s: largest relative difference from the host reference %.2g\n",
                r->correct ? "correct" : "WRONG", r->max_error);
     if (*r->note)
         printf("  %s\n", r->note);

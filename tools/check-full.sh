@@ -13,6 +13,7 @@
 #   damage    damaged models against the command line, with sanitizers, for 5 minutes (DAMAGE_SECONDS)
 #   convert   every model of ../shared/fixtures to opset 7, 13, 28, its own, and simplified, judged by ONNX Runtime
 #   draw      four draws of every operator, by a seed of the day, against ONNX Runtime and ONNX's evaluator
+#   memory    ResNet-50, DenseNet-121 and U-Net: what they take, counted from outside
 #   style     clang-format on the C sources, shellcheck on the scripts
 set -eu
 cd "$(dirname "$0")/.."
@@ -167,6 +168,12 @@ part_convert() {
     [ "$bad" = 0 ]
 }
 
+part_memory() {
+    build build-full || return 1
+    NORN_CACHE_DIR=build-full/cache "$JUDGES" tests/memory/outside.py build-full/norn \
+        "$PWD/build-full/tests/memory/libmemory_count.so" build-full/nets --large
+}
+
 part_draw() {
     build build-full || return 1
     seed=$(date +%s)
@@ -187,12 +194,12 @@ part_style() {
     [ "$bad" = 0 ]
 }
 
-[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz damage convert draw
+[ $# -gt 0 ] || set -- style clang asan oclgrind intel rusticl fuzz damage convert draw memory
 for part in "$@"; do
     case $part in
-    clang | asan | oclgrind | intel | rusticl | fuzz | damage | convert | draw | style) ;;
+    clang | asan | oclgrind | intel | rusticl | fuzz | damage | convert | draw | memory | style) ;;
     *)
-        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz damage convert draw style)" >&2
+        echo "check-full.sh: what is '$part'? (parts: clang asan oclgrind intel rusticl fuzz damage convert draw memory style)" >&2
         exit 2
         ;;
     esac

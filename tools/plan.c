@@ -147,9 +147,12 @@ static void print_forecast(const char *path, const plan_options *o, const target
             printf("largest batch that fits: %lld\n", (long long)x->largest_batch);
         return;
     }
-    printf("memory: %s: work %s, weights and state %s; the device has %s\n",
-           bytes_text((double)(x->work_bytes + x->constant_bytes), a), bytes_text((double)x->work_bytes, b),
-           bytes_text((double)x->constant_bytes, c), bytes_text((double)x->memory_bytes, d));
+    uint64_t loading = x->peak_bytes - x->constant_bytes; /* before the memory for work is taken */
+    printf("memory: %s: work %s, weights and state %s", bytes_text((double)x->peak_bytes, a),
+           bytes_text((double)x->work_bytes, b), bytes_text((double)x->constant_bytes, c));
+    printf("%s%s; the device has %s\n", loading > x->work_bytes ? ", while loading " : "",
+           loading > x->work_bytes ? bytes_text((double)loading, b) : "",
+           bytes_text((double)x->memory_bytes, d));
     if (x->largest_batch)
         printf("largest batch that fits: %lld (a guide: the device may be in use by others too)\n",
                (long long)x->largest_batch);
@@ -197,7 +200,7 @@ static cJSON *forecast_json(const char *path, const plan_options *o, const targe
     if (!x->planned && x->largest_batch)
         json_number(j, "largest_batch", (double)x->largest_batch);
     if (x->planned) {
-        json_number(j, "peak_bytes", (double)(x->work_bytes + x->constant_bytes));
+        json_number(j, "peak_bytes", (double)x->peak_bytes);
         json_number(j, "work_bytes", (double)x->work_bytes);
         json_number(j, "constant_bytes", (double)x->constant_bytes);
         json_number(j, "memory_bytes", (double)x->memory_bytes);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LATE = 1 << 16 }; /* bytes from which on a tensor that is not aligned is copied when it is needed */
+
 static norn_status make(norni_blob **out) {
     norni_blob *s = norni_alloc(sizeof *s);
     *out = s;
@@ -55,10 +57,14 @@ norn_status norni_blob_tensor(norni_blob *s, size_t offset, norn_dtype dtype, in
     size_t bytes = norni_dtype_bytes(dtype, norni_elems(rank, dims));
     bool swap = norni_host_is_big_endian() && size > 1;
     /* Booleans are copied too, to hold 0 and 1 and nothing else. */
-    if (s->lasting && bytes && !swap && dtype != NORN_BOOL && (uintptr_t)p % size == 0) {
+    bool aligned = (uintptr_t)p % size == 0;
+    if (s->lasting && bytes && !swap && dtype != NORN_BOOL && (aligned || bytes >= LATE)) {
         atomic_fetch_add(&s->refs, 1);
-        norn_status st = norni_tensor_wrap(dtype, rank, dims, (void *)p, bytes, s, release, out);
-        if (st != NORN_OK)
+        norn_status st = aligned ? norni_tensor_wrap(dtype, rank, dims, (void *)p, bytes, s, release, out)
+                                 : norni_tensor_late(dtype, rank, dims, p, s, release, out);
+        if (st == NORN_OK)
+            (*out)->storage->mapped = true;
+        else
             norni_blob_free(s);
         return st;
     }
