@@ -131,7 +131,7 @@ static norn_status plan_axes(const norn_node *node, axis_plan *p, bool *known) {
         for (int i = 0; i < n; i++) {
             axis_plan *q = &p[axes[i]];
             if (read && !(scales[i] > 0 && scales[i] < 1e9))
-                return norni_fail(NORN_ARG, "scale %g (wanted above 0)", scales[i]);
+                return norni_fail(NORN_ARG, "scale %g (wanted above 0 and below 1e9)", scales[i]);
             q->scale = read ? scales[i] : (double)NAN;
             q->out = !read ? norni_dim_fresh(g) : q->scale == 1 ? q->out : scaled(g, q->out, scales[i]);
         }
