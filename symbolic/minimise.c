@@ -494,18 +494,34 @@ norn_status norni_minimise(norni_problem *p, const norni_method *m, double *x, n
 }
 
 /* ---- Cholesky. */
+
+/* The factor has no entries before the first of a row of the matrix: of a band, only the band is worked on. */
+static int64_t first_entry(int64_t i, const double *row) {
+    int64_t k = 0;
+    while (k < i && row[k] == 0)
+        k++;
+    return k;
+}
+
 bool norni_cholesky(int64_t n, double *a) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k <= i; k++) {
-            double v = a[i * n + k] - dot(k, a + i * n, a + k * n);
+    int64_t *first = norni_alloc_array((size_t)n + 1, sizeof *first); /* NULL: every row from 0 on */
+    bool definite = true;
+    for (int64_t i = 0; i < n && definite; i++) {
+        int64_t from = first_entry(i, a + i * n);
+        if (first)
+            first[i] = from;
+        for (int64_t k = from; k <= i && definite; k++) {
+            int64_t s = first && first[k] > from ? first[k] : from;
+            double v = a[i * n + k] - dot(k - s, a + i * n + s, a + k * n + s);
             if (i == k) {
-                if (!(v > 0))
-                    return false;
+                definite = v > 0;
                 a[i * n + i] = sqrt(v);
             } else
                 a[i * n + k] = v / a[k * n + k];
         }
-    return true;
+    }
+    norni_free(first);
+    return definite;
 }
 
 void norni_cholesky_solve(int64_t n, const double *l, double *x) {
