@@ -3,6 +3,7 @@
  * batch. Nothing here touches a device. */
 #include "bench/bench.h"
 #include "export/model.h"
+#include "ops/control.h"
 #include "train/prepare.h"
 #include <math.h>
 #include <string.h>
@@ -271,6 +272,9 @@ static void classify(work *w, const norn_node *n, row *r) {
         f->why = "the device has no double precision";
     } else if (pointwise) {
         f->implementation = "generated";
+    } else if (op->control && !norni_control_unrolls(n)) {
+        f->runs = NORN_RUNS_HOST;
+        f->why = "it decides what runs; the operators in it are listed too";
     } else if (!op->impls && op->expand) {
         f->runs = NORN_RUNS_DECOMPOSED;
         f->why = expansion(w, n);
@@ -295,6 +299,16 @@ static void classify(work *w, const norn_node *n, row *r) {
     }
 }
 
+/* True for an If, Loop or Scan whose course only a run tells: then memory and time are not known before it. */
+static bool decides_in_a_run(const norn_graph *g, const norn_node **node) {
+    for (size_t i = 0; i < g->nodes.n; i++)
+        if (g->nodes.v[i]->op->control && !norni_control_unrolls(g->nodes.v[i])) {
+            *node = g->nodes.v[i];
+            return true;
+        }
+    return false;
+}
+
 static norn_status add_rows(work *w, const norn_graph *g) {
     size_t n = g->nodes.n; /* expansions are added behind these */
     for (size_t i = 0; i < n; i++) {
@@ -315,6 +329,13 @@ static norn_status add_rows(work *w, const norn_graph *g) {
         w->f->info.unsupported += r.node.runs == NORN_RUNS_NOT;
         if (!NORNI_PUSH(&w->f->rows, r))
             return norni_nomem();
+        if (node->op->control) { /* what it holds runs, if it does, as often as the run decides */
+            const norni_control_attrs *a = norni_control_of(node);
+            const norni_subgraph *subs[] = {a->then_branch, a->else_branch, a->body};
+            for (size_t k = 0; k < sizeof subs / sizeof *subs; k++)
+                if (subs[k])
+                    NORNI_TRY(add_rows(w, subs[k]->graph));
+        }
     }
     return NORN_OK;
 }
@@ -414,8 +435,20 @@ static norn_status forecast(work *w) {
     NORNI_TRY(s);
     s = norn_graph_simplify(g, &simple);
     norn_graph_free(g);
+    const norn_node *decides;
     if (s == NORN_OK)
         s = add_rows(w, simple);
+    if (s == NORN_OK && !t->unsupported && decides_in_a_run(simple, &decides)) {
+        norni_str line = {0};
+        norni_node_print(&line, decides);
+        const char *text = norni_arena_printf(w->f->arena, "what %s does is only known in a run",
+                                              line.s ? line.s : "a node");
+        norni_str_free(&line);
+        t->note = text ? text : "";
+        t->fits = true;
+        norn_graph_free(simple);
+        return text ? NORN_OK : norni_nomem();
+    }
     norn_graph_free(simple);
     if (s != NORN_OK || t->unsupported)
         return s;

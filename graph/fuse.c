@@ -41,21 +41,29 @@ typedef struct {
     const norn_graph *g;
     int *cluster;            /* by node: the id of its root */
     int *reader;             /* by value: cluster of all its readers so far; -1 none, -2 several */
-    int *n_nodes, *n_inputs; /* by root */
+    int *n_nodes, *n_inputs; /* by root; inputs: different values from outside */
+    int *counted;            /* by value: 1 + the root that counted it last */
     const int *uses;         /* by value */
 } fusion;
 
-static int external_inputs(const norn_node *n) {
-    int k = 0;
-    for (int i = 0; i < n->n_in; i++)
-        k += n->in[i] && !(n->in[i]->kind == NORNI_CONST && norni_type_elems(&n->in[i]->type) == 1);
+/* How many values more a cluster reads when n joins it, whose result it then has itself. */
+static int more_inputs(const fusion *f, const norn_node *n, int root) {
+    int k = n->out[0] && f->counted[n->out[0]->id] == root + 1 ? -1 : 0;
+    for (int i = 0; i < n->n_in; i++) {
+        const norn_value *v = n->in[i];
+        bool twice = false;
+        for (int j = 0; j < i; j++)
+            twice |= n->in[j] == v;
+        k += v && !twice && f->counted[v->id] != root + 1 &&
+             !(v->kind == NORNI_CONST && norni_type_elems(&v->type) == 1);
+    }
     return k;
 }
 
 static bool joins(const fusion *f, const norn_node *n, int root) {
     const norn_node *r = f->g->nodes.v[root];
     return norni_op_pointwise(r->op) && norni_shape_equal(&n->out[0]->type, &r->out[0]->type) &&
-           f->n_nodes[root] < MAX_NODES && f->n_inputs[root] + external_inputs(n) <= MAX_INPUTS;
+           f->n_nodes[root] < MAX_NODES && f->n_inputs[root] + more_inputs(f, n, root) <= MAX_INPUTS;
 }
 
 /* An anchor's own result is not stored: nobody but the cluster may want it, nor an output or a state. */
@@ -102,11 +110,12 @@ norn_status norni_fuse(const norn_graph *g, norni_arena *arena, const int *uses,
                 .cluster = norni_arena_array(arena, (size_t)n, sizeof(int)),
                 .reader = norni_arena_array(arena, g->values.n, sizeof(int)),
                 .n_nodes = norni_arena_array(arena, (size_t)n, sizeof(int)),
-                .n_inputs = norni_arena_array(arena, (size_t)n, sizeof(int))};
+                .n_inputs = norni_arena_array(arena, (size_t)n, sizeof(int)),
+                .counted = norni_arena_array(arena, g->values.n, sizeof(int))};
     bool *taken = norni_arena_array(arena, (size_t)n, sizeof *taken);
     out->v = norni_arena_array(arena, (size_t)n, sizeof *out->v);
     out->n = 0;
-    if (!f.cluster || !f.reader || !f.n_nodes || !f.n_inputs || !taken || !out->v)
+    if (!f.cluster || !f.reader || !f.n_nodes || !f.n_inputs || !f.counted || !taken || !out->v)
         return norni_nomem();
     for (size_t i = 0; i < g->values.n; i++)
         f.reader[i] = -1;
@@ -120,9 +129,11 @@ norn_status norni_fuse(const norn_graph *g, norni_arena *arena, const int *uses,
         }
         f.cluster[i] = root;
         f.n_nodes[root]++;
-        f.n_inputs[root] += external_inputs(node);
+        f.n_inputs[root] += more_inputs(&f, node, root);
         for (int k = 0; k < node->n_in; k++)
             if (node->in[k]) {
+                if (!(node->in[k]->kind == NORNI_CONST && norni_type_elems(&node->in[k]->type) == 1))
+                    f.counted[node->in[k]->id] = root + 1;
                 int *r = &f.reader[node->in[k]->id];
                 *r = *r == -1 || *r == root ? root : -2;
             }

@@ -2,7 +2,9 @@
 /* Reverse mode on the graph: one walk from the outputs back, which asks each operator for its rule and takes
  * care of broadcasting, accumulation and missing paths. Gradients are ordinary nodes, so they can be
  * differentiated again. */
+#include "graph/grad.h"
 #include "graph/graph.h"
+#include "ops/control.h"
 #include "ops/op.h"
 #include <stdio.h>
 #include <string.h>
@@ -117,24 +119,33 @@ static void formula_rule(norni_grad *c) {
 
 static norn_status walk_back(walk *w, size_t last);
 
+norn_status norni_grad_between(norn_graph *g, size_t first, int n_y, norn_value *const *y,
+                               norn_value *const *dy, int n_x, norn_value *const *x, norn_value **dx) {
+    walk w;
+    norn_status s = start(&w, g, first, (size_t)n_x, x);
+    for (int k = 0; k < n_y && s == NORN_OK; k++)
+        if (y[k] && dy[k] && (size_t)y[k]->id < w.n)
+            accumulate(&w, y[k], dy[k]);
+    if (s == NORN_OK)
+        s = walk_back(&w, g->nodes.n);
+    for (int i = 0; i < n_x && s == NORN_OK; i++)
+        dx[i] = x[i] ? w.dy[x[i]->id] : NULL;
+    end(&w);
+    return s;
+}
+
 /* An operator without a rule of its own: through the simpler operators it stands for. */
 static norn_status through_expansion(norni_grad *c) {
     norn_graph *g = c->g;
     norn_value *out[32] = {0};
     size_t first = g->nodes.n;
-    walk w;
     NORNI_TRY(c->node->op->expand(g, c->node, out));
     NORNI_TRY(norn_graph_status(g));
-    norn_status s = start(&w, g, first, (size_t)c->node->n_in, c->node->in);
-    for (int k = 0; k < c->node->n_out && s == NORN_OK; k++)
-        if (c->dy[k] && out[k] && (size_t)out[k]->id < w.n)
-            accumulate(&w, out[k], c->dy[k]);
-    if (s == NORN_OK)
-        s = walk_back(&w, g->nodes.n);
-    for (int i = 0; i < c->node->n_in && s == NORN_OK; i++)
-        if (c->want[i])
-            c->dx[i] = w.dy[c->node->in[i]->id];
-    end(&w);
+    norn_status s =
+        norni_grad_between(g, first, c->node->n_out, out, c->dy, c->node->n_in, c->node->in, c->dx);
+    for (int i = 0; i < c->node->n_in; i++)
+        if (!c->want[i])
+            c->dx[i] = NULL;
     /* An input that stands twice gets its whole gradient once. */
     for (int i = 0; i < c->node->n_in; i++)
         for (int k = 0; k < i; k++)
@@ -149,6 +160,8 @@ static norn_status apply_rule(norni_grad *c) {
         op->grad(c);
     else if (op->grad_formulas)
         formula_rule(c);
+    else if (op == &norni_op_Loop && !norni_control_unrolls(c->node))
+        NORNI_TRY(norni_grad_loop(c));
     else if (op->expand)
         NORNI_TRY(through_expansion(c));
     else

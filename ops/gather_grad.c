@@ -91,7 +91,16 @@ static void grad(norni_grad *c) {
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {
     const norni_type *y = &node->out[0]->type, *index = &node->in[1]->type;
     int axis = axis_of(node);
-    if (!norni_type_static(y) || !norni_type_static(index))
+    bool known = norni_type_static(y) && norni_type_static(index);
+    if (!known && axis == 0 && index->rank >= 0) { /* the slices stand as they are */
+        norn_value *at = NORNI_OP2(g, norni_cast(g, node->in[1], NORN_I64),
+                                   norni_i64_const(g, 1, (int64_t[]){-1}), "Unsqueeze");
+        norn_value *shape[] = {node->in[2], NORNI_OP1(g, node->in[0], "Shape<start=%d>", index->rank)};
+        norn_value *all = norni_opf(g, 2, shape, "Concat<axis=0>");
+        out[0] = NORNI_OP3(g, norni_zeros(g, y->dtype, all), at, node->in[0], "ScatterND<reduction=\"add\">");
+        return norn_graph_status(g);
+    }
+    if (!known)
         return norni_fail(NORN_UNSUPPORTED,
                           "the gradient of a Gather whose sizes are not known; bind the sizes first");
     int64_t outer = norni_elems(axis, y->dims), range = y->dims[axis], count = norni_type_elems(index),

@@ -26,7 +26,8 @@ static void undone(norn_graph *g, const norn_node *node, norni_dim *dims) {
     for (int i = 0; i < rank; i++) {
         int64_t s = a->strides.n < 0 ? 1 : a->strides.v[i], k = a->kernel_shape.v[i];
         int64_t pads = a->pads.n < 0 ? 0 : a->pads.v[i] + a->pads.v[rank + i];
-        dims[i + 2] = norni_dim_add(g, norni_dim_mul(g, norni_dim_sub(g, x->dims[i + 2], 1), s), k - pads);
+        dims[i + 2] = norni_dim_add(g, norni_dim_mul(g, norni_dim_sub(g, x->dims[i + 2], 1), s),
+                                    norni_dim_of(g, k - pads));
     }
 }
 
@@ -49,6 +50,12 @@ static norn_status infer(norni_infer *c) {
                               (long long)at->dims[i], i, (long long)x->dims[i]);
     y.rank = x->rank;
     undone(c->g, c->node, y.dims);
+    for (int i = 2; i < y.rank; i++) {
+        int64_t size;
+        if (norni_dim_number(c->g, y.dims[i], &size) && size < 0)
+            return norni_fail(NORN_SHAPE, "the pads leave size %lld in dimension %d (wanted 0 or more)",
+                              (long long)size, i);
+    }
     if (norni_in_has(c, 2)) {
         const norni_dim *d = norni_value_known(c->node->in[2], &n);
         if (d && n != x->rank)
@@ -164,6 +171,7 @@ const norn_op norni_op_MaxUnpool = {
             "int64[4]{1,1,5,6})",
             "MaxUnpool<kernel_shape=[2,2], strides=[2,2]>(float[1,1,2,2], int64[1,1,2,2]{0,2,5,8}, "
             "int64[4]{1,1,3,3})",
+            "MaxUnpool<kernel_shape=[1], strides=[3], pads=[1,1]>(float[1,1,2], int64[1,1,2]{1,0})",
             "MaxUnpool<kernel_shape=[1,2,1]>(float[1,1,1,1,2], int64[1,1,1,1,2]{0,3})",
             "MaxUnpool<kernel_shape=[2]>(float[0,1,2], int64[0,1,2])", NULL},
 };

@@ -147,9 +147,13 @@ static void write(norni_coder *k, norni_str *out, const norni_show *w, int least
         break;
     case NORNI_W_POW:
         b = w->a[0];
-        if (b->kind == NORNI_W_NAME && w->a[1]->kind == NORNI_W_NUMBER && norni_num_is(w->a[1]->num, 2))
-            norni_str_addf(out, "(%s * %s)", b->text, b->text);
-        else {
+        if (b->kind == NORNI_W_NAME && w->a[1]->kind == NORNI_W_NUMBER && norni_num_is(w->a[1]->num, 2)) {
+            norni_str_add(out, "(");
+            write(k, out, b, 7);
+            norni_str_add(out, " * ");
+            write(k, out, b, 7);
+            norni_str_add(out, ")");
+        } else {
             library(k, out, "pow");
             arguments(k, out, w);
         }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gradient descent, nonlinear conjugate gradients, BFGS, L-BFGS and truncated Newton. Sources: Nocedal and Wright, Numerical
  * Optimization (2nd ed.), algorithms 3.5 and 3.6 (strong Wolfe line search), 5.4 (Polak-Ribiere+), 6.1 (BFGS), 7.4 and 7.5
- * (L-BFGS), 7.1 (line search Newton-CG). Bounds: Bertsekas, Projected Newton methods, 1982: entries that a bound holds leave
+ * (L-BFGS), 7.1 (line search Newton-CG). Gradient descent: Raydan, The Barzilai and Borwein gradient method for the large scale
+ * unconstrained minimization problem, 1997, whose steps need only be below the largest of the last ten values. Bounds: Bertsekas, Projected Newton methods, 1982: entries that a bound holds leave
  * the subspace in which directions are made, and steps follow the projected path. */
 #include "symbolic/solve.h"
 #include <math.h>
 #include <string.h>
 
-enum { MEMORY = 20, MAX_SEARCH = 40, PROBE = 200 };
+enum { MEMORY = 20, MAX_SEARCH = 40, PROBE = 200, RECENT = 10 };
 
 static double dot(int64_t n, const double *a, const double *b) {
     double s[4] = {0}; /* four sums at once */
@@ -146,7 +147,7 @@ static norn_status armijo(line *l, double f0, const double *g0, double first, bo
         NORNI_TRY(try_step(l, t));
         for (int64_t i = 0; i < l->p->n; i++)
             down += g0[i] * (l->at[i] - l->x[i]);
-        *found = l->f <= f0 + 1e-4 * down && down < 0;
+        *found = l->f <= f0 + l->p->slack + 1e-4 * down && down < 0;
         if (!*found && down < 0 && fabs(l->f - f0) <= 1e-14 * fabs(f0))
             *found = norni_projected_norm(l->p, l->at, l->g) < norni_projected_norm(l->p, l->x, g0);
     }
@@ -165,7 +166,8 @@ norn_status norni_line_search(norni_problem *p, const double *d, double first, d
     l.g = l.at + p->n;
     norn_status s = NORN_OK;
     if (slope < 0)
-        s = p->lower || p->upper ? armijo(&l, *f, g, first, moved) : wolfe(&l, *f, slope, first, c2, moved);
+        s = p->lower || p->upper || p->slack > 0 ? armijo(&l, *f, g, first, moved)
+                                                 : wolfe(&l, *f, slope, first, c2, moved);
     if (s == NORN_OK && *moved) {
         memcpy(x, l.at, bytes);
         memcpy(g, l.g, bytes);
@@ -407,7 +409,7 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
     size_t bytes = (size_t)p->n * sizeof *x;
     bool go = true, moved;
     int stuck = 0;
-    double before = 0; /* the value PROBE iterations ago, at st->far */
+    double recent[RECENT], before = 0; /* before: the value PROBE iterations ago, at st->far */
     NORNI_TRY(p->value(p, x, &out->f, g));
     if (!isfinite(out->f))
         return norni_fail(NORN_ARG, "solve: the value at the start is %g (wanted a finite number)", out->f);
@@ -439,6 +441,13 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
             st->held[i] = held;
         }
         NORNI_TRY(direction(st, x, g));
+        if (m->method == NORN_SOLVE_GD) {
+            recent[out->iterations % RECENT] = out->f;
+            double highest = out->f;
+            for (int64_t i = 0; i < RECENT && i <= out->iterations; i++)
+                highest = fmax(highest, recent[i]);
+            p->slack = out->iterations ? highest - out->f : 0;
+        }
         double first = first_step(st, x, g, out->f);
         memcpy(st->x0, x, bytes);
         memcpy(st->g0, g, bytes);
@@ -485,18 +494,34 @@ norn_status norni_minimise(norni_problem *p, const norni_method *m, double *x, n
 }
 
 /* ---- Cholesky. */
+
+/* The factor has no entries before the first of a row of the matrix: of a band, only the band is worked on. */
+static int64_t first_entry(int64_t i, const double *row) {
+    int64_t k = 0;
+    while (k < i && row[k] == 0)
+        k++;
+    return k;
+}
+
 bool norni_cholesky(int64_t n, double *a) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k <= i; k++) {
-            double v = a[i * n + k] - dot(k, a + i * n, a + k * n);
+    int64_t *first = norni_alloc_array((size_t)n + 1, sizeof *first); /* NULL: every row from 0 on */
+    bool definite = true;
+    for (int64_t i = 0; i < n && definite; i++) {
+        int64_t from = first_entry(i, a + i * n);
+        if (first)
+            first[i] = from;
+        for (int64_t k = from; k <= i && definite; k++) {
+            int64_t s = first && first[k] > from ? first[k] : from;
+            double v = a[i * n + k] - dot(k - s, a + i * n + s, a + k * n + s);
             if (i == k) {
-                if (!(v > 0))
-                    return false;
+                definite = v > 0;
                 a[i * n + i] = sqrt(v);
             } else
                 a[i * n + k] = v / a[k * n + k];
         }
-    return true;
+    }
+    norni_free(first);
+    return definite;
 }
 
 void norni_cholesky_solve(int64_t n, const double *l, double *x) {

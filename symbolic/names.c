@@ -22,7 +22,7 @@ static const char cl_words[] = " kernel global local constant private generic re
                                "clamp abs get_global_id true false pipe ";
 static const char python_words[] = " False None True and as assert async await break class continue def del "
                                    "elif else except finally for from global if import in is "
-                                   "lambda nonlocal not or pass raise return try while with yield np math "
+                                   "lambda nonlocal not or pass raise return try while with yield np pi math "
                                    "int sigmoid softplus erf logsumexp norm det cumsum cumprod "
                                    "cofactors ";
 

@@ -209,6 +209,28 @@ static bool mentions(const char *text, const char *name) {
     return false;
 }
 
+/* Statements that give a local its value, before the text that reads it; a shared part may have been written out where it was
+ * read, and then its local is left out. */
+typedef struct {
+    const char *name;
+    norni_str text;
+} local_part;
+
+static void put_read_parts(norni_str *body, local_part *parts, int n) {
+    for (int i = n; i-- > 0;) {
+        norni_str all = {0};
+        if (parts[i].name && parts[i].text.s && body->s && mentions(body->s, parts[i].name)) {
+            norni_str_add(&all, parts[i].text.s);
+            norni_str_add(&all, body->s);
+            all.failed |= body->failed || parts[i].text.failed;
+            norni_str_free(body);
+            *body = all;
+        }
+        body->failed |= parts[i].text.failed;
+        norni_str_free(&parts[i].text);
+    }
+}
+
 norn_status norni_code_c(norni_str *out, norni_outputs *o, const norn_graph *g, const char *name) {
     norni_coder k = start(o, g, name, false);
     places p;
@@ -220,6 +242,9 @@ norn_status norni_code_c(norni_str *out, norni_outputs *o, const norn_graph *g, 
     for (size_t i = 0; i < o->n; i++)
         if (!norni_type_static(&o->t[i]->type))
             return norni_fail(NORN_SHAPE, "C: a size that is not known (wanted numbers)");
+    local_part *parts = norni_arena_array(o->c.arena, (size_t)p.n + 1, sizeof *parts);
+    if (!parts)
+        return norni_nomem();
     for (int i = 0; i < p.n && o->c.status == NORN_OK; i++) {
         const norni_term *t = p.order[i];
         bool output = false; /* computed straight into an output */
@@ -227,22 +252,23 @@ norn_status norni_code_c(norni_str *out, norni_outputs *o, const norn_graph *g, 
             output |= o->t[j] == t && t->type.rank && p.uses[t->id] == 1;
         if (output && t->kind != NORNI_DATA)
             continue;
-        const char *local = fresh(&k, "t", &count);
+        const char *local = parts[i].name = fresh(&k, "t", &count);
+        norni_str *part = &parts[i].text;
         if (!local)
             break;
         if (t->kind == NORNI_DATA)
             literal_array(&k, &data, t, local);
         else if (!t->type.rank) {
-            const char *e = norni_coder_compute(&k, &body, 1, t, NULL);
-            norni_str_addf(&body, "    const %s %s = %s;\n", k.type, local, e ? e : "");
+            const char *e = norni_coder_compute(&k, part, 1, t, NULL);
+            norni_str_addf(part, "    const %s %s = %s;\n", k.type, local, e ? e : "");
         } else {
             int64_t n = norni_type_elems(&t->type);
             if (n * 8 > MAX_LOCAL_BYTES) {
                 norni_coder_refuse(&k, "an intermediate result above 1 MiB");
                 break;
             }
-            norni_str_addf(&body, "    %s %s[%lld];\n", k.type, local, (long long)(n ? n : 1));
-            assign(&k, &body, t, local, false);
+            norni_str_addf(part, "    %s %s[%lld];\n", k.type, local, (long long)(n ? n : 1));
+            assign(&k, part, t, local, false);
         }
         k.local[t->id] = local;
     }
@@ -259,6 +285,7 @@ norn_status norni_code_c(norni_str *out, norni_outputs *o, const norn_graph *g, 
         } else
             assign(&k, &body, o->t[i], dest, false);
     }
+    put_read_parts(&body, parts, p.n);
     norni_str_add(out, "#include <math.h>\n\n");
     norni_coder_helpers(&k, out);
     norni_str_add(out, data.s ? data.s : "");
@@ -364,7 +391,7 @@ norn_status norni_code_opencl(norni_str *out, norni_outputs *o, const norn_graph
 static norn_status one_kernel(norni_str *out, norni_outputs *o, const norn_graph *g, const char *name) {
     norni_coder k = start(o, g, name, true);
     places p;
-    norni_str functions = {0}, body = {0};
+    norni_str functions = {0}, inputs = {0}, body = {0};
     int count = 1;
     const norni_type *all = &o->t[0]->type;
     NORNI_TRY(check_names(&k));
@@ -394,15 +421,19 @@ static norn_status one_kernel(norni_str *out, norni_outputs *o, const norn_graph
         element_function(&k, &functions, t, full + 1);
         k.local[t->id] = full;
     }
+    local_part *parts = norni_arena_array(o->c.arena, (size_t)p.n + 1, sizeof *parts);
+    if (!parts)
+        return norni_nomem();
     for (size_t i = 0; i < g->inputs.n && !k.by_value; i++)
-        norni_str_addf(&body, "    const %s %s = %s_all[i];\n", input_type(&k, &g->inputs.v[i]->type),
+        norni_str_addf(&inputs, "    const %s %s = %s_all[i];\n", input_type(&k, &g->inputs.v[i]->type),
                        g->inputs.v[i]->name, g->inputs.v[i]->name);
     for (int i = 0; i < p.n && o->c.status == NORN_OK; i++) {
         const norni_term *t = p.order[i];
         if (norni_coder_has_own(t) || t->type.rank)
             continue;
         const char *local = fresh(&k, "t", &count), *e = norni_coder_element(&k, t, 0, NULL);
-        norni_str_addf(&body, "    const %s %s = %s;\n", k.type, local ? local : "", e ? e : "");
+        parts[i].name = local;
+        norni_str_addf(&parts[i].text, "    const %s %s = %s;\n", k.type, local ? local : "", e ? e : "");
         k.local[t->id] = local;
     }
     const char *at[NORN_MAX_RANK];
@@ -418,6 +449,7 @@ static norn_status one_kernel(norni_str *out, norni_outputs *o, const norn_graph
         const char *e = norni_coder_element(&k, o->t[i], all->rank, at), *dest = output_name(&k, i);
         norni_str_addf(&body, "    %s[i] = %s;\n", dest ? dest : "", e ? e : "");
     }
+    put_read_parts(&body, parts, p.n);
     norni_coder_helpers(&k, out);
     norni_str_addf(out, "%s/* One work-item an element of the output; n elements. */\n__kernel void %s(",
                    functions.s ? functions.s : "", name);
@@ -425,9 +457,10 @@ static norn_status one_kernel(norni_str *out, norni_outputs *o, const norn_graph
     for (size_t i = 0; i < o->n; i++)
         norni_str_addf(out, "%s__global %s *%s", i || g->inputs.n ? ", " : "", k.type, output_name(&k, i));
     norni_str_addf(
-        out, ", ulong n) {\n    const ulong i = get_global_id(0);\n    if (i >= n)\n        return;\n%s}\n",
-        body.s ? body.s : "");
-    out->failed |= body.failed || functions.failed;
+        out, ", ulong n) {\n    const ulong i = get_global_id(0);\n    if (i >= n)\n        return;\n%s%s}\n",
+        inputs.s ? inputs.s : "", body.s ? body.s : "");
+    out->failed |= body.failed || functions.failed || inputs.failed;
+    norni_str_free(&inputs);
     norni_str_free(&body);
     norni_str_free(&functions);
     return o->c.status;

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_TERMS = 40, MAX_EXPANDED = 60, MAX_ROUNDS = 4 };
+enum { MAX_TERMS = 40, MAX_EXPANDED = 60, MAX_ROUNDS = 4, MAX_TRIES = 20000 };
 
 /* ---- Factors of a term: base and power; what is no product is one factor. */
 typedef struct {
@@ -231,6 +231,11 @@ static const norni_term *shorten(norni_terms *c, const norni_term *t) {
     enum { MAX_NESTED = 4 };
     if (!t || t->kind != NORNI_ADD || t->n >= MAX_TERMS || c->depth >= MAX_NESTED)
         return t;
+    if (t->brief && t->brief_depth <= c->depth)
+        return t->brief;
+    if (c->tries > MAX_TRIES)
+        return t;
+    c->tries++;
     c->depth++;
     const norni_term *best = t;
     for (int round = 0; round < MAX_ROUNDS && best->kind == NORNI_ADD && best->n < MAX_TERMS; round++) {
@@ -250,6 +255,11 @@ static const norni_term *shorten(norni_terms *c, const norni_term *t) {
             break;
     }
     c->depth--;
+    if (c->status == NORN_OK) {
+        norni_term *known = (norni_term *)t; /* terms are of the context, which remembers */
+        known->brief = best;
+        known->brief_depth = c->depth;
+    }
     return best;
 }
 

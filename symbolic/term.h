@@ -61,6 +61,9 @@ typedef struct norni_term {
     const int64_t *ints;
     uint64_t hash;
     double count; /* operators, as a tree */
+    /* The shortest form of a sum that was found, at that depth of simplification; NULL: not looked for yet. */
+    const struct norni_term *brief;
+    int brief_depth;
 } norni_term;
 
 typedef struct {
@@ -72,7 +75,8 @@ typedef struct {
     size_t n, cap;
     norn_status status;
     const norni_term *zero, *one, *minus_one;
-    int depth; /* of simplification at work */
+    int depth;     /* of simplification at work */
+    int64_t tries; /* sums that it has looked at */
 } norni_terms;
 
 norn_status norni_terms_start(norni_terms *c, norn_graph *g, norn_dtype dtype);

@@ -16,7 +16,7 @@ void feeds_free(feeds *f) {
 }
 
 /* ---- Which input a --input is for: "NAME=FILE", or the file alone when there is one input. Names may hold '='. */
-static const norn_value *input_of(const norn_graph *g, const char *spec, const char **file) {
+const norn_value *feeds_input_of(const norn_graph *g, const char *spec, const char **file) {
     for (const char *eq = strchr(spec, '='); eq; eq = strchr(eq + 1, '='))
         for (size_t i = 0; i < norn_graph_input_count(g); i++) {
             const char *name = norn_value_name(norn_graph_input_at(g, i));
@@ -29,7 +29,7 @@ static const norn_value *input_of(const norn_graph *g, const char *spec, const c
     return !strchr(spec, '=') && norn_graph_input_count(g) == 1 ? norn_graph_input_at(g, 0) : NULL;
 }
 
-static int no_such_input(const norn_graph *g, const char *spec) {
+int feeds_no_such_input(const norn_graph *g, const char *spec) {
     char list[1024] = "";
     size_t n = 0;
     for (size_t i = 0; i < norn_graph_input_count(g) && n < sizeof list; i++)
@@ -65,7 +65,7 @@ static type_class class_of(norn_dtype t) {
 
 /* NumPy makes doubles and int64 where nobody asks: they become what the model takes, integers only if they fit. Whatever
  * else differs is left for the library to refuse. */
-static norn_status convert(const norn_value *input, norn_tensor **t) {
+norn_status feeds_convert(const norn_value *input, norn_tensor **t) {
     norn_dtype want = norn_value_dtype(input), have = norn_tensor_dtype(*t);
     norn_tensor *made;
     if (want == have || class_of(want) != class_of(have) || class_of(want) == CLASS_OTHER)
@@ -108,11 +108,11 @@ static int check_sizes(const sizes *s, const norn_value *input, const norn_tenso
 static int from_file(const char *spec, const feed_options *o, const norn_graph *g, const sizes *given,
                      sizes *s, feeds *out) {
     const char *file;
-    const norn_value *input = input_of(g, spec, &file);
+    const norn_value *input = feeds_input_of(g, spec, &file);
     norn_tensor *t = NULL;
     int code = 0;
     if (!input)
-        return no_such_input(g, spec);
+        return feeds_no_such_input(g, spec);
     for (size_t k = 0; k < out->n; k++)
         if (!strcmp(out->v[k].name, norn_value_name(input)))
             return usage_error("--input %s: '%s' is given twice", spec, out->v[k].name);
@@ -121,7 +121,7 @@ static int from_file(const char *spec, const feed_options *o, const norn_graph *
     else {
         norn_status st = norn_tensor_load(file, &t);
         if (st == NORN_OK)
-            st = convert(input, &t);
+            st = feeds_convert(input, &t);
         code = st == NORN_OK ? 0 : fail(st);
     }
     if (!code)

@@ -13,16 +13,17 @@ static const char *const dtypes[] = {"f64", "f32", NULL};
 static const char *const styles[] = {"text", "latex", "c", "opencl", "python", "graph", "svg", NULL};
 
 static int what_of(const grad_options *o, what *out) {
-    const bool set[] = {o->jacobian, o->hessian, o->jvp, o->vjp, o->hvp};
+    const bool set[] = {o->jacobian, o->hessian, o->jvp, o->vjp, o->hvp, o->simplify};
     int n = 0;
     *out = WHAT_GRADIENT;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         if (set[i]) {
             n++;
             *out = (what)(WHAT_JACOBIAN + i);
         }
     if (n > 1 || (n && o->order))
-        return usage_error("--jacobian, --hessian, --jvp, --vjp, --hvp and --order exclude each other");
+        return usage_error(
+            "--jacobian, --hessian, --jvp, --vjp, --hvp, --simplify and --order exclude each other");
     return 0;
 }
 
@@ -38,6 +39,8 @@ norn_status derive(const norn_graph *g, what w, size_t n, const char *const *x, 
         return norn_vjp(g, n, x, out);
     case WHAT_HVP:
         return norn_hvp(g, n, x, out);
+    case WHAT_FORMULA:
+        return norn_simplify(g, out);
     default:
         return norn_gradient(g, n, x, order, out);
     }
@@ -75,6 +78,24 @@ static int print_formula(const grad_options *o, const norn_graph *d) {
         printf("%s%s", text, *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
     norn_text_free(text);
     return code;
+}
+
+/* The result as a model, whose inputs are the variables. */
+static int save_formula(const norn_graph *d, const char *path) {
+    norn_graph *copy = NULL;
+    norn_model *m = NULL;
+    size_t n = strlen(path);
+    if (n < 6 || strcmp(path + n - 5, ".onnx") != 0)
+        return usage_error("got a second argument '%s' (wanted OUT.onnx)", path);
+    norn_status s = norn_graph_simplify(d, &copy);
+    if (s == NORN_OK && (s = norn_model_new(copy, &m)) != NORN_OK)
+        norn_graph_free(copy);
+    if (s == NORN_OK)
+        s = norn_model_save(m, path, NULL);
+    if (s == NORN_OK)
+        printf("%s: %zu inputs, %zu outputs\n", path, norn_graph_input_count(d), norn_graph_output_count(d));
+    norn_model_free(m);
+    return s == NORN_OK ? 0 : fail(s);
 }
 
 static int print_values(const grad_options *o, const norn_graph *d, const point *at) {
@@ -131,8 +152,10 @@ static int run(const void *options, int n_args, char *const *args) {
     size_t len = strlen(args[0]);
     if (len > 5 && !strcmp(args[0] + len - 5, ".onnx"))
         return grad_model(o, n_args, args);
-    if (n_args > 1)
-        return usage_error("got %d arguments (wanted one formula, or MODEL.onnx OUT.onnx)", n_args);
+    if (n_args > 1 && (o->check || o->at.n || o->json || o->print))
+        return usage_error("a file is written (wanted no --check, --at, --json or --print)");
+    if (o->simplify && (o->check || o->wrt))
+        return usage_error("--simplify differentiates nothing (wanted no --check or --wrt)");
     if (o->loss || o->step || o->batch)
         return usage_error("--loss, --step and --batch are for models");
     int code = what_of(o, &w), order = o->order ? (int)o->order : 1;
@@ -146,7 +169,9 @@ static int run(const void *options, int n_args, char *const *args) {
         norn_status s = derive(g, w, n, x, order, &d);
         code = s == NORN_OK ? 0 : fail(s);
     }
-    if (!code && o->check)
+    if (!code && n_args > 1)
+        code = save_formula(d, args[1]);
+    else if (!code && o->check)
         code = grad_check(o, g, d, w, n, x, order, &at);
     else if (!code && o->at.n)
         code = print_values(o, d, &at);
@@ -172,6 +197,8 @@ static const option options[] = {
     {"vjp", NULL, OPT_FLAG, offsetof(grad_options, vjp), "the gradient of the sum of u times the formula",
      NULL, 0},
     {"hvp", NULL, OPT_FLAG, offsetof(grad_options, hvp), "the Hessian times a direction v_X", NULL, 0},
+    {"simplify", NULL, OPT_FLAG, offsetof(grad_options, simplify), "the formula itself in its simplest form",
+     NULL, 0},
     {"at", "X=V,Y=V...", OPT_LIST, offsetof(grad_options, at),
      "print the value there, not the formula; a value is a number, a formula without variables, or a list",
      NULL, 0},
@@ -202,7 +229,7 @@ static const grad_options defaults = {.seed = 1, .train = TRAINING_DEFAULTS};
 
 const verb verb_grad = {
     .name = "grad",
-    .args = "FORMULA | MODEL.onnx [OUT.onnx]",
+    .args = "FORMULA [OUT.onnx] | MODEL.onnx [OUT.onnx]",
     .summary = "Differentiates a formula and prints the result, or its value; or a model.",
     .details = "  norn grad 'x**2'                        2*x\n"
                "  norn grad 'x**2' --at x=4               8\n"

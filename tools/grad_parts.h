@@ -7,7 +7,7 @@
 #include "training_options.h"
 
 typedef struct {
-    bool jacobian, hessian, jvp, vjp, hvp, check, json, quiet;
+    bool jacobian, hessian, jvp, vjp, hvp, simplify, check, json, quiet;
     int64_t order, seed, batch;
     int dtype, print;
     const char *wrt, *device, *name, *loss, *step;
@@ -15,7 +15,7 @@ typedef struct {
     training_options train; /* of --step */
 } grad_options;
 
-typedef enum { WHAT_GRADIENT, WHAT_JACOBIAN, WHAT_HESSIAN, WHAT_JVP, WHAT_VJP, WHAT_HVP } what;
+typedef enum { WHAT_GRADIENT, WHAT_JACOBIAN, WHAT_HESSIAN, WHAT_JVP, WHAT_VJP, WHAT_HVP, WHAT_FORMULA } what;
 
 norn_status derive(const norn_graph *g, what w, size_t n, const char *const *x, int order, norn_graph **out);
 /* Compares the derivative d of g with differences, and says how far they are apart. */

@@ -3,9 +3,9 @@
 """Measures norn side by side with its peers and writes the tables of docs/performance.md between their marks.
 
     tools/performance.py --norn build/norn --models DIR [--device cpu] [--threads 2] [--seconds 1] [--rounds 3]
-                         [--only gemm,memory,inference,cold] [--page docs/performance.md]
+                         [--only gemm,memory,inference,cold,solvers] [--page docs/performance.md]
 
-Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime; a row whose peer is not installed says so. DIR holds ONNX files
+Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime, scipy, osqp; a row whose peer is not installed says so. DIR holds ONNX files
 named NETWORK_bBATCH.onnx. Times are the least of `rounds` turns,
 A B A B ..., of the median of each turn, each side in a process of its own; the processor time that each took for one run (both
 threads) stands beside it, which other load on the machine does not change much.
@@ -19,7 +19,7 @@ parser.add_argument("--device", default="cpu")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=1.0)
 parser.add_argument("--rounds", type=int, default=3)
-parser.add_argument("--only", default="gemm,memory,inference,cold")
+parser.add_argument("--only", default="gemm,memory,inference,cold,solvers")
 parser.add_argument("--page", help="write the tables there, between the marks; else to standard output")
 parser.add_argument("--peer", help=argparse.SUPPRESS)
 args = parser.parse_args()
@@ -174,6 +174,9 @@ MEMORY = [
 ]
 
 
+FORMULA = "x: f32[10000000]; ((x*3 + 1)*x - 2)*x + abs(x - 0.5)*(x + 0.25) - max(x, 0.3)*(x*x - 0.1*x)/(x + 2) + min(x*x, x)*(1 - x)"
+
+
 def chain(folder):
     """A model file of 20 pointwise operators in a row."""
     import onnx
@@ -193,6 +196,12 @@ def chain(folder):
 def memory(peaks):
     rows, size = [], 64 << 20
     with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "formula.onnx")
+        subprocess.run([args.norn, "grad", FORMULA, path, "--simplify"], check=True, capture_output=True)
+        mine, copy, r = turns(f"copy:{4 * 10**7}", "model", path)
+        kernels = len(r["implementation"].split(", "))
+        rows.append([f"formula of 20 operations, 10 million elements, in {kernels} kernel" + "s" * (kernels > 1), number(mine[0]),
+                     number(8e7 / mine[0] * 1e-6, 1), number(copy[0]), ratio(copy[0], mine[0]), ratio(copy[1], mine[1]), right("model", path)])
         for name, line, streams in MEMORY:
             what = ("op", line) if line else ("model", chain(folder))
             mine, copy, _ = turns(f"copy:{size if streams == 2 else size // 2}", *what)
@@ -212,6 +221,86 @@ def inference(peaks):
                      f"{100 * share:.0f} %", f"{r['memory_bytes'] / 2**20:.0f}"])
     return table(["network", "norn, ms", "ONNX Runtime, ms", "speed-up", "norn, processor ms", "ONNX Runtime, processor ms", "speed-up",
                   "of the FMA peak", "device memory, MiB"], rows)
+
+
+ROSENBROCK = "x: f64[{}]; sum(100*(x[1:] - x[:-1]**2)**2 + (1 - x[:-1])**2)"
+FUNCTIONS = [  # name, formula, start, the same for scipy
+    ("Rosenbrock, 2 variables", ROSENBROCK.format(2), [-1.2, 1.0], "rosen"),
+    ("Rosenbrock, 1,000 variables", ROSENBROCK.format(1000), [0.5] * 1000, "rosen"),
+    ("Powell", "x: f64[4]; (x[0] + 10*x[1])**2 + 5*(x[2] - x[3])**2 + (x[1] - 2*x[2])**4 + 10*(x[0] - x[3])**4", [3.0, -1.0, 0.0, 1.0], "powell"),
+    ("Beale", "x: f64[2]; (1.5 - x[0] + x[0]*x[1])**2 + (2.25 - x[0] + x[0]*x[1]**2)**2 + (2.625 - x[0] + x[0]*x[1]**3)**2", [1.0, 1.0], "beale"),
+    ("Himmelblau", "x: f64[2]; (x[0]**2 + x[1] - 11)**2 + (x[0] + x[1]**2 - 7)**2", [0.0, 0.0], "himmelblau"),
+    ("Booth", "x: f64[2]; (x[0] + 2*x[1] - 7)**2 + (2*x[0] + x[1] - 5)**2", [0.0, 0.0], "booth"),
+]
+
+
+def scipy_function(name):
+    """Value and gradient, written by hand."""
+    import numpy as np
+    from scipy.optimize import rosen, rosen_der
+
+    if name == "rosen":
+        return rosen, rosen_der
+    if name == "powell":
+        return (lambda x: (x[0] + 10 * x[1])**2 + 5 * (x[2] - x[3])**2 + (x[1] - 2 * x[2])**4 + 10 * (x[0] - x[3])**4,
+                lambda x: np.array([2 * (x[0] + 10 * x[1]) + 40 * (x[0] - x[3])**3, 20 * (x[0] + 10 * x[1]) + 4 * (x[1] - 2 * x[2])**3,
+                                    10 * (x[2] - x[3]) - 8 * (x[1] - 2 * x[2])**3, -10 * (x[2] - x[3]) - 40 * (x[0] - x[3])**3]))
+    parts = {"beale": lambda x: [(c - x[0] + x[0] * x[1]**k, x[1]**k - 1, k * x[0] * x[1]**(k - 1)) for k, c in ((1, 1.5), (2, 2.25), (3, 2.625))],
+             "himmelblau": lambda x: [(x[0]**2 + x[1] - 11, 2 * x[0], 1), (x[0] + x[1]**2 - 7, 1, 2 * x[1])],
+             "booth": lambda x: [(x[0] + 2 * x[1] - 7, 1, 2), (2 * x[0] + x[1] - 5, 2, 1)]}[name]
+    return (lambda x: sum(r * r for r, _, _ in parts(x)), lambda x: np.array([sum(2 * r * a for r, a, _ in parts(x)), sum(2 * r * b for r, _, b in parts(x))]))
+
+
+def programs():
+    """Random quadratic programs: dense ones with half as many constraints as variables, banded ones with bounds."""
+    import numpy as np
+
+    r = np.random.default_rng(3)
+    for n in (20, 200, 1000, 2000):
+        f, a, x = r.normal(size=(n, n)), r.normal(size=(n // 2, n)), r.normal(size=n)
+        yield f"dense, {n:,} variables", f.T @ f / n, r.normal(size=n), a, a @ x - r.uniform(0, 1, n // 2), a @ x + r.uniform(0, 1, n // 2)
+        p = np.diag(np.full(n, 2.0)) - np.diag(np.ones(n - 1), 1) - np.diag(np.ones(n - 1), -1)
+        yield f"banded, {n:,} variables", p, r.normal(size=n), np.eye(n), np.full(n, -0.3), np.full(n, 0.3)
+
+
+def solvers(peaks):
+    import numpy as np
+    import osqp
+    from scipy import optimize, sparse
+
+    def solve(*what):
+        r = subprocess.run([args.norn, "solve", *what, "--device", args.device, "--json"], capture_output=True, text=True, timeout=900)
+        return json.loads(r.stdout)
+
+    rows = []
+    for name, formula, start, known in FUNCTIONS:
+        mine = [solve(formula, "--start", f"x=[{','.join(map(str, start))}]") for _ in range(args.rounds + 1)]
+        f, g = scipy_function(known)
+        theirs = []
+        for _ in range(args.rounds):
+            begin = time.perf_counter()
+            r = optimize.minimize(f, np.array(start), jac=g, method="L-BFGS-B", options={"gtol": 1e-8, "ftol": 0, "maxiter": 10000, "maxcor": 20})
+            theirs.append(time.perf_counter() - begin)
+        m = mine[-1]
+        rows.append([name, f"{m['iterations']}", f"{m['values']}", number(min(x["seconds"] for x in mine) * 1e3, 1), f"{m['gradient']:.1e}",
+                     f"{r.nit}", f"{r.nfev}", number(min(theirs) * 1e3, 1), f"{np.abs(r.jac).max():.1e}"])
+    first = table(["L-BFGS", "iterations", "values", "ms", "gradient", "scipy: iterations", "values", "ms", "gradient"], rows)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, p, q, a, l, u in programs():
+            path = os.path.join(folder, "p.npz")
+            np.savez(path, P=p, q=q, A=a, l=l, u=u)
+            m = solve("--qp", path)
+            begin = time.perf_counter()
+            s = osqp.OSQP()
+            s.setup(P=sparse.triu(sparse.csc_matrix(p), format="csc"), q=q, A=sparse.csc_matrix(a), l=l, u=u, verbose=False, eps_abs=1e-9,
+                    eps_rel=1e-9, max_iter=100000, polishing=True)
+            r = s.solve()
+            seconds = time.perf_counter() - begin
+            apart = abs(m["objective"] - r.info.obj_val) / (1 + abs(r.info.obj_val))
+            rows.append([name, f"{m['iterations']:.0f}", number(m["seconds"] * 1e3, 1), f"{max(m['primal'], m['dual'], m['gap']):.1e}",
+                         f"{r.info.iter}", number(seconds * 1e3, 1), f"{apart:.0e}"])
+    return first + "\n\n" + table(["quadratic program", "iterations", "ms", "KKT residual", "OSQP: iterations", "ms", "objectives apart"], rows)
 
 
 def cold(peaks):
@@ -235,7 +324,7 @@ def cold(peaks):
 
 def versions():
     found = []
-    for name in ("numpy", "onnxruntime"):
+    for name in ("numpy", "onnxruntime", "scipy", "osqp"):
         try:
             from importlib.metadata import version
 
@@ -250,7 +339,7 @@ def main():
         return peer(args.peer)
     report = bench("peak", "--quick")
     peaks = report["peaks"][0]
-    parts = {"gemm": gemm, "memory": memory, "inference": inference, "cold": cold}
+    parts = {"gemm": gemm, "memory": memory, "inference": inference, "cold": cold, "solvers": solvers}
     head = (f"{report['host_cpu']}, {os.cpu_count()} cores, {report['host_system']} {report['host_release']}; device "
             f"{peaks['device']} ({peaks['device_version']}, driver {peaks['driver']}), norn {report['version']}, {versions()}; "
             f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, load of the machine before: {os.getloadavg()[0]:.1f}. "

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* norn run: a model on arrays, pictures or random numbers. */
+#include "contents.h"
 #include "feeds.h"
 #include "files.h"
 #include "output.h"
@@ -364,7 +365,8 @@ static int run(const void *options, int n, char *const *args) {
     for (size_t i = 0; m && i < norn_model_warning_count(m); i++)
         note("%s", norn_model_warning_at(m, i));
     if (st == NORN_OK && !code)
-        code = feeds_make(&fo, norn_model_graph(m), &f);
+        code = contents_wanted(m) ? feeds_contents(&fo, args[0], &m, &f)
+                                  : feeds_make(&fo, norn_model_graph(m), &f);
     if (st == NORN_OK && !code)
         st = open_picked(&p, 0, &s);
     if (st != NORN_OK)
@@ -402,7 +404,10 @@ const verb verb_run = {
     .summary = "Runs a model once and says what comes out.",
     .details =
         "A picture becomes what the input wants: its channels and their order, floats from 0 to 1 or uint8. "
-        "Inputs that are not given are filled with random numbers, the same ones for the same seed. For an "
+        "Inputs that are not given are filled with random numbers, the same ones for the same seed. A "
+        "sequence "
+        "takes one --input for each of its tensors, in their order; an optional that is not given holds "
+        "nothing. For an "
         "output that looks like class scores the five best classes are printed.",
     .options = options,
     .bytes = sizeof(run_options),

@@ -16,7 +16,7 @@ static const char *const methods[] = {"auto", "gd", "cg", "bfgs", "lbfgs", "newt
 
 typedef struct {
     bool json, quiet, table;
-    text_list start, lower, upper;
+    text_list start, lower, upper, subject_to;
     int method, dtype;
     int64_t max_iterations;
     double tolerance;
@@ -64,7 +64,7 @@ static void print_table(const norn_solution *s) {
     }
 }
 
-static int report(const solve_options *o, const norn_solution *s, const point *start) {
+static int report(const solve_options *o, const norn_solution *s, const point *start, double seconds) {
     norn_solution_info i;
     norn_solution_get(s, &i);
     if (o->json) {
@@ -77,6 +77,7 @@ static int report(const solve_options *o, const norn_solution *s, const point *s
         json_number(j, "products", (double)i.products);
         json_number(j, "value", i.value);
         json_number(j, "gradient", i.gradient);
+        json_number(j, "seconds", seconds);
         for (int part = 0; part < 3; part++) {
             cJSON *x = json_object(j, part == 0 ? "x" : part == 1 ? "standard_errors" : "intervals");
             for (size_t k = 0; k < start->n; k++) {
@@ -174,6 +175,83 @@ static int read_points(const text_list *list, point *out) {
     return code;
 }
 
+/* ---- Quadratic programs. */
+static const char *const qp_status[] = {"solved", "infeasible: no point fulfils the constraints",
+                                        "unbounded: the objective falls without end", "not converged"};
+
+/* Solves and reports. start: of what the entries of x are, where they have names; constant: the formula's value at 0. */
+static int solve_arrays(const solve_options *o, norn_tensor *const t[5], size_t n_start,
+                        const norn_feed *start, double constant) {
+    norn_qp_result r;
+    double seconds = -now_seconds();
+    norn_status s = norn_solve_qp(t[0], t[1], t[2], t[3], t[4], o->tolerance, o->max_iterations, &r);
+    seconds += now_seconds();
+    if (s != NORN_OK)
+        return fail(s);
+    bool solved = r.status == NORN_QP_SOLVED;
+    if (o->out)
+        s = norn_archive_save(o->out, 2, (const char *const[]){"x", "y"}, (norn_tensor *const[]){r.x, r.y});
+    int code = s == NORN_OK ? (solved ? 0 : 1) : fail(s);
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        json_text(j, "status",
+                  solved                           ? "solved"
+                  : r.status == NORN_QP_INFEASIBLE ? "infeasible"
+                  : r.status == NORN_QP_UNBOUNDED  ? "unbounded"
+                                                   : "unfinished");
+        json_number(j, "iterations", (double)r.iterations);
+        json_number(j, "objective", r.objective + constant);
+        json_number(j, "primal", r.primal);
+        json_number(j, "dual", r.dual);
+        json_number(j, "gap", r.gap);
+        json_number(j, "seconds", seconds);
+        json_bool(j, "polished", r.polished);
+        cJSON *x = start ? json_object(j, "x") : json_array(j, "x");
+        for (int64_t i = 0, k = 0; i < norn_tensor_elems(r.x);) {
+            cJSON *list = start ? json_array(x, start[k].name) : x;
+            int64_t n = start ? norn_tensor_elems(start[k++].tensor) : norn_tensor_elems(r.x);
+            for (int64_t e = 0; e < n; e++)
+                cJSON_AddItemToArray(list, cJSON_CreateNumber(norn_tensor_get(r.x, i++)));
+        }
+        code = json_print(j, code);
+    } else {
+        for (int64_t i = 0, at = 0; solved && i < (int64_t)n_start; i++) {
+            norn_tensor *v = (norn_tensor *)start[i].tensor; /* the caller's, and no longer needed */
+            for (int64_t e = 0; e < norn_tensor_elems(v); e++)
+                norn_tensor_set(v, e, norn_tensor_get(r.x, at++));
+            printf("%s = ", start[i].name);
+            print_value(v);
+        }
+        if (solved && !start && norn_tensor_elems(r.x) <= 20) {
+            printf("x = ");
+            print_value(r.x);
+        }
+        if (solved)
+            printf("objective %.9g\nKKT residuals: primal %.2g, dual %.2g, complementarity %.2g\n",
+                   r.objective + constant, r.primal, r.dual, r.gap);
+        printf("%s, %lld iterations%s\n", qp_status[r.status], (long long)r.iterations,
+               solved && r.polished ? ", polished" : "");
+    }
+    norn_tensor_free(r.x);
+    norn_tensor_free(r.y);
+    return code;
+}
+
+static int solve_program(const solve_options *o) {
+    static const char *const names[] = {"P", "q", "A", "l", "u"};
+    norn_archive *a = NULL;
+    norn_tensor *t[5] = {0};
+    norn_status s = norn_archive_open(o->qp, &a);
+    for (int i = 0; i < 5 && s == NORN_OK; i++)
+        s = norn_archive_load(a, names[i], &t[i]);
+    norn_archive_close(a);
+    int code = s == NORN_OK ? solve_arrays(o, t, 0, NULL, 0) : fail(s);
+    for (int i = 0; i < 5; i++)
+        norn_tensor_free(t[i]);
+    return code;
+}
+
+/* ---- Formulas. */
 static int solve_formula(const solve_options *o, const char *text) {
     norn_model *m = NULL;
     norn_graph *g = NULL;
@@ -182,6 +260,7 @@ static int solve_formula(const solve_options *o, const char *text) {
     point start = {0}, lower = {0}, upper = {0};
     norn_feed *feeds = NULL, *data = NULL;
     size_t n_data = 0;
+    double seconds = 0;
     int code = read_points(&o->start, &start);
     if (!code)
         code = read_points(&o->lower, &lower);
@@ -203,7 +282,27 @@ static int solve_formula(const solve_options *o, const char *text) {
         code = feeds_of(&upper, graph, feeds + start.n + lower.n);
     if (!code)
         code = load_data(o, graph, &start, data, &n_data);
-    if (!code) {
+    if (!code && o->subject_to.n) {
+        const constrained c = {.text = text,
+                               .graph = graph,
+                               .n_start = start.n,
+                               .start = feeds,
+                               .n_lower = lower.n,
+                               .lower = feeds + start.n,
+                               .n_upper = upper.n,
+                               .upper = feeds + start.n + lower.n,
+                               .n_data = n_data,
+                               .data = data,
+                               .constraints = &o->subject_to};
+        norn_tensor *t[5] = {0};
+        double constant = 0;
+        norn_status st = norn_session_open(o->device, &session);
+        code = st == NORN_OK ? quadratic_program(session, &c, t, &constant) : fail(st);
+        if (!code)
+            code = solve_arrays(o, t, start.n, feeds, constant);
+        for (int i = 0; i < 5; i++)
+            norn_tensor_free(t[i]);
+    } else if (!code) {
         norn_solve_options options = {.method = (norn_solver)o->method,
                                       .max_iterations = o->max_iterations,
                                       .tolerance = o->tolerance,
@@ -213,13 +312,16 @@ static int solve_formula(const solve_options *o, const char *text) {
                                       .upper = feeds + start.n + lower.n};
         norn_status st = norn_session_open(o->device, &session);
         if (st == NORN_OK)
+            seconds = -now_seconds();
+        if (st == NORN_OK)
             st = norn_solve(session, graph, start.n, feeds, n_data, data, &options, &s);
+        seconds += now_seconds();
         code = st == NORN_OK ? 0 : fail(st);
     }
-    if (!code && o->plot)
+    if (!code && s && o->plot)
         code = plot_solution(o->plot, session, graph, s, start.n, feeds, n_data, data);
-    if (!code)
-        code = report(o, s, &start);
+    if (!code && s)
+        code = report(o, s, &start, seconds);
     norn_solution_free(s);
     norn_session_close(session);
     for (size_t i = 0; feeds && i < start.n + lower.n + upper.n; i++)
@@ -236,63 +338,11 @@ static int solve_formula(const solve_options *o, const char *text) {
     return code;
 }
 
-/* ---- Quadratic programs. */
-static int solve_program(const solve_options *o) {
-    static const char *const names[] = {"P", "q", "A", "l", "u"};
-    static const char *const status[] = {"solved", "infeasible: no point fulfils the constraints",
-                                         "unbounded: the objective falls without end", "not converged"};
-    norn_archive *a = NULL;
-    norn_tensor *t[5] = {0};
-    norn_qp_result r;
-    norn_status s = norn_archive_open(o->qp, &a);
-    for (int i = 0; i < 5 && s == NORN_OK; i++)
-        s = norn_archive_load(a, names[i], &t[i]);
-    if (s == NORN_OK)
-        s = norn_solve_qp(t[0], t[1], t[2], t[3], t[4], o->tolerance, o->max_iterations, &r);
-    norn_archive_close(a);
-    for (int i = 0; i < 5; i++)
-        norn_tensor_free(t[i]);
-    if (s != NORN_OK)
-        return fail(s);
-    bool solved = r.status == NORN_QP_SOLVED;
-    if (o->out)
-        s = norn_archive_save(o->out, 2, (const char *const[]){"x", "y"}, (norn_tensor *const[]){r.x, r.y});
-    int code = s == NORN_OK ? (solved ? 0 : 1) : fail(s);
-    if (o->json) {
-        cJSON *j = cJSON_CreateObject();
-        json_text(j, "status",
-                  solved                           ? "solved"
-                  : r.status == NORN_QP_INFEASIBLE ? "infeasible"
-                  : r.status == NORN_QP_UNBOUNDED  ? "unbounded"
-                                                   : "unfinished");
-        json_number(j, "iterations", (double)r.iterations);
-        json_number(j, "objective", r.objective);
-        json_number(j, "primal", r.primal);
-        json_number(j, "dual", r.dual);
-        json_number(j, "gap", r.gap);
-        json_bool(j, "polished", r.polished);
-        cJSON *x = json_array(j, "x");
-        for (int64_t i = 0; i < norn_tensor_elems(r.x); i++)
-            cJSON_AddItemToArray(x, cJSON_CreateNumber(norn_tensor_get(r.x, i)));
-        code = json_print(j, code);
-    } else {
-        if (solved && norn_tensor_elems(r.x) <= 20) {
-            printf("x = ");
-            print_value(r.x);
-        }
-        if (solved)
-            printf("objective %.9g\nKKT residuals: primal %.2g, dual %.2g, complementarity %.2g\n",
-                   r.objective, r.primal, r.dual, r.gap);
-        printf("%s, %lld iterations%s\n", status[r.status], (long long)r.iterations,
-               solved && r.polished ? ", polished" : "");
-    }
-    norn_tensor_free(r.x);
-    norn_tensor_free(r.y);
-    return code;
-}
-
 static int run(const void *options, int n, char *const *args) {
     const solve_options *o = options;
+    if (o->subject_to.n && (o->qp || o->method || o->plot || o->table || o->dtype))
+        return usage_error(
+            "--subject-to makes a quadratic program (wanted no --qp, --method, --plot, --table or --dtype)");
     if (o->qp && n)
         return usage_error("got a formula and --qp (wanted one of them)");
     if (!o->qp && !n)
@@ -305,6 +355,8 @@ static const option options[] = {
      NULL, 0},
     {"lower", "X=V,...", OPT_LIST, offsetof(solve_options, lower), "lower bounds", NULL, 0},
     {"upper", "X=V,...", OPT_LIST, offsetof(solve_options, upper), "upper bounds", NULL, 0},
+    {"subject-to", "A<=B", OPT_LIST, offsetof(solve_options, subject_to),
+     "of a quadratic formula: a linear constraint, with <=, >=, ==, or two as in 0 <= x <= 1", NULL, 0},
     {"data", "FILE.npz", OPT_TEXT, offsetof(solve_options, data), "values of the other variables, by name",
      NULL, 0},
     {"method", "M", OPT_CHOICE, offsetof(solve_options, method), "how", methods, 0},
@@ -333,6 +385,7 @@ const verb verb_solve = {
     .summary = "Minimises a formula or a model's output, fits data, solves a quadratic program.",
     .details = "  norn solve '(1 - x)**2 + 100*(y - x**2)**2' --start x=-1.2,y=1\n"
                "  norn solve 't: f64[N], y: f64[N]; a*exp(-b*t) - y' --data d.npz --start a=1,b=1\n"
+               "  norn solve 'x**2 + y**2 + x*y - 4*x' --start x=0,y=0 --subject-to 'x + y == 1'\n"
                "  norn solve --qp program.npz\n\n"
                "A formula that is a vector is a list of residuals: the sum of their squares is minimised by "
                "Levenberg-Marquardt, "

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators as opset 1 had them, where a later form differs in names alone: `consumed_inputs` said which inputs might be
- * overwritten, Cast named its type, Pad's `pads` were `paddings`, Concat had a default, Reshape's shape was an attribute. The node
- * is rewritten into that later form. Source: ONNX's operator changelog. */
+ * overwritten, Cast named its type, Pad's `pads` were `paddings`, Concat had a default, Reshape's shape was an attribute, Split's
+ * sizes might be an input, Tile repeated along one axis, p of LpPool was a float. The node is rewritten into that later form. Source:
+ * ONNX's operator changelog. */
 #include "export/onnx/import.h"
+#include "ops/op.h"
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 enum { LATER = 6 }; /* the opset that has them all */
 
 static const char *const as_later[] = {
-    "Abs",       "Cast",    "Ceil", "Clip",    "Concat", "Elu", "Exp",   "Floor", "HardSigmoid",
-    "LeakyRelu", "Log",     "Max",  "Mean",    "Min",    "Neg", "PRelu", "Pad",   "Reciprocal",
-    "Relu",      "Reshape", "Selu", "Sigmoid", "Sqrt",   "Sum", "Tanh"};
+    "Abs",          "Cast",        "Ceil",      "Clip",       "Concat", "Elu",     "Exp",  "Floor",
+    "GlobalLpPool", "HardSigmoid", "LeakyRelu", "Log",        "LpPool", "Max",     "Mean", "Min",
+    "Neg",          "PRelu",       "Pad",       "Reciprocal", "Relu",   "Reshape", "Selu", "Sigmoid",
+    "Split",        "Sqrt",        "Sum",       "Tanh",       "Tile"};
 
 static bool is_listed(const char *type) {
     for (size_t i = 0; i < sizeof as_later / sizeof *as_later; i++)
@@ -43,10 +47,10 @@ static norn_status type_of(const norni_pb_attr *a, int64_t *t) {
     return norni_fail(NORN_DTYPE, "attribute 'to' is '%s' (wanted a type of elements)", lower);
 }
 
-/* The shape becomes an input, under a name that no file has. */
-static norn_status shape_input(norni_scope *sc, const norni_pb_attr *a, norni_pb_node *n) {
+/* Integers become input 1, under a name that no file has. */
+static norn_status ints_input(norni_scope *sc, size_t n_ints, const int64_t *ints, norni_pb_node *n) {
     norni_importer *imp = sc->imp;
-    norn_value *v = norni_i64_const(imp->g, (int)a->n_ints, a->ints);
+    norn_value *v = norni_i64_const(imp->g, (int)n_ints, ints);
     char *name = (char *)norni_arena_printf(imp->scratch, "\x1f%s", n->output[0]);
     char **in = norni_arena_array(imp->scratch, 2, sizeof *in);
     norni_name *entry = name ? norni_table_add(&sc->values, name, NULL) : NULL;
@@ -60,9 +64,46 @@ static norn_status shape_input(norni_scope *sc, const norni_pb_attr *a, norni_pb
     return NORN_OK;
 }
 
+/* The elements of a constant input, of any type, as integers; -1: it is none. */
+static int const_ints(const norni_scope *sc, const char *name, int64_t *v) {
+    const norn_value *x = norni_scope_value(sc, name);
+    if (!x || x->kind != NORNI_CONST || !x->data || norni_tensor_elems(x->data) > NORN_MAX_RANK)
+        return -1;
+    int n = (int)norni_tensor_elems(x->data);
+    for (int i = 0; i < n; i++)
+        v[i] = (int64_t)norni_get_double(x->data->dtype, norni_tensor_data(x->data), i);
+    return n;
+}
+
+/* How often along which axis, as a number for each axis. */
+static norn_status tile_repeats(norni_scope *sc, norni_pb_node *n) {
+    const norn_value *x = norni_scope_value(sc, n->input[0]);
+    int64_t tiles[NORN_MAX_RANK], axis[NORN_MAX_RANK], repeats[NORN_MAX_RANK];
+    int rank = x ? x->type.rank : -1, at;
+    if (rank < 1 || const_ints(sc, n->input[1], tiles) != 1 || const_ints(sc, n->input[2], axis) != 1)
+        return norni_fail(NORN_UNSUPPORTED, "tiles or axis are computed, or the rank is not known");
+    NORNI_TRY(norni_axis(axis[0], rank, &at));
+    for (int i = 0; i < rank; i++)
+        repeats[i] = i == at ? tiles[0] : 1;
+    return ints_input(sc, (size_t)rank, repeats, n);
+}
+
+static norni_pb_attr *split_sizes(norni_scope *sc, const norni_pb_node *n) {
+    int64_t *sizes = norni_arena_array(sc->imp->scratch, NORN_MAX_RANK, sizeof *sizes);
+    norni_pb_attr *a = sizes ? int_attr(sc->imp, "split", 0) : NULL;
+    int count = a ? const_ints(sc, n->input[1], sizes) : -1;
+    if (count < 0)
+        return NULL;
+    a->type = NORNI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+    a->has_i = 0;
+    a->ints = sizes;
+    a->n_ints = (size_t)count;
+    return a;
+}
+
 static norn_status rewrite(norni_scope *sc, const char *type, norni_pb_node *n) {
     norni_importer *imp = sc->imp;
-    norni_pb_attr **kept = norni_arena_array(imp->scratch, n->n_attribute + 1, sizeof *kept);
+    norni_pb_attr **kept = norni_arena_array(imp->scratch, n->n_attribute + 2, sizeof *kept);
     bool axis = false;
     size_t n_kept = 0;
     if (!kept)
@@ -80,12 +121,24 @@ static norn_status rewrite(norni_scope *sc, const char *type, norni_pb_node *n) 
         } else if (copy && !strcmp(type, "Pad") && !strcmp(name, "paddings"))
             copy->name = "pads";
         else if (!strcmp(type, "Reshape") && !strcmp(name, "shape") && n->n_input == 1 && n->n_output == 1) {
-            NORNI_TRY(shape_input(sc, a, n));
+            NORNI_TRY(ints_input(sc, a->n_ints, a->ints, n));
             continue;
+        } else if (strstr(type, "LpPool") && !strcmp(name, "p")) {
+            if (!(a->f >= 1 && a->f < 1000 && a->f == floorf(a->f)))
+                return norni_fail(NORN_UNSUPPORTED, "attribute 'p' is %g (wanted a whole number from 1 on)",
+                                  (double)a->f);
+            copy = int_attr(imp, "p", (int64_t)a->f);
         }
         axis |= !strcmp(name, "axis");
         if (!(kept[n_kept++] = copy))
             return norni_nomem();
+    }
+    if (!strcmp(type, "Tile") && n->n_input == 3)
+        NORNI_TRY(tile_repeats(sc, n));
+    if (!strcmp(type, "Split") && n->n_input == 2) {
+        if (!(kept[n_kept++] = split_sizes(sc, n)))
+            return norni_fail(NORN_UNSUPPORTED, "the sizes are computed (wanted a constant)");
+        n->n_input = 1;
     }
     if (!strcmp(type, "Concat") && !axis && !(kept[n_kept++] = int_attr(imp, "axis", 1)))
         return norni_nomem();

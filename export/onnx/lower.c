@@ -352,7 +352,8 @@ static bool has_control_form(const norni_exporter *x, const norn_node *node) {
     const norni_control_attrs *a = norni_control_of(node);
     if (!norni_op_version(node->op, x->opset) || (node->op == &norni_op_Scan && x->opset < 9))
         return false;
-    for (size_t k = 0; node->op == &norni_op_If && x->opset < 11 && k < a->then_branch->graph->outputs.n; k++) {
+    for (size_t k = 0; node->op == &norni_op_If && x->opset < 11 && k < a->then_branch->graph->outputs.n;
+         k++) {
         const norni_type *t = &a->then_branch->graph->outputs.v[k].value->type,
                          *e = &a->else_branch->graph->outputs.v[k].value->type;
         if (t->rank != e->rank)
@@ -361,6 +362,14 @@ static bool has_control_form(const norni_exporter *x, const norn_node *node) {
             if (t->dims[i] >= 0 && e->dims[i] >= 0 && t->dims[i] != e->dims[i])
                 return false;
     }
+    return true;
+}
+
+/* All its outputs lack names: nothing reads it, and the hooks of operators do not expect that. */
+static bool makes_nothing(const norn_node *node) {
+    for (int k = 0; k < node->n_out; k++)
+        if (node->out[k])
+            return false;
     return true;
 }
 
@@ -374,6 +383,9 @@ static norn_status choose(norni_exporter *x, norn_node *node, const norn_node *c
         NORNI_TRY(norni_export_check_proto(x, node));
         return NORNI_PUSH(&x->nodes, node) ? NORN_OK : norni_nomem();
     }
+    if (makes_nothing(node) &&
+        (op->control || *op->domain == 'n' || norni_op_version(op, x->opset) < norni_op_since(op)))
+        return NORNI_PUSH(&x->changed, op->name) ? NORN_OK : norni_nomem(); /* becomes no node at all */
     if (op->control && has_control_form(x, node)) {
         size_t refused = x->refused.n;
         NORNI_TRY(norni_export_subgraphs(x, node));

@@ -191,16 +191,6 @@ RULE(is_inf) {
                       : NORNI_OP2(g, above, below, "And");
 }
 
-RULE(sign) {
-    norn_graph *g = x->g;
-    norn_value *v = node->in[0], *zero = norni_scalar_const(g, v->type.dtype, 0);
-    norn_value *above = norni_cast(g, NORNI_OP2(g, v, zero, "Greater"), v->type.dtype);
-    norn_value *below = norni_cast(g, NORNI_OP2(g, v, zero, "Less"), v->type.dtype);
-    if (norni_dtype_is_float(v->type.dtype)) /* NaN stays NaN */
-        return NULL;
-    return NORNI_OP2(g, above, below, "Sub");
-}
-
 /* Before opset 11 Equal took no real numbers: neither less nor greater, and neither of them NaN. */
 RULE(equal) {
     norn_graph *g = x->g;
@@ -443,16 +433,41 @@ static const struct {
     const char *op;
     norn_value *(*rule)(norni_exporter *x, const norn_node *node);
 } rules[] = {
-    {"ArgMax", arg_last},   {"ArgMin", arg_last},     {"Equal", equal},
-    {"Max", same_shapes},   {"Min", same_shapes},     {"Pow", power},
-    {"Slice", slice},       {"BitShift", bit_shift},  {"ConstantOfShape", constant_of_shape},
-    {"CumProd", cum_prod},  {"Expand", expand},       {"IsInf", is_inf},
-    {"IsNaN", is_nan},      {"OneHot", one_hot},      {"ReduceL1", reduce},
-    {"ReduceL2", reduce},   {"ReduceLogSum", reduce}, {"ReduceLogSumExp", reduce},
-    {"ReduceMax", reduce},  {"ReduceMean", reduce},   {"ReduceMin", reduce},
-    {"ReduceProd", reduce}, {"ReduceSum", reduce},    {"ReduceSumSquare", reduce},
-    {"Shape", shape},       {"Sign", sign},           {"Squeeze", reshape},
-    {"Unsqueeze", reshape}, {"Where", where},
+    {"ArgMax", arg_last},
+    {"ArgMin", arg_last},
+    {"Equal", equal},
+    {"Max", same_shapes},
+    {"Min", same_shapes},
+    {"Pow", power},
+    {"Slice", slice},
+    {"BitShift", bit_shift},
+    {"ConstantOfShape", constant_of_shape},
+    {"CumProd", cum_prod},
+    {"Expand", expand},
+    {"IsInf", is_inf},
+    {"IsNaN", is_nan},
+    {"OneHot", one_hot},
+    {"ReduceL1", reduce},
+    {"ReduceL2", reduce},
+    {"ReduceLogSum", reduce},
+    {"ReduceLogSumExp", reduce},
+    {"ReduceMax", reduce},
+    {"ReduceMean", reduce},
+    {"ReduceMin", reduce},
+    {"ReduceProd", reduce},
+    {"ReduceSum", reduce},
+    {"ReduceSumSquare", reduce},
+    {"Shape", shape},
+    {"Sign", norni_older_sign},
+    {"Erf", norni_older_erf},
+    {"Round", norni_older_round},
+    {"Sinh", norni_older_cosh},
+    {"Cosh", norni_older_cosh},
+    {"QuantizeLinear", norni_older_quantise},
+    {"DequantizeLinear", norni_older_quantise},
+    {"Squeeze", reshape},
+    {"Unsqueeze", reshape},
+    {"Where", where},
 };
 
 /* ---- A node of constants: what it makes. */

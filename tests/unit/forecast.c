@@ -92,6 +92,16 @@ static void where_operators_run(void **state) {
     norn_forecast_free(f);
     norn_model_free(m);
 
+    /* What a loop holds is listed, though only a run tells how often it runs. */
+    OK(norn_model_load(TEST_DATA "/verify/control/loop_fed_m/model.onnx", NULL, &m));
+    OK(norn_forecast_new(m, d, NULL, NULL, &f));
+    assert_int_equal(find(f, "Loop")->runs, NORN_RUNS_HOST);
+    t = norn_forecast_total(f);
+    assert_true(norn_forecast_count(f) > 1 && t->unsupported == 0 && t->fits && !t->planned);
+    assert_non_null(strstr(t->note, "only known in a run"));
+    norn_forecast_free(f);
+    norn_model_free(m);
+
     norn_device *mali = snapshot("mali-g78"); /* no double precision */
     m = model("g (double[4] x) => (double[4] y) {\n  y = Relu(x)\n}");
     OK(norn_forecast_new(m, mali, NULL, NULL, &f));

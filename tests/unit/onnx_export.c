@@ -337,8 +337,10 @@ static void test_expand(void **state) {
     assert_int_equal(m->graph->nodes.n, nodes); /* the graph is as it was */
     assert_int_equal(m->graph->values.n, values);
     WORKS(norn_graph_status(m->graph));
-    FAILS(refuse_opset(m, 8), NORN_UNSUPPORTED, "the operator is new in opset 9 (wanted opset 8)");
-    assert_non_null(strstr(norn_error(), "node 'gelu' Gelu(float[2,3])"));
+    out = export_opset(m, 8); /* Erf by polynomials */
+    for (size_t i = 0; i < out.graph->n_node; i++)
+        assert_true(strcmp(out.graph->node[i]->op_type, "Erf"));
+    close_written(&out);
     assert_int_equal(m->graph->nodes.n, nodes);
     assert_int_equal(m->graph->values.n, values);
     WORKS(norn_graph_status(m->graph));

@@ -324,6 +324,13 @@ def halves():
          [numpy_helper.from_array(np.array([[[[1, 2], [3, -4]]]], np.float32), 'w')])
 
 
+def nothing():
+    """Nodes that make nothing, in forms that older opsets do not have."""
+    save('../../fuzz/nothing', [node('Concat', ['x', 'x'], [''], axis=-1), node('Gelu', ['x'], ['']), node('Resize', ['x', '', 'twice'], ['']),
+                                node('Softmax', ['x'], ['']), node('Split', ['x'], ['', ''], num_outputs=2, axis=1), node('Identity', ['x'], ['y'])],
+         [value('x')], [value('y')], [numpy_helper.from_array(np.array([2, 2], np.float32), 'twice')], opset=21, ir=10)
+
+
 def least():
     """Integers of which one has no opposite."""
     ends = np.array([-2**63, -2**63 + 1, 2**63 - 1, 0, 2**53 + 1], np.int64)
@@ -343,5 +350,5 @@ def pb():
 
 if __name__ == '__main__':
     for make in (everything, tensors, sparse, external, capture, capture_twice, functions, function_in_subgraph, old, strings, sequences, maps, order, optional,
-                 new_ops, branches, least, halves, unread, pb):
+                 new_ops, branches, least, halves, unread, nothing, pb):
         make()

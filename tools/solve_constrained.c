@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* norn solve FORMULA --subject-to CONSTRAINT: a quadratic formula with linear constraints as a quadratic program. P is the formula's
+ * Hessian, column by column, q its gradient at 0, and a row of A the derivative of a constraint; that these are the same elsewhere
+ * is checked at another point. */
+#include "formula.h"
+#include "output.h"
+#include "solve_parts.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The unknowns, in the order of --start. */
+typedef struct {
+    norn_session *session;
+    size_t n;
+    const char *const *names;
+    norn_tensor **x, **v; /* values and directions */
+    int64_t total;
+    size_t n_data;
+    const norn_feed *data;
+} unknowns;
+
+static void set_all(const unknowns *u, norn_tensor *const *t, const double *to) {
+    for (size_t i = 0, at = 0; i < u->n; i++)
+        for (int64_t k = 0; k < norn_tensor_elems(t[i]); k++, at++)
+            norn_tensor_set(t[i], k, to ? to[at] : 0);
+}
+
+/* The outputs of an executable of g, one after the other; *n of them. */
+static norn_status evaluate(const unknowns *u, norn_executable *e, const norn_graph *g, double **out,
+                            int64_t *n) {
+    size_t inputs = norn_graph_input_count(g), outputs = norn_graph_output_count(g), fed = 0;
+    norn_feed *feeds = calloc(inputs + 1, sizeof *feeds);
+    norn_fetch *f = calloc(outputs + 1, sizeof *f);
+    norn_status s = feeds && f ? NORN_OK : NORN_NOMEM;
+    *out = NULL;
+    *n = 0;
+    for (size_t i = 0; i < inputs && s == NORN_OK; i++) {
+        const char *name = norn_value_name(norn_graph_input_at(g, i));
+        const norn_tensor *t = NULL;
+        for (size_t k = 0; k < u->n; k++)
+            t = !strcmp(name, u->names[k])                                  ? u->x[k]
+                : !strncmp(name, "v_", 2) && !strcmp(name + 2, u->names[k]) ? u->v[k]
+                                                                            : t;
+        for (size_t k = 0; k < u->n_data; k++)
+            t = !strcmp(name, u->data[k].name) ? u->data[k].tensor : t;
+        if (t)
+            feeds[fed++] = (norn_feed){name, t};
+    }
+    for (size_t i = 0; i < outputs && f; i++)
+        f[i].name = norn_graph_output_name(g, i);
+    if (s == NORN_OK)
+        s = norn_executable_run(e, fed, feeds, outputs, f);
+    for (size_t i = 0; i < outputs && s == NORN_OK; i++)
+        *n += norn_tensor_elems(f[i].tensor);
+    if (s == NORN_OK && !(*out = calloc((size_t)*n + 1, sizeof **out)))
+        s = NORN_NOMEM;
+    for (size_t i = 0, at = 0; i < outputs && s == NORN_OK; i++)
+        for (int64_t k = 0; k < norn_tensor_elems(f[i].tensor); k++)
+            (*out)[at++] = norn_tensor_get(f[i].tensor, k);
+    for (size_t i = 0; i < outputs && f; i++)
+        norn_tensor_free(f[i].tensor);
+    free(feeds);
+    free(f);
+    return s;
+}
+
+/* The same for a graph that runs once. */
+static norn_status once(const unknowns *u, const norn_graph *g, double **out, int64_t *n) {
+    norn_executable *e = NULL;
+    *out = NULL;
+    norn_status s = norn_executable_new(u->session, g, NULL, NULL, &e);
+    if (s == NORN_OK)
+        s = evaluate(u, e, g, out, n);
+    norn_executable_free(e);
+    return s;
+}
+
+/* A linear function's matrix [rows, total] from its product with each direction. */
+static norn_status columns(const unknowns *u, const norn_graph *product, int64_t *rows, double **out) {
+    norn_executable *e = NULL;
+    double *unit = calloc((size_t)u->total + 1, sizeof *unit), *m = NULL, *column = NULL;
+    int64_t n = 0;
+    norn_status s = unit ? norn_executable_new(u->session, product, NULL, NULL, &e) : NORN_NOMEM;
+    set_all(u, u->x, NULL);
+    for (int64_t k = 0; k < u->total && s == NORN_OK; k++) {
+        unit[k] = 1;
+        set_all(u, u->v, unit);
+        unit[k] = 0;
+        s = evaluate(u, e, product, &column, &n);
+        if (s == NORN_OK && !m && !(m = calloc((size_t)(n * u->total) + 1, sizeof *m)))
+            s = NORN_NOMEM;
+        for (int64_t i = 0; i < n && s == NORN_OK; i++)
+            m[i * u->total + k] = column[i];
+        free(column);
+        column = NULL;
+    }
+    norn_executable_free(e);
+    free(unit);
+    *rows = n;
+    *out = m;
+    return s;
+}
+
+/* A point and a direction without symmetries. */
+static void elsewhere(const unknowns *u, double *x) {
+    for (int64_t k = 0; k < u->total; k++)
+        x[k] = 0.37 + 0.61 * (double)(k % 7) - 0.23 * (double)(k % 3);
+}
+
+static bool near(double a, double b) {
+    return fabs(a - b) <= 1e-9 * fmax(1, fmax(fabs(a), fabs(b)));
+}
+
+/* ---- The objective. */
+static int read_objective(const unknowns *u, const norn_graph *g, double *p, double *q, double *constant) {
+    norn_graph *h = NULL, *d = NULL;
+    double *matrix = NULL, *slope = NULL, *value = NULL, *x = calloc((size_t)u->total + 1, sizeof *x),
+           *other = NULL;
+    int64_t rows, n;
+    set_all(u, u->x, NULL);
+    norn_status s = x ? norn_hvp(g, u->n, u->names, &h) : NORN_NOMEM;
+    if (s == NORN_OK)
+        s = norn_gradient(g, u->n, u->names, 1, &d);
+    if (s == NORN_OK)
+        s = once(u, d, &slope, &n);
+    if (s == NORN_OK)
+        s = once(u, g, &value, &n);
+    if (s == NORN_OK)
+        s = columns(u, h, &rows, &matrix);
+    int code = s == NORN_OK ? 0 : fail(s);
+    if (!code) {
+        memcpy(p, matrix, (size_t)(u->total * u->total) * sizeof *p);
+        memcpy(q, slope, (size_t)u->total * sizeof *q);
+        *constant = value[0];
+        elsewhere(u, x);
+        set_all(u, u->x, x);
+        free(value);
+        s = once(u, g, &value, &n);
+        code = s == NORN_OK ? 0 : fail(s);
+        double want = *constant;
+        for (int64_t i = 0; i < u->total; i++) {
+            want += q[i] * x[i];
+            for (int64_t k = 0; k < u->total; k++)
+                want += 0.5 * x[i] * p[i * u->total + k] * x[k];
+        }
+        if (!code && !near(value[0], want))
+            code = usage_error("the formula is not quadratic (wanted that where there are constraints)");
+    }
+    norn_graph_free(h);
+    norn_graph_free(d);
+    free(matrix);
+    free(slope);
+    free(value);
+    free(other);
+    free(x);
+    return code;
+}
+
+/* ---- Constraints. */
+typedef struct {
+    int64_t rows, room;
+    double *a, *l, *u;
+} block;
+
+static int add_rows(block *b, int64_t n, int64_t rows) {
+    int64_t all = b->rows + rows;
+    double *a = realloc(b->a, (size_t)(all * n + 1) * sizeof *a);
+    b->a = a ? a : b->a;
+    double *l = realloc(b->l, (size_t)(all + 1) * sizeof *l);
+    b->l = l ? l : b->l;
+    double *u = realloc(b->u, (size_t)(all + 1) * sizeof *u);
+    b->u = u ? u : b->u;
+    return a && l && u ? 0 : out_of_memory();
+}
+
+/* lhs - rhs <= 0, >= 0 or == 0; declarations: what stands before the objective's value. */
+static int add_constraint(const unknowns *u, const char *declarations, const char *lhs, size_t n_lhs, char op,
+                          const char *rhs, size_t n_rhs, block *b) {
+    norn_graph *g = NULL, *j = NULL;
+    double *at_0 = NULL, *m = NULL, *at_x = NULL, *x = calloc((size_t)u->total + 1, sizeof *x);
+    const char **names = calloc(u->n + 1, sizeof *names);
+    char *text = text_of("%s(%.*s) - (%.*s)", declarations, (int)n_lhs, lhs, (int)n_rhs, rhs);
+    int64_t rows = 0, again;
+    size_t n = 0;
+    int code = x && names && text ? formula_open(text, NORN_F64, &g) : out_of_memory();
+    for (size_t i = 0; !code && i < u->n; i++)
+        if (norn_graph_value(g, u->names[i]))
+            names[n++] = u->names[i];
+    for (size_t i = 0; !code && i < norn_graph_input_count(g); i++) {
+        const char *name = norn_value_name(norn_graph_input_at(g, i));
+        bool known = false;
+        for (size_t k = 0; k < u->n; k++)
+            known |= !strcmp(name, u->names[k]);
+        for (size_t k = 0; k < u->n_data; k++)
+            known |= !strcmp(name, u->data[k].name);
+        if (!known)
+            code = usage_error("--subject-to: '%s' has neither a start nor data", name);
+    }
+    if (!code && !n)
+        code = usage_error("--subject-to: '%.*s' has no variable", (int)(rhs + n_rhs - lhs), lhs);
+    if (!code) {
+        set_all(u, u->x, NULL);
+        norn_status s = norn_jvp(g, n, names, &j);
+        if (s == NORN_OK)
+            s = once(u, g, &at_0, &rows);
+        if (s == NORN_OK)
+            s = columns(u, j, &again, &m);
+        elsewhere(u, x);
+        set_all(u, u->x, x);
+        if (s == NORN_OK)
+            s = once(u, g, &at_x, &rows);
+        code = s == NORN_OK ? add_rows(b, u->total, rows) : fail(s);
+    }
+    for (int64_t i = 0; !code && i < rows; i++, b->rows++) {
+        double want = at_0[i];
+        for (int64_t k = 0; k < u->total; k++)
+            want += m[i * u->total + k] * x[k];
+        if (!near(at_x[i], want)) {
+            code = usage_error("--subject-to: '%.*s' is not linear", (int)(rhs + n_rhs - lhs), lhs);
+            break;
+        }
+        memcpy(b->a + b->rows * u->total, m + i * u->total, (size_t)u->total * sizeof *m);
+        b->l[b->rows] = op == '<' ? -(double)INFINITY : -at_0[i];
+        b->u[b->rows] = op == '>' ? (double)INFINITY : -at_0[i];
+    }
+    norn_graph_free(g);
+    norn_graph_free(j);
+    free(at_0);
+    free(at_x);
+    free(m);
+    free(x);
+    free(names);
+    free(text);
+    return code;
+}
+
+/* "a <= b", "a == b", "l <= a <= u". */
+static int read_constraint(const unknowns *u, const char *declarations, const char *text, block *b) {
+    const char *from = text, *middle = NULL, *p = text;
+    char op = 0;
+    int depth = 0, code = 0, found = 0;
+    for (;; p++) {
+        depth += (*p == '(' || *p == '[') - (*p == ')' || *p == ']');
+        bool sign = !depth && (*p == '<' || *p == '>' || *p == '=') && p[1] == '=';
+        if (*p && !sign)
+            continue;
+        if (op && !code) {
+            found++;
+            code = add_constraint(u, declarations, from, (size_t)(middle - from), op, middle + 2,
+                                  (size_t)(p - middle - 2), b);
+            from = middle + 2;
+        }
+        if (!*p)
+            break;
+        op = *p;
+        middle = p++;
+    }
+    return code    ? code
+           : found ? 0
+                   : usage_error("--subject-to: got '%s' (wanted A <= B, A >= B or A == B)", text);
+}
+
+/* A row for each entry that has a bound. */
+static int add_bounds(const unknowns *u, size_t n, const norn_feed *bounds, bool lower, block *b) {
+    int code = 0;
+    for (size_t i = 0; i < n && !code; i++) {
+        int64_t at = 0;
+        size_t k = 0;
+        for (; k < u->n && strcmp(u->names[k], bounds[i].name); k++)
+            at += norn_tensor_elems(u->x[k]);
+        if (k == u->n)
+            return usage_error("bounds of '%s': it is not solved for", bounds[i].name);
+        int64_t size = norn_tensor_elems(u->x[k]), given = norn_tensor_elems(bounds[i].tensor);
+        if (given != 1 && given != size)
+            return usage_error("bounds of '%s': they have another size than it", bounds[i].name);
+        code = add_rows(b, u->total, size);
+        for (int64_t e = 0; e < size && !code; e++, b->rows++) {
+            double v = norn_tensor_get(bounds[i].tensor, given == 1 ? 0 : e);
+            memset(b->a + b->rows * u->total, 0, (size_t)u->total * sizeof *b->a);
+            b->a[b->rows * u->total + at + e] = 1;
+            b->l[b->rows] = lower ? v : -(double)INFINITY;
+            b->u[b->rows] = lower ? (double)INFINITY : v;
+        }
+    }
+    return code;
+}
+
+static norn_status tensor_of(int rank, int64_t rows, int64_t n, const double *v, norn_tensor **out) {
+    return norn_tensor_new(NULL, NORN_F64, rank, (const int64_t[]){rows, n}, v, out);
+}
+
+int quadratic_program(norn_session *session, const constrained *c, norn_tensor *out[5], double *constant) {
+    unknowns u = {.session = session, .n = c->n_start, .n_data = c->n_data, .data = c->data};
+    const char **names = calloc(u.n + 1, sizeof *names);
+    block b = {0};
+    double *p = NULL, *q = NULL;
+    char *declarations = text_copy(c->text);
+    u.x = calloc(u.n + 1, sizeof *u.x);
+    u.v = calloc(u.n + 1, sizeof *u.v);
+    int code = names && u.x && u.v && declarations ? 0 : out_of_memory();
+    if (declarations) {
+        char *last = strrchr(declarations, ';');
+        *(last ? last + 1 : declarations) = 0;
+    }
+    norn_status s = NORN_OK;
+    for (size_t i = 0; i < u.n && !code; i++) {
+        names[i] = c->start[i].name;
+        const norn_tensor *t = c->start[i].tensor;
+        s = norn_tensor_new(NULL, NORN_F64, norn_tensor_rank(t), norn_tensor_dims(t), NULL, &u.x[i]);
+        if (s == NORN_OK)
+            s = norn_tensor_new(NULL, NORN_F64, norn_tensor_rank(t), norn_tensor_dims(t), NULL, &u.v[i]);
+        code = s == NORN_OK ? 0 : fail(s);
+        u.total += norn_tensor_elems(t);
+    }
+    u.names = names;
+    if (!code) {
+        p = calloc((size_t)(u.total * u.total) + 1, sizeof *p);
+        q = calloc((size_t)u.total + 1, sizeof *q);
+        code = p && q ? read_objective(&u, c->graph, p, q, constant) : out_of_memory();
+    }
+    for (size_t i = 0; i < c->constraints->n && !code; i++)
+        code = read_constraint(&u, declarations, c->constraints->v[i], &b);
+    if (!code)
+        code = add_bounds(&u, c->n_lower, c->lower, true, &b);
+    if (!code)
+        code = add_bounds(&u, c->n_upper, c->upper, false, &b);
+    if (!code) {
+        s = tensor_of(2, u.total, u.total, p, &out[0]);
+        if (s == NORN_OK)
+            s = tensor_of(1, u.total, 0, q, &out[1]);
+        if (s == NORN_OK)
+            s = tensor_of(2, b.rows, u.total, b.a, &out[2]);
+        if (s == NORN_OK)
+            s = tensor_of(1, b.rows, 0, b.l, &out[3]);
+        if (s == NORN_OK)
+            s = tensor_of(1, b.rows, 0, b.u, &out[4]);
+        code = s == NORN_OK ? 0 : fail(s);
+    }
+    for (size_t i = 0; i < u.n; i++) {
+        norn_tensor_free(u.x ? u.x[i] : NULL);
+        norn_tensor_free(u.v ? u.v[i] : NULL);
+    }
+    free(u.x);
+    free(u.v);
+    free(names);
+    free(declarations);
+    free(p);
+    free(q);
+    free(b.a);
+    free(b.l);
+    free(b.u);
+    return code;
+}
