@@ -345,6 +345,18 @@ static norn_status import_unknown(norni_scope *sc, const norni_pb_node *n, const
     return bind_outputs(sc, n, wanted_outputs(n), made->out, where);
 }
 
+/* An operator of norn's that is kept as it is: its attributes must be right all the same. */
+static norn_status check_attrs(norni_scope *sc, const norni_pb_node *n, const norn_op *op,
+                               const char *where) {
+    void *attrs = norni_arena_alloc(sc->imp->scratch, op->attrs_bytes);
+    if (!attrs)
+        return norni_nomem();
+    norni_attrs_default(op, attrs);
+    norn_status s = import_attrs(sc, n, op, attrs, where);
+    norni_attrs_release(op, attrs);
+    return s;
+}
+
 /* A ZipMap makes a sequence of maps, which norn has not. As an output of the model its tensor stands for it; for any
  * other reader it stays an operator that norn lacks. */
 static const norn_op *take_zip_map(norni_scope *sc, const norni_pb_node *n, const norn_op *op,
@@ -419,7 +431,9 @@ static norn_status import_node(norni_scope *sc, const norni_pb_node *n, size_t i
             return norni_nomem();
         return norni_scope_add_list(sc, n->output[0], list);
     }
-    const norn_op *op = take_zip_map(sc, n, norni_scope_op(sc, n, &version), where);
+    const norn_op *has = norni_scope_op(sc, n, &version), *op = take_zip_map(sc, n, has, where);
+    if (has && !op)
+        NORNI_TRY(check_attrs(sc, n, has, where));
     NORNI_TRY(norni_prefix(norni_import_first(sc, &n, &op, &version), "%s %s", where, type));
     if (op)
         return import_known(sc, n, op, version, where);

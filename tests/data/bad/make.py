@@ -90,6 +90,9 @@ save('cycle', model([node('Add', ['x', 'c'], ['a']), node('Neg', ['a'], ['b']), 
                      node('Neg', ['a'], ['y'])]), 'reject', 'a cycle of three nodes')
 save('twice', model([node('Neg', ['x'], ['y']), node('Exp', ['x'], ['y'])]), 'reject', 'two nodes make one name')
 save('mistyped', model([node('Transpose', ['x'], ['y'], perm='backwards')]), 'reject', 'a text where a list is due')
+save('kept_mistyped', model([h.make_node('ZipMap', ['x'], ['m'], domain='ai.onnx.ml', classlabels_strings='no'),
+                             node('SequenceLength', ['m'], ['n']), node('Relu', ['x'], ['y'])], domains=['ai.onnx.ml']),
+     'reject', 'a text where a list is due, in an operator that is kept')
 save('attributes', model([node('LeakyRelu', ['x'], ['y'], alpha=0.1, beta=2.0)]), 'reject', 'an attribute that the operator lacks')
 save('outputs', model([node('Relu', ['x'], ['y', 'z'])]), 'reject', 'an output that the operator lacks')
 save('types', model([node('Add', ['x', 'i'], ['y'])], init=[ints('i', 1)]), 'reject', 'floats and integers')
