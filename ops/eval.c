@@ -126,6 +126,25 @@ norn_status norni_node_eval_draw(const norn_node *node, norn_tensor *const *in, 
     return s;
 }
 
+/* Of an operator that runs as others: theirs, where the sizes are known. */
+static void expansion_flops(const norn_node *node, norni_cost *c) {
+    norn_graph *g;
+    norn_value *out[32] = {0};
+    double flops = 0;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i] && !norni_type_static(&node->in[i]->type))
+            return;
+    if (norni_expand_apart(node, out, &g) != NORN_OK)
+        return;
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        norni_cost each;
+        norni_node_cost(g->nodes.v[i], &each);
+        flops += each.flops;
+    }
+    norn_graph_free(g);
+    c->flops = flops;
+}
+
 void norni_node_cost(const norn_node *node, norni_cost *c) {
     *c = (norni_cost){0};
     double elems = 0;
@@ -140,4 +159,6 @@ void norni_node_cost(const norn_node *node, norni_cost *c) {
     c->flops = elems;
     if (node->op->cost)
         node->op->cost(node, c);
+    else if (node->op->expand && !node->op->impls && !norni_op_pointwise(node->op) && !node->op->control)
+        expansion_flops(node, c);
 }

@@ -270,37 +270,50 @@ static norni_type carried(norn_graph *to, const norn_graph *from, const norni_ty
     return r;
 }
 
-norn_status norni_infer_by_expansion(norni_infer *c) {
-    enum { MOST = 32 };
+enum { MOST = 32 };
+
+norn_status norni_expand_apart(const norn_node *node, norn_value **out, norn_graph **result) {
     norn_graph *g;
-    norn_value *in[MOST] = {0}, *out[MOST] = {0};
-    norn_node copy = *c->node;
-    bool fixed = true;
+    norn_value *in[MOST] = {0};
+    norn_node copy = *node;
+    *result = NULL;
     if (copy.n_in > MOST || copy.n_out > MOST)
         return norni_fail(NORN_INTERNAL, "%d inputs, %d outputs", copy.n_in, copy.n_out);
+    NORNI_TRY(norn_graph_new("expansion", &g));
     for (int i = 0; i < copy.n_in; i++) {
-        const norni_type *t = norni_in_type(c, i);
-        if (t && (t->rank < 0 || t->dtype == NORN_UNDEFINED))
-            return NORN_OK; /* nothing can be told yet */
-        fixed &= !t || norni_type_static(t);
-    }
-    NORNI_TRY(norn_graph_new("shapes", &g));
-    for (int i = 0; i < copy.n_in; i++) {
-        const norni_type *t = norni_in_type(c, i);
-        norni_type own = t ? carried(g, c->g, t) : (norni_type){0};
-        if (t)
-            in[i] = norni_is_const(c->node->in[i])
-                        ? norni_value_const(g, NULL, norni_tensor_ref(c->node->in[i]->data))
-                        : norni_value_input(g, NULL, &own);
+        norn_value *v = node->in[i];
+        norni_type own = v ? carried(g, node->graph, &v->type) : (norni_type){0};
+        if (v)
+            in[i] = norni_is_const(v) ? norni_value_const(g, NULL, norni_tensor_ref(v->data))
+                                      : norni_value_input(g, NULL, &own);
     }
     copy.in = in;
     copy.graph = g;
     norn_status s = norn_graph_status(g);
     if (s == NORN_OK)
-        s = c->node->op->expand(g, &copy, out);
-    for (int k = 0; k < copy.n_out && s == NORN_OK; k++)
+        s = node->op->expand(g, &copy, out);
+    if (s == NORN_OK)
+        *result = g;
+    else
+        norn_graph_free(g);
+    return s;
+}
+
+norn_status norni_infer_by_expansion(norni_infer *c) {
+    norn_graph *g;
+    norn_value *out[MOST] = {0};
+    bool fixed = true;
+    for (int i = 0; i < c->node->n_in; i++) {
+        const norni_type *t = norni_in_type(c, i);
+        if (t && (t->rank < 0 || t->dtype == NORN_UNDEFINED))
+            return NORN_OK; /* nothing can be told yet */
+        fixed &= !t || norni_type_static(t);
+    }
+    norn_status s = norni_expand_apart(c->node, out, &g);
+    for (int k = 0; k < c->node->n_out && s == NORN_OK; k++)
         if (out[k])
             c->out[k] = carried(c->g, g, &out[k]->type);
-    norn_graph_free(g);
+    if (s == NORN_OK)
+        norn_graph_free(g);
     return s == NORN_UNSUPPORTED && !fixed ? NORN_OK : s; /* once the sizes are known, that is said again */
 }

@@ -5,14 +5,15 @@
  *     Y = A W' + bias,   W[n, k] = scales[n, b] (q[n, k] - zero_points[n, b]),   b = k / block_size
  *
  * B is [N, blocks, block_size bits / 8], the first element of a byte in its lowest bits; zero points are stored in the
- * same way, or as floats, or are 2^(bits - 1). W is unpacked once, where B never changes. Source: ONNX Runtime's
- * documentation of contrib operators. */
+ * same way, or as floats, or are 2^(bits - 1). accuracy_level says how far A may be rounded: here it never is. W is
+ * unpacked once, where B never changes. Source: ONNX Runtime's documentation of contrib operators. */
 #include "ops/qlinear.h"
 
 typedef struct {
     int64_t K, N_, bits, block_size, accuracy_level, weight_prepacked;
 } attrs_t;
 enum { A, B, SCALES, ZEROS, GROUPS, BIAS };
+enum { MOST = 1 << 28 }; /* of K, N and block_size: so that no product of them is too large */
 
 static norn_value *reshape(norn_graph *g, norn_value *x, int n, const int64_t *shape) {
     return NORNI_OP2(g, x, norni_i64_const(g, n, shape), "Reshape<allowzero=1>");
@@ -100,10 +101,10 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
 #define SIZE(f, text, ...)                                                                                   \
     { .name = text, .kind = NORNI_ATTR_INT, .offset = offsetof(attrs_t, f), __VA_ARGS__ }
 static const norni_attr table[] = {
-    SIZE(K, "K", .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = INT32_MAX),
-    SIZE(N_, "N", .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = INT32_MAX),
+    SIZE(K, "K", .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = MOST),
+    SIZE(N_, "N", .flags = NORNI_ATTR_REQUIRED, .lo = 1, .hi = MOST),
     SIZE(bits, "bits", .def_int = 4, .lo = 2, .hi = 8),
-    SIZE(block_size, "block_size", .flags = NORNI_ATTR_REQUIRED, .lo = 16, .hi = INT32_MAX),
+    SIZE(block_size, "block_size", .flags = NORNI_ATTR_REQUIRED, .lo = 16, .hi = MOST),
     NORNI_A_INT(attrs_t, accuracy_level, 0),
     NORNI_A_INT(attrs_t, weight_prepacked, 0),
     NORNI_A_END};

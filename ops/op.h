@@ -63,6 +63,8 @@ int norni_in_ints(const norni_infer *c, int i, int64_t *v, int max, int *n);
 norn_status norni_axis(int64_t axis, int rank, int *out);
 /* Numpy broadcasting of b into a. */
 norn_status norni_broadcast(norn_graph *g, norni_type *a, const norni_type *b);
+/* The expansion of a node in a graph of its own, which the caller frees; out[] as of expand. */
+norn_status norni_expand_apart(const norn_node *node, norn_value **out, norn_graph **result);
 /* An `infer` for operators that are functions of others: the types that the expansion has, made in a graph of its own. */
 norn_status norni_infer_by_expansion(norni_infer *c);
 /* Room for the n known elements of output k, set as known by the call; NULL when memory is out. */

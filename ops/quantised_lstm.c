@@ -8,6 +8,7 @@
 #include <math.h>
 
 enum { W_SCALE = 8, W_ZERO, R_SCALE, R_ZERO };
+enum { MOST_STEPS = 4096 };
 
 static norn_status want(const norni_infer *c, int i, int rank, const norni_dim *dims) {
     const norni_type *t = norni_in_type(c, i);
@@ -154,6 +155,9 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
     if (!norni_type_static(&x->type) || !norni_type_static(&in[NORNI_REC_R]->type))
         return norni_fail(NORN_UNSUPPORTED,
                           "the steps are written out, and their number is not known (bind the sizes first)");
+    if (x->type.dims[0] > MOST_STEPS)
+        return norni_fail(NORN_UNSUPPORTED, "%lld steps (written out at most %d)", (long long)x->type.dims[0],
+                          MOST_STEPS);
     NORNI_TRY(norni_recurrent_acts(node, directions, act));
     ctx c = {.g = g, .at = at, .s = x->type.dims[0], .h = in[NORNI_REC_R]->type.dims[1]};
     int64_t b = x->type.dims[1], h4 = 4 * c.h;

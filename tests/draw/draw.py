@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper as h, numpy_helper as nh
 
-import arithmetic, layers, movement, others  # each registers its operators
+import arithmetic, layers, microsoft, movement, others  # each registers its operators
 from choices import OPS, Draw, Skip
 
 
@@ -29,6 +29,9 @@ def model_of(d):
                      [onnx.ValueInfoProto(name=o) for o in outs],
                      [nh.from_array(v, n) for n, (v, const) in zip(names, d.inputs) if n and const])
     m = h.make_model(g, opset_imports=[h.make_opsetid(d.domain, d.opset)], ir_version=10)
+    if d.domain == "com.microsoft":  # onnx knows no types there; `save` takes those of the results
+        m.opset_import.append(h.make_opsetid("", 21))
+        return m, fed
     m = onnx.shape_inference.infer_shapes(m)
     for o in m.graph.output:  # types only: shapes are norn's to find
         if not o.type.tensor_type.elem_type:
@@ -40,7 +43,7 @@ def model_of(d):
 def misread(m):
     """What the reference evaluator has wrong: LRN beyond the first N channels; opset 12 and older with one axis of softmax."""
     op, opset = m.graph.node[0].op_type, m.opset_import[0].version
-    return op == "LRN" or (op in ("Softmax", "LogSoftmax", "Hardmax") and opset < 13)
+    return m.graph.node[0].domain == "com.microsoft" or op == "LRN" or (op in ("Softmax", "LogSoftmax", "Hardmax") and opset < 13)
 
 
 def judges(m, fed):
@@ -75,6 +78,9 @@ def same(a, b):
 def save(folder, m, fed, outs):
     data = folder + "/test_data_set_0"
     os.makedirs(data)
+    for o, v in zip(m.graph.output, outs):
+        if not o.type.tensor_type.elem_type:
+            o.type.tensor_type.elem_type = h.np_dtype_to_tensor_dtype(np.asarray(v).dtype)
     onnx.save(m, folder + "/model.onnx")
     for kind, arrays in (("input", list(fed.values())), ("output", outs)):
         for i, v in enumerate(arrays):
