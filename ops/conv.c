@@ -3,10 +3,7 @@
  * `group` independent groups of channels. Source: ONNX Conv-22 (1 and 11 say the same). */
 #include "ops/conv.h"
 
-static const norni_attr table[] = {
-    NORNI_WINDOW_ROWS(norni_conv_attrs), NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),
-    NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
-    NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX), NORNI_A_END};
+static const norni_attr table[] = {NORNI_CONV_ROWS, NORNI_A_END};
 
 static norn_status infer(norni_infer *c) {
     const norni_conv_attrs *a = c->attrs;

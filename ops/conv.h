@@ -16,6 +16,11 @@ typedef struct {
     int64_t group;
     norni_ints output_padding, output_shape;
 } norni_conv_attrs;
+/* The rows of an attribute table whose structure begins with norni_conv_attrs; without ConvTranspose's. */
+#define NORNI_CONV_ROWS                                                                                      \
+    NORNI_WINDOW_ROWS(norni_conv_attrs), NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),               \
+        NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),                                                   \
+        NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX)
 
 typedef struct {
     norn_dtype dtype;

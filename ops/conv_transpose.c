@@ -9,13 +9,9 @@
  * say the same). */
 #include "ops/conv.h"
 
-static const norni_attr table[] = {NORNI_WINDOW_ROWS(norni_conv_attrs),
-                                   NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),
-                                   NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
-                                   NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX),
-                                   NORNI_A_INTS(norni_conv_attrs, output_padding, .lo = 0, .hi = INT32_MAX),
-                                   NORNI_A_INTS(norni_conv_attrs, output_shape, .lo = 1, .hi = INT32_MAX),
-                                   NORNI_A_END};
+static const norni_attr table[] = {
+    NORNI_CONV_ROWS, NORNI_A_INTS(norni_conv_attrs, output_padding, .lo = 0, .hi = INT32_MAX),
+    NORNI_A_INTS(norni_conv_attrs, output_shape, .lo = 1, .hi = INT32_MAX), NORNI_A_END};
 
 static int64_t at(const norni_ints *v, int i, int64_t absent) {
     return v->n < 0 ? absent : v->v[i];

@@ -101,29 +101,9 @@ typedef struct {
     const char *activation;
     norni_floats activation_params;
 } conv_attrs;
-#define WINDOW(f, low)                                                                                       \
-    {                                                                                                        \
-        .name = #f, .kind = NORNI_ATTR_INTS, .offset = offsetof(conv_attrs, conv.window.f),                  \
-        .flags = NORNI_ATTR_OPTIONAL, .lo = (low), .hi = INT32_MAX                                           \
-    }
 static const norni_attr conv_table[] = {
-    {.name = "auto_pad",
-     .kind = NORNI_ATTR_ENUM,
-     .offset = offsetof(conv_attrs, conv.window.auto_pad),
-     .words = norni_auto_pads},
-    WINDOW(strides, 1),
-    WINDOW(pads, 0),
-    WINDOW(kernel_shape, 1),
-    WINDOW(dilations, 1),
-    {.name = "group",
-     .kind = NORNI_ATTR_INT,
-     .offset = offsetof(conv_attrs, conv.group),
-     .def_int = 1,
-     .lo = 1,
-     .hi = INT32_MAX},
-    NORNI_A(conv_attrs, activation, STRING, .flags = NORNI_ATTR_OPTIONAL),
-    NORNI_A(conv_attrs, activation_params, FLOATS, .flags = NORNI_ATTR_OPTIONAL),
-    NORNI_A_END};
+    NORNI_CONV_ROWS, NORNI_A(conv_attrs, activation, STRING, .flags = NORNI_ATTR_OPTIONAL),
+    NORNI_A(conv_attrs, activation_params, FLOATS, .flags = NORNI_ATTR_OPTIONAL), NORNI_A_END};
 
 static norn_status expand_conv(norn_graph *g, const norn_node *node, norn_value **out) {
     const conv_attrs *a = node->attrs;

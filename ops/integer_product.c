@@ -327,10 +327,7 @@ const norn_op norni_op_MatMulInteger = {
 
 /* ---- ConvInteger. */
 enum { X, W, X_ZERO, W_ZERO };
-static const norni_attr conv_table[] = {
-    NORNI_WINDOW_ROWS(norni_conv_attrs), NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),
-    NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
-    NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX), NORNI_A_END};
+static const norni_attr conv_table[] = {NORNI_CONV_ROWS, NORNI_A_END};
 
 static norn_status infer_conv(norni_infer *c) {
     const norni_conv_attrs *a = c->attrs;

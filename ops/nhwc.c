@@ -38,31 +38,13 @@ typedef struct {
     norni_conv_attrs conv;
     int64_t channels_last;
 } conv_attrs;
-#define WINDOW(f, low)                                                                                       \
-    {                                                                                                        \
-        .name = #f, .kind = NORNI_ATTR_INTS, .offset = offsetof(conv_attrs, conv.window.f),                  \
-        .flags = NORNI_ATTR_OPTIONAL, .lo = (low), .hi = INT32_MAX                                           \
-    }
 static norn_status expand_conv(norn_graph *g, const norn_node *node, norn_value **out) {
     return between(g, node, "", "QLinearConv", ((const conv_attrs *)node->attrs)->channels_last ? 1 : 0, out);
 }
 
 static const norni_attr pool_table[] = {NORNI_POOL_ROWS, NORNI_POOL_DILATIONS(1),
                                         NORNI_POOL_FLAG(ceil_mode, 1), NORNI_A_END},
-                        conv_table[] = {{.name = "auto_pad",
-                                         .kind = NORNI_ATTR_ENUM,
-                                         .offset = offsetof(conv_attrs, conv.window.auto_pad),
-                                         .words = norni_auto_pads},
-                                        WINDOW(strides, 1),
-                                        WINDOW(pads, 0),
-                                        WINDOW(kernel_shape, 1),
-                                        WINDOW(dilations, 1),
-                                        {.name = "group",
-                                         .kind = NORNI_ATTR_INT,
-                                         .offset = offsetof(conv_attrs, conv.group),
-                                         .def_int = 1,
-                                         .lo = 1,
-                                         .hi = INT32_MAX},
+                        conv_table[] = {NORNI_CONV_ROWS,
                                         NORNI_A_INT(conv_attrs, channels_last, 0, .lo = 0, .hi = 1),
                                         NORNI_A_END};
 

@@ -87,10 +87,7 @@ static norn_status check_along(const norni_infer *c, int i, norni_dim channels) 
 
 /* ---- QLinearConv. */
 enum { X, X_SCALE, X_ZERO, W, W_SCALE, W_ZERO, Y_SCALE, Y_ZERO, BIAS };
-static const norni_attr conv_table[] = {
-    NORNI_WINDOW_ROWS(norni_conv_attrs), NORNI_WINDOW_INTS(norni_conv_attrs, kernel_shape, 1),
-    NORNI_WINDOW_INTS(norni_conv_attrs, dilations, 1),
-    NORNI_A_INT(norni_conv_attrs, group, 1, .lo = 1, .hi = INT32_MAX), NORNI_A_END};
+static const norni_attr conv_table[] = {NORNI_CONV_ROWS, NORNI_A_END};
 
 static norn_status infer_conv(norni_infer *c) {
     const norni_conv_attrs *a = c->attrs;
