@@ -7,6 +7,7 @@
 #include <norn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -45,13 +46,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     for (int opset = 7; opset <= 28; opset += 7)
         if (norn_model_export(m, &(norn_save_options){.opset = opset}, &copy, &n) == NORN_OK)
             norn_text_free(copy);
+    char *lacks =
+        NULL; /* a ZipMap that nobody reads any more is held to more than one that was kept for its reader */
+    must(norn_graph_unsupported(g, &lacks) == NORN_OK, "operators cannot be listed");
+    bool maps = lacks && strstr(lacks, "ZipMap");
+    norn_text_free(lacks);
     norn_graph *simple;
     if (norn_graph_node_count(g) < 64 && norn_graph_optimize(g, &simple) == NORN_OK) {
         norn_model_set_graph(m, simple);
         if (norn_model_export(m, NULL, &copy, &n) == NORN_OK) {
-            must(norn_model_import(copy, n, "simple", NULL, &back) == NORN_OK,
-                 "what was simplified does not import");
-            norn_model_free(back);
+            bool back_again = norn_model_import(copy, n, "simple", NULL, &back) == NORN_OK;
+            must(back_again || maps, "what was simplified does not import");
+            if (back_again)
+                norn_model_free(back);
             norn_text_free(copy);
         }
     }
