@@ -914,10 +914,10 @@ typedef struct norn_forecast_info {
     uint64_t peak_bytes;                               /* norn_plan_peak_bytes */
     double flops, bytes, ms;                           /* of a run, or a training step */
     size_t launches;
-    const char *limit;      /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */
-    const char *batch_name; /* the named size that is the batch; NULL: the model fixes it */
+    const char *limit;       /* what most of the time goes to: "arithmetic", "memory", "launches", "host" */
+    const char *batch_name;  /* the named size that is the batch; NULL: the model fixes it */
     const char *other_names; /* named sizes beside the batch that were not given: "H, W"; "" for none */
-    int64_t other_size;      /* what they were taken to be: 1, or the first of 8, 32, 64 that the model takes */
+    int64_t other_size; /* what they were taken to be: 1, or the first of 8, 32, 64 that the model takes */
     int64_t batch;
     int64_t
         largest_batch; /* that fits into memory, to within 3 %; twice as many do not. 0: unknown, or none fits */

@@ -387,8 +387,8 @@ static norn_status expand_classifier(norn_graph *g, const norn_node *node, norn_
         label = NORNI_OP2(g, norni_ml_ints(g, &a->classlabels_ints), label, "Gather");
     if (scores == 1 && a->classlabels_ints.n == 2) {
         bool logistic = a->post_transform == NORNI_POST_LOGISTIC;
-        norn_value *other = logistic ? NORNI_OP1(g, s, "Neg")
-                                     : NORNI_OP2(g, norni_scalar_const(g, NORN_F32, 1), s, "Sub");
+        norn_value *other =
+            logistic ? NORNI_OP1(g, s, "Neg") : NORNI_OP2(g, norni_scalar_const(g, NORN_F32, 1), s, "Sub");
         s = norni_opf(g, 2, (norn_value *[]){other, s}, "Concat<axis=1>");
         s = norni_ml_post(g, s, logistic ? NORNI_POST_LOGISTIC : NORNI_POST_NONE);
     } else if (scores > 1 || a->post_transform == NORNI_POST_PROBIT)

@@ -195,10 +195,10 @@ struct norn_op {
     bool data_shapes;
     bool
         on_host; /* has no kernels, and runs by its host reference where it is not folded: a table made of scalars */
-    bool control;          /* has subgraphs (ops/control.h); a file gets the node as it had it */
-    bool moves; /* only moves elements: types below a byte and float8 go through wider ones (ops/widen.c) */
+    bool control; /* has subgraphs (ops/control.h); a file gets the node as it had it */
+    bool moves;   /* only moves elements: types below a byte and float8 go through wider ones (ops/widen.c) */
     bool epilogue_retypes; /* its kernels with an epilogue store a result of any type (NORNI_EPI_ST) */
-    bool defined; /* by the user (norni_op_add) */
+    bool defined;          /* by the user (norni_op_add) */
     int (*epilogue_axis)(
         const norn_node *node); /* axis whose vectors an epilogue can read, -1: none; NULL: axis 1 */
 };

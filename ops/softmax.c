@@ -151,8 +151,7 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
     while (keep && !rows && !grad && blocks < 8 && s.r * w * blocks * 2 <= keep && w * blocks * 2 <= s.inner)
         blocks *= 2;
     /* Exponentials go through y where it can hold them and a row (or the columns of an item) stays in cache meanwhile. */
-    bool through =
-        !keep && !groups && !grad && w > 1 && wide_type && s.r * (rows ? 1 : w) <= THROUGH_MAX;
+    bool through = !keep && !groups && !grad && w > 1 && wide_type && s.r * (rows ? 1 : w) <= THROUGH_MAX;
     while (through && !rows && blocks < 32 && s.r * w * blocks * 2 <= THROUGH_BEST &&
            w * blocks * 2 <= s.inner)
         blocks *= 2;

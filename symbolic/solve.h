@@ -15,8 +15,9 @@ typedef struct norni_problem {
     norn_status (*hessian)(struct norni_problem *p, const double *x, const double *v, double *h);
     void *ctx;
     int64_t values, gradients, products; /* calls so far */
-    double slack; /* what a step may rise by: gradient descent is not monotone. 0: steps go down, by strong Wolfe */
-    bool endless;                        /* a line was found along which the value falls without end */
+    double
+        slack; /* what a step may rise by: gradient descent is not monotone. 0: steps go down, by strong Wolfe */
+    bool endless; /* a line was found along which the value falls without end */
 } norni_problem;
 
 typedef struct {

@@ -156,7 +156,15 @@ static bool read_inputs(test *t, const char *set) {
         if (s != NORN_OK)
             return failed(t, s, set);
     }
-    return true;
+    char *more = set_file(t, set, "input", norn_graph_input_count(g));
+    free(more);
+    return more
+               ? conclude(
+                     t, CASE_UNSUPPORTED,
+                     "%s: input_%zu.pb is one more than the model's inputs (another value for an initialiser "
+                     "cannot be given)",
+                     set, norn_graph_input_count(g))
+               : true;
 }
 
 /* ---- Forward. */

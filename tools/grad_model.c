@@ -42,7 +42,8 @@ int grad_model(const grad_options *o, int n, char *const *args) {
         .wrt = o->wrt, .batch = o->batch, .freeze = o->train.freeze, .train = o->train.train};
     norn_model *m = NULL, *d = NULL;
     int code = 0;
-    if (o->jacobian || o->hessian || o->jvp || o->vjp || o->hvp || o->simplify || o->order || o->check || o->at.n)
+    if (o->jacobian || o->hessian || o->jvp || o->vjp || o->hvp || o->simplify || o->order || o->check ||
+        o->at.n)
         return usage_error("of a model only the gradient is written (wanted --wrt, --loss, --step)");
     if (o->loss)
         code = choice("loss", o->loss, loss_choices, &given.loss);

@@ -170,6 +170,12 @@ for text in '{bad' '' '{"tolerance": 1}' '{"tolerance": {"rtol": -1}}' '{"tolera
     grep -q '^FAIL .*meta.json: ' out.txt || fail "meta.json '$text': $(cat out.txt)"
 done
 
+# An input more than the model has is not passed over.
+rm meta/case/meta.json
+cp meta/case/test_data_set_0/input_1.pb meta/case/test_data_set_0/input_2.pb
+"$norn" verify meta >out.txt
+grep -q '^unsupported .*input_2.pb is one more' out.txt || fail "an input more: $(cat out.txt)"
+
 # What is missing is said once.
 mkdir -p missing/test_data_set_0
 cp "$source/tests/data/onnx/functions_kept.onnx" missing/model.onnx
