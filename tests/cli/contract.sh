@@ -173,7 +173,7 @@ done
 # An input more than the model has is not passed over.
 rm meta/case/meta.json
 cp meta/case/test_data_set_0/input_1.pb meta/case/test_data_set_0/input_2.pb
-"$norn" verify meta >out.txt
+code 1 "$norn" verify meta
 grep -q '^unsupported .*input_2.pb is one more' out.txt || fail "an input more: $(cat out.txt)"
 
 # What is missing is said once.
