@@ -31,7 +31,7 @@ has plan.json '"batch":.*64'
 has plan.json '"peak_bytes":'
 
 "$norn" bench gemm bert-scores --repeat 3 --out g.json --csv g.csv >gemm.txt
-has gemm.txt 'correct: largest difference'
+has gemm.txt 'correct: largest relative difference'
 has gemm.txt 'of the arithmetic peak'
 has gemm.txt '^  implementation: '
 has g.json '"date":'
