@@ -24,7 +24,8 @@ static void CL_CALLBACK gone(cl_mem mem, void *bytes) {
     add((size_t)bytes, -1);
 }
 
-cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *error) {
+__attribute__((visibility("default"))) cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes,
+                                                             void *host, cl_int *error) {
     typedef cl_mem (*create)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
     static create real;
     if (!real) {
