@@ -88,6 +88,10 @@ static norn_status check_vector(const norn_value *v, const char *name, int64_t w
     return NORN_OK;
 }
 
+static norn_status check_scale(double s) {
+    return s > 0 && s < 1e9 ? NORN_OK : norni_fail(NORN_ARG, "scale %g (wanted above 0 and below 1e9)", s);
+}
+
 /* Sizes and scales of the axes; sizes that are not known yet become new ones. */
 static norn_status plan_axes(const norn_node *node, axis_plan *p, bool *known) {
     const attrs *a = node->attrs;
@@ -130,8 +134,8 @@ static norn_status plan_axes(const norn_node *node, axis_plan *p, bool *known) {
         *known &= read;
         for (int i = 0; i < n; i++) {
             axis_plan *q = &p[axes[i]];
-            if (read && !(scales[i] > 0 && scales[i] < 1e9))
-                return norni_fail(NORN_ARG, "scale %g (wanted above 0 and below 1e9)", scales[i]);
+            if (read)
+                NORNI_TRY(check_scale(scales[i]));
             q->scale = read ? scales[i] : (double)NAN;
             q->out = !read ? norni_dim_fresh(g) : q->scale == 1 ? q->out : scaled(g, q->out, scales[i]);
         }
@@ -503,8 +507,11 @@ static norn_status infer_old(norni_infer *c) {
     NORNI_TRY(check_vector(c->node->in[1], "scales", x->rank));
     c->out[0] = *x;
     bool read = floats_of(c->node->in[1], scales, x->rank);
-    for (int i = 0; i < x->rank; i++)
+    for (int i = 0; i < x->rank; i++) {
+        if (read)
+            NORNI_TRY(check_scale(scales[i]));
         c->out[0].dims[i] = read ? scaled(c->g, x->dims[i], scales[i]) : norni_dim_fresh(c->g);
+    }
     return NORN_OK;
 }
 
