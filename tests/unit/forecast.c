@@ -13,22 +13,11 @@
 
 #include <cmocka.h>
 
+#include "tests/snapshot.h"
+
 #define OK(call)                                                                                             \
     if ((call) != NORN_OK)                                                                                   \
     fail_msg("%s: %s", #call, norn_error())
-
-static norn_device *snapshot(const char *name) {
-    char path[512], text[4096];
-    norn_device *d;
-    snprintf(path, sizeof path, "%s/../devices/%s.txt", TEST_DATA, name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    text[n] = 0;
-    fclose(f);
-    OK(norn_device_parse(text, &d));
-    return d;
-}
 
 static norn_model *model(const char *text) {
     norn_graph *g;
