@@ -218,6 +218,16 @@ static void kernels(void **state) {
           "input 'w' has size 3 in dimension 0 (wanted C = 4)");
     fails(norn_formula_parse("x: f32[4], w: f32[3]; Mean2(x, w)", NORN_F32, &bad, NULL), NORN_SHAPE,
           "input 'x' has 1 axes (wanted 2)");
+    OK(norn_operator_define(
+        &(norn_operator){.name = "t.Sums", .inputs = "x: f32[N], w: f32[N]", .formula = "sum(x) + sum(w)"}));
+    fails(norn_formula_parse("x: f32[3], w: f32[4]; Sums(x, w)", NORN_F32, &bad, NULL), NORN_SHAPE,
+          "input 'w' has size 4 in dimension 0 (wanted N = 3)");
+    OK(norn_operator_define(&(norn_operator){.name = "t.Nothing",
+                                             .inputs = "x: f32[N]",
+                                             .outputs = "y: f32[N/(N - 3)]",
+                                             .source = "kernel void Nothing()"}));
+    fails(norn_formula_parse("x: f32[3]; Nothing(x)", NORN_F32, &bad, NULL), NORN_SHAPE,
+          "output 'y': size 'N/(N - 3)': a division by 0");
     fails(norn_formula_parse("x: i32[4,3], w: f32[3]; Mean2(x, w)", NORN_F32, &bad, NULL), NORN_DTYPE,
           "input 'x' has type int32");
     OK(norn_formula_parse("x: f32[0,3]; Mean2(x, [1, 2, 3])", NORN_F32, &g, NULL));
