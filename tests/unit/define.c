@@ -212,6 +212,23 @@ static void kernels(void **state) {
         norn_tensor_free(dx);
         norn_graph_free(g);
     }
+    /* Without a range there is a work-item for each element of the first output, also where nobody reads that. */
+    OK(norn_operator_define(&(norn_operator){
+        .name = "t.Both",
+        .inputs = "x: f32[N]",
+        .outputs = "a: f32[N], b: f32[N]",
+        .source = "kernel void Both(global const float *x, global float *a, global float *b, "
+                  "long N) {\n"
+                  "    long i = get_global_id(0);\n"
+                  "    a[i] = x[i];\n"
+                  "    b[i] = 2*x[i];\n"
+                  "}\n"}));
+    OK(norn_graph_parse("g (float[3] x) => (float[3] y) { _, y = t.Both(x) }", &g));
+    norn_tensor *a = tensor(NORN_F32, 1, shape, three), *b = run(device, g, a, "y");
+    equal(b, 3, (double[]){1, -4, 6});
+    norn_tensor_free(a);
+    norn_tensor_free(b);
+    norn_graph_free(g);
     /* What the input has must agree, and nothing is launched for nothing. */
     norn_graph *bad;
     fails(norn_formula_parse("x: f32[2,4], w: f32[3]; Mean2(x, w)", NORN_F32, &bad, NULL), NORN_SHAPE,
