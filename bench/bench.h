@@ -41,7 +41,7 @@ double norni_bench_host_seconds(const norn_plan *p);
  * places of NaN and infinities differ. */
 void norni_bench_compare(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out);
 /* By |got - want| / |want|: where the input of a ReLU is zero but for rounding, single elements of a gradient part,
- * whatever computes them. */
+ * whatever computes them. But not by much: a single one that is far off is wrong, too. */
 void norni_bench_compare_gradient(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out);
 void norni_bench_note(norn_bench_result *out, const char *fmt, ...) NORNI_PRINTF(2, 3);
 

@@ -16,18 +16,15 @@ static const struct {
     size_t offset;
     bool least; /* times; the others are rates */
 } fields[] = {
-    {"fp32_gflops", offsetof(norn_peaks, fp32_gflops), false},
-    {"fp64_gflops", offsetof(norn_peaks, fp64_gflops), false},
-    {"fp16_gflops", offsetof(norn_peaks, fp16_gflops), false},
-    {"global_gbytes_s", offsetof(norn_peaks, global_gbytes_s), false},
-    {"copy_gbytes_s", offsetof(norn_peaks, copy_gbytes_s), false},
-    {"cache_gbytes_s", offsetof(norn_peaks, cache_gbytes_s), false},
-    {"local_gbytes_s", offsetof(norn_peaks, local_gbytes_s), false},
-    {"write_gbytes_s", offsetof(norn_peaks, write_gbytes_s), false},
-    {"read_gbytes_s", offsetof(norn_peaks, read_gbytes_s), false},
-    {"launch_us", offsetof(norn_peaks, launch_us), true},
-    {"wait_us", offsetof(norn_peaks, wait_us), true},
-    {"build_ms", offsetof(norn_peaks, build_ms), true},
+#define RATE(field)                                                                                          \
+    { #field, offsetof(norn_peaks, field), false }
+#define TIME(field)                                                                                          \
+    { #field, offsetof(norn_peaks, field), true }
+    RATE(fp32_gflops),   RATE(fp64_gflops),    RATE(fp16_gflops),    RATE(global_gbytes_s),
+    RATE(copy_gbytes_s), RATE(cache_gbytes_s), RATE(local_gbytes_s), RATE(write_gbytes_s),
+    RATE(read_gbytes_s), TIME(launch_us),      TIME(wait_us),        TIME(build_ms),
+#undef RATE
+#undef TIME
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -74,7 +71,6 @@ void norn_peaks_keep(const norn_device *d, norn_peaks *p) {
     norni_str device = {0}, others = {0}, all = {0};
     unsigned char *text = NULL;
     size_t bytes;
-    norn_peaks before = *p;
     norni_free(folder);
     norni_str_addf(&device, "%s|%s|%s|%u", d->name, d->platform, d->driver, d->compute_units);
     if (path && !device.failed) {
@@ -91,7 +87,6 @@ void norn_peaks_keep(const norn_device *d, norn_peaks *p) {
         if (!all.failed && !others.failed && changed) /* without it the next run measures anew: no error */
             (void)norni_file_write(path, &(norni_piece){all.s, all.n}, 1);
     }
-    p->estimated = before.estimated;
     norni_free(text);
     norni_free(path);
     norni_str_free(&device);

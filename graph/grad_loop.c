@@ -175,6 +175,9 @@ norn_status norni_grad_loop(norni_grad *c) {
     for (int i = 0; i < l.outs; i++)
         if (l.carried + i < node->n_out && c->dy[l.carried + i])
             l.ds[l.n_ds++] = i;
+    int moving = l.n_dv + l.n_dc; /* outputs of the second loop, a bit each */
+    if (moving > 31)
+        return norni_fail(NORN_UNSUPPORTED, "it has gradients of %d values (at most 31)", moving);
     norn_value *kept[MOST], *in[6 * MOST];
     NORNI_TRY(forward(&l, kept));
     norn_value *none = norni_i64_const(g, 0, NULL);
@@ -201,7 +204,6 @@ norn_status norni_grad_loop(norni_grad *c) {
         norn_graph_free(b);
         return norni_prefix(s, "body");
     }
-    int moving = l.n_dv + l.n_dc;
     norn_node *made = apply_loop(g, b, n, in, n - 2 - moving, (1u << moving) - 1);
     for (int i = 0; made && i < l.n_dv; i++)
         if (c->want[2 + l.dv[i]])

@@ -384,8 +384,10 @@ static norn_status define(norni_definition *d, const norn_operator *o) {
     NORNI_TRY(s);
     NORNI_TRY(copy_graph(o->graph, &d->graph));
     NORNI_TRY(norni_prefix(copy_graph(o->gradient, &d->gradient), "gradient"));
-    if (o->inputs)
+    if (o->inputs) {
         NORNI_TRY(norni_define_params(d, o->inputs, "inputs", d->in, &d->n_in));
+        NORNI_TRY(norni_define_names(d));
+    }
     if (d->source) {
         if (!o->outputs)
             return norni_fail(NORN_ARG, "got a kernel without outputs");

@@ -42,6 +42,8 @@ norn_status norni_define_params(norni_definition *d, const char *text, const cha
                                 norni_defined_param *params, int *n);
 /* "N, 2*C" into at most `max` sizes. */
 norn_status norni_define_sizes(norni_definition *d, const char *text, int max, const char **out, int *n);
+/* The names that sizes of inputs have. */
+norn_status norni_define_names(norni_definition *d);
 /* Checks what kernels need, and makes `impls` and `infer`. */
 norn_status norni_define_kernel(norni_definition *d);
 /* The sizes that the types of a node's inputs give to names; false: some are not known. A contradiction is a failure. */

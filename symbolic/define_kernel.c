@@ -60,44 +60,69 @@ static norni_dim atom(reader *r) {
     return wrong(r, "a number, or a size that an input has");
 }
 
-static norni_dim product(reader *r) {
-    norni_dim v = atom(r);
-    while (r->status == NORN_OK)
-        if (take(r, '*')) {
-            norni_dim b = atom(r);
-            v = r->g && r->status == NORN_OK ? norni_dim_mul(r->g, v, b) : 0;
-        } else if (take(r, '/')) {
-            norni_dim b = atom(r);
-            v = r->g && r->status == NORN_OK ? norni_dim_div(r->g, v, b) : 0;
+static norni_dim combined(reader *r, char op, norni_dim a, norni_dim b) {
+    if (!r->g || r->status != NORN_OK)
+        return 0;
+    if (op == '/' && b == 0) {
+        r->status = norni_fail(NORN_SHAPE, "size '%s': a division by 0", r->text);
+        return 0;
+    }
+    return op == '+'   ? norni_dim_add(r->g, a, b)
+           : op == '-' ? norni_dim_sub(r->g, a, b)
+           : op == '*' ? norni_dim_mul(r->g, a, b)
+                       : norni_dim_div(r->g, a, b);
+}
+
+/* Parts with one of the signs between them, from the left. */
+static norni_dim chain(reader *r, const char *signs, norni_dim (*part)(reader *)) {
+    norni_dim v = part(r);
+    for (const char *sign = signs; r->status == NORN_OK && *sign;)
+        if (take(r, *sign)) {
+            v = combined(r, *sign, v, part(r));
+            sign = signs;
         } else
-            break;
+            sign++;
     return v;
 }
 
+static norni_dim product(reader *r) {
+    return chain(r, "*/", atom);
+}
+
 static norni_dim sum(reader *r) {
-    norni_dim v = product(r);
-    while (r->status == NORN_OK)
-        if (take(r, '+')) {
-            norni_dim b = product(r);
-            v = r->g && r->status == NORN_OK ? norni_dim_add(r->g, v, b) : 0;
-        } else if (take(r, '-')) {
-            norni_dim b = product(r);
-            v = r->g && r->status == NORN_OK ? norni_dim_sub(r->g, v, b) : 0;
-        } else
-            break;
-    return v;
+    return chain(r, "+-", product);
 }
 
 static norn_status size_of(const norni_definition *d, norn_graph *g, const norni_dim *sizes, const char *text,
                            norni_dim *out) {
     reader r = {.d = d, .g = g, .sizes = sizes, .text = text, .at = text};
     *out = sum(&r);
-    if (r.status == NORN_OK && (take(&r, '\0') ? r.at[-1] : 1))
+    if (r.status == NORN_OK && !take(&r, '\0'))
         wrong(&r, "the end");
     return r.status;
 }
 
 /* ---- Types. */
+norn_status norni_define_names(norni_definition *d) {
+    for (int i = 0; i < d->n_in; i++)
+        for (int k = 0; k < d->in[i].rank; k++) {
+            const char *s = d->in[i].dims[k];
+            bool number = isdigit((unsigned char)*s), there = number;
+            for (const char *p = s; *p; p++)
+                if (number ? !isdigit((unsigned char)*p) : !isalnum((unsigned char)*p) && *p != '_')
+                    return norni_fail(NORN_PARSE, "input '%s' has size '%s' (wanted a number or a name)",
+                                      d->in[i].name, s);
+            if (number && strlen(s) > 15)
+                return norni_fail(NORN_PARSE, "input '%s' has size '%s' (wanted a smaller one)",
+                                  d->in[i].name, s);
+            for (int j = 0; j < d->n_sizes && !there; j++)
+                there = !strcmp(d->sizes[j], s);
+            if (!there)
+                d->sizes[d->n_sizes++] = s;
+        }
+    return NORN_OK;
+}
+
 norn_status norni_define_bind(const norni_definition *d, norn_graph *g, const norn_node *node,
                               norni_dim *sizes, bool *known) {
     bool bound[NORNI_DEFINED_PARAMS * NORN_MAX_RANK] = {0};
@@ -141,33 +166,27 @@ norn_status norni_define_bind(const norni_definition *d, norn_graph *g, const no
     return NORN_OK;
 }
 
+/* Rank and sizes of output i, which the node may do without. */
+static norn_status output_shape(const norni_definition *d, norn_graph *g, const norni_dim *sizes, int i,
+                                norni_type *t) {
+    const norni_defined_param *p = &d->out[i];
+    t->rank = p->rank;
+    for (int k = 0; k < p->rank; k++)
+        NORNI_TRY(norni_prefix(size_of(d, g, sizes, p->dims[k], &t->dims[k]), "output '%s'", p->name));
+    return NORN_OK;
+}
+
 static norn_status infer(norni_infer *c) {
     const norni_definition *d = norni_definition_of(c->node);
     norni_dim sizes[NORNI_DEFINED_PARAMS * NORN_MAX_RANK];
     bool known;
     NORNI_TRY(norni_define_bind(d, c->g, c->node, sizes, &known));
-    for (int k = 0; k < d->n_out && k < c->node->n_out; k++) {
-        const norni_defined_param *p = &d->out[k];
-        c->out[k].rank = p->rank;
-        for (int i = 0; i < p->rank; i++)
-            NORNI_TRY(norni_prefix(size_of(d, c->g, sizes, p->dims[i], &c->out[k].dims[i]), "output '%s'",
-                                   p->name));
-    }
+    for (int k = 0; k < d->n_out && k < c->node->n_out; k++)
+        NORNI_TRY(output_shape(d, c->g, sizes, k, &c->out[k]));
     return NORN_OK;
 }
 
 /* ---- The launch. */
-static const char *cl_name(norn_dtype t) {
-    switch (t) {
-    case NORN_F64:
-        return "double";
-    case NORN_F32:
-        return "float";
-    default:
-        return NULL;
-    }
-}
-
 static norn_dtype generic_type(const norn_node *node) {
     const norni_definition *d = norni_definition_of(node);
     for (int i = 0; i < d->n_in; i++)
@@ -193,11 +212,9 @@ static const char *fits(const norni_fit *f) {
 /* A place for an output that nobody reads. */
 static norni_ref unwanted(norni_emit *e, int i, const norni_dim *sizes) {
     const norni_definition *d = norni_definition_of(e->node);
-    const norni_defined_param *p = &d->out[i];
-    norni_type t = {.dtype = p->generic ? generic_type(e->node) : p->dtype, .rank = p->rank};
-    for (int k = 0; k < p->rank; k++)
-        if (size_of(d, e->g, sizes, p->dims[k], &t.dims[k]) != NORN_OK)
-            return -1;
+    norni_type t = {.dtype = d->out[i].generic ? generic_type(e->node) : d->out[i].dtype};
+    if (output_shape(d, e->g, sizes, i, &t) != NORN_OK)
+        return -1;
     return norni_emit_scratch(e, norni_type_static(&t) ? norni_type_bytes(&t) : 1);
 }
 
@@ -207,14 +224,17 @@ static norn_status emit(norni_emit *e) {
     bool known, empty = false;
     size_t range[3] = {1, 1, 1};
     int dims = d->n_range ? d->n_range : 1;
+    norni_type first = {0};
     NORNI_TRY(norni_define_bind(d, e->g, e->node, sizes, &known));
+    NORNI_TRY(output_shape(d, e->g, sizes, 0, &first));
     for (int i = 0; i < dims; i++) {
-        norni_dim v = norni_type_elems(&e->node->out[0]->type);
+        norni_dim v = d->n_range ? 0 : norni_type_elems(&first);
         if (d->n_range)
             NORNI_TRY(norni_prefix(size_of(d, e->g, sizes, d->range[i], &v), "range"));
         int64_t n;
         if (!norni_dim_number(e->g, v, &n) || n < 0)
-            return norni_fail(NORN_SHAPE, "range '%s' is no number of work-items", d->range[i]);
+            return norni_fail(NORN_SHAPE, "range '%s' is no number of work-items",
+                              d->n_range ? d->range[i] : d->out[0].name);
         range[i] = (size_t)n;
         empty |= !n;
     }
@@ -231,8 +251,9 @@ static norn_status emit(norni_emit *e) {
     if (!k)
         return e->status == NORN_OK ? norni_nomem() : e->status;
     k->alone = true;
-    if (cl_name(generic_type(e->node)))
-        norni_step_define_text(e, k, "T", cl_name(generic_type(e->node)));
+    norn_dtype t = generic_type(e->node);
+    if (t != NORN_UNDEFINED)
+        norni_step_define_text(e, k, "T", t == NORN_F64 ? "double" : "float");
     for (int i = 0; i < d->n_in; i++)
         norni_step_buffer(e, k, norni_emit_in(e, i), NORNI_READ);
     for (int i = 0; i < d->n_out; i++)
@@ -252,21 +273,6 @@ norn_status norni_define_kernel(norni_definition *d) {
         if (!d->in[i].typed)
             return norni_fail(NORN_ARG, "input '%s' of a kernel has no type", d->in[i].name);
         generic |= d->in[i].generic;
-        for (int k = 0; k < d->in[i].rank; k++) {
-            const char *s = d->in[i].dims[k];
-            bool there = isdigit((unsigned char)*s), name = !there;
-            for (const char *p = s; *p; p++)
-                if (there ? !isdigit((unsigned char)*p) : !isalnum((unsigned char)*p) && *p != '_')
-                    return norni_fail(NORN_PARSE, "input '%s' has size '%s' (wanted a number or a name)",
-                                      d->in[i].name, s);
-            if (there && strlen(s) > 15)
-                return norni_fail(NORN_PARSE, "input '%s' has size '%s' (wanted a smaller one)",
-                                  d->in[i].name, s);
-            for (int j = 0; j < d->n_sizes && !there; j++)
-                there = !strcmp(d->sizes[j], s);
-            if (!there && name)
-                d->sizes[d->n_sizes++] = s;
-        }
     }
     for (int k = 0; k < d->n_out; k++) {
         if (!d->out[k].typed)
@@ -277,6 +283,9 @@ norn_status norni_define_kernel(norni_definition *d) {
             NORNI_TRY(
                 norni_prefix(size_of(d, NULL, NULL, d->out[k].dims[i], &v), "output '%s'", d->out[k].name));
     }
+    if (d->n_in + d->n_out + d->n_sizes > NORNI_MAX_ARGS)
+        return norni_fail(NORN_ARG, "a kernel of %d arguments (wanted at most %d)",
+                          d->n_in + d->n_out + d->n_sizes, NORNI_MAX_ARGS);
     for (int i = 0; i < d->n_range; i++)
         NORNI_TRY(norni_prefix(size_of(d, NULL, NULL, d->range[i], &v), "range"));
     if (!strstr(d->source, d->kernel))

@@ -400,14 +400,17 @@ static const struct {
     {"erfc", NULL, "1 - erf(x)", NULL, 0},
 };
 
-/* clip(x, lo, hi), hypot(x, y): formulas over their arguments in order. */
+/* Operators or formulas over their arguments in order. */
 static const struct {
     const char *name;
     int n;
     const char *const names[3];
-    const char *formula;
+    const char *op, *formula;
 } several[] = {
-    {"hypot", 2, {"x", "y"}, "sqrt(x ** 2 + y ** 2)"},
+    {"hypot", 2, {"x", "y"}, NULL, "sqrt(x ** 2 + y ** 2)"},
+    {"stop_gradient", 1, {"x"}, "norn.StopGradient", NULL},
+    {"scale_gradient", 2, {"x", "scale"}, "norn.ScaleGradient", NULL},
+    {"clip_gradient", 3, {"x", "lo", "hi"}, "norn.ClipGradient", NULL},
 };
 
 static norn_value *call_several(call *c, size_t i) {
@@ -415,9 +418,10 @@ static norn_value *call_several(call *c, size_t i) {
     for (int k = 0; k < several[i].n; k++)
         if (!(v[k] = value(c, several[i].names[k], k)))
             return NULL;
-    return norni_make_alike(c->m, c->s->at, several[i].n, v)
-               ? norni_formula(c->m->g, several[i].formula, several[i].n, several[i].names, v)
-               : NULL;
+    if (!(v[0] = norni_make_real(c->m, v[0])) || !norni_make_alike(c->m, c->s->at, several[i].n, v))
+        return NULL;
+    return several[i].op ? norni_opf(c->m->g, several[i].n, v, "%s", several[i].op)
+                         : norni_formula(c->m->g, several[i].formula, several[i].n, several[i].names, v);
 }
 
 static norn_value *call_pointwise(call *c, size_t i) {
@@ -490,25 +494,6 @@ static norn_value *call_running(call *c) {
                      v[2] != 0);
 }
 
-/* stop_gradient(x), scale_gradient(x, scale), clip_gradient(x, lo, hi). */
-static norn_value *call_control(call *c) {
-    static const struct {
-        const char *op, *args[3];
-        int n;
-    } kinds[] = {{"norn.StopGradient", {"x"}, 1},
-                 {"norn.ScaleGradient", {"x", "scale"}, 2},
-                 {"norn.ClipGradient", {"x", "lo", "hi"}, 3}};
-    char second = c->s->at[1];
-    int k = second == 't' ? 0 : c->s->at[0] == 's' ? 1 : 2;
-    norn_value *v[3];
-    for (int i = 0; i < kinds[k].n; i++)
-        if (!(v[i] = value(c, kinds[k].args[i], i)))
-            return NULL;
-    if (!(v[0] = norni_make_real(c->m, v[0])) || !norni_make_alike(c->m, c->s->at, kinds[k].n, v))
-        return NULL;
-    return norni_opf(c->m->g, kinds[k].n, v, "%s", kinds[k].op);
-}
-
 static norn_value *call_sum(call *c) {
     return reduction(c, "ReduceSum");
 }
@@ -557,9 +542,6 @@ static const struct {
     {"pad", call_pad},
     {"cumsum", call_running},
     {"cumprod", call_running},
-    {"stop_gradient", call_control},
-    {"scale_gradient", call_control},
-    {"clip_gradient", call_control},
     {"concat", call_concat},
     {"mish", call_mish},
     {"logaddexp", call_logaddexp},
@@ -568,17 +550,27 @@ static const struct {
     {"hardswish", call_hard},
 };
 
+static norn_value *call_other(call *c, size_t i) {
+    return others[i].make(c);
+}
+
+/* What makes the calls of a function, and its row; NULL: there is none of this name. */
+typedef norn_value *maker(call *c, size_t row);
+static maker *find(const char *name, size_t n, size_t *row) {
+#define FIND(table, make)                                                                                    \
+    for (*row = 0; *row < sizeof table / sizeof *table; ++*row)                                              \
+        if (strlen(table[*row].name) == n && !memcmp(table[*row].name, name, n))                             \
+            return make;
+    FIND(pointwise, call_pointwise)
+    FIND(several, call_several)
+    FIND(others, call_other)
+#undef FIND
+    return NULL;
+}
+
 bool norni_formula_calls(const char *name) {
-    for (size_t i = 0; i < sizeof pointwise / sizeof *pointwise; i++)
-        if (!strcmp(pointwise[i].name, name))
-            return true;
-    for (size_t i = 0; i < sizeof several / sizeof *several; i++)
-        if (!strcmp(several[i].name, name))
-            return true;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (!strcmp(others[i].name, name))
-            return true;
-    return false;
+    size_t row;
+    return find(name, strlen(name), &row) != NULL;
 }
 
 /* An operator that the program defined: its first output. */
@@ -603,20 +595,15 @@ static norn_value *call_defined(call *c, const norn_op *op) {
 norn_value *norni_make_call(norni_formula_maker *m, const norni_syntax *s) {
     call c = {.m = m, .s = s};
     norn_value *v = NULL;
-    bool known = false;
+    size_t row;
     for (int i = 0; i < s->n; i++)
         c.n += s->a[i]->kind != NORNI_S_NAMED;
     if (s->n > 31)
         return norni_make_fail(m, s->a[31]->at, "fewer arguments");
-    for (size_t i = 0; i < sizeof pointwise / sizeof *pointwise && !known; i++)
-        if ((known = norni_syntax_is(s, pointwise[i].name)))
-            v = call_pointwise(&c, i);
-    for (size_t i = 0; i < sizeof several / sizeof *several && !known; i++)
-        if ((known = norni_syntax_is(s, several[i].name)))
-            v = call_several(&c, i);
-    for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
-        if ((known = norni_syntax_is(s, others[i].name)))
-            v = others[i].make(&c);
+    maker *make = find(s->at, s->len, &row);
+    bool known = make != NULL;
+    if (known)
+        v = make(&c, row);
     const norn_op *op;
     for (size_t i = 0; !known && (op = norni_op_defined(i)); i++)
         if ((known = norni_syntax_is(s, op->name)))

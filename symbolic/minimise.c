@@ -10,7 +10,7 @@
 
 enum { MEMORY = 20, MAX_SEARCH = 40, PROBE = 200, RECENT = 10 };
 
-static double dot(int64_t n, const double *a, const double *b) {
+double norni_dot(int64_t n, const double *a, const double *b) {
     double s[4] = {0}; /* four sums at once */
     int64_t i = 0;
     for (; i + 4 <= n; i += 4)
@@ -19,6 +19,13 @@ static double dot(int64_t n, const double *a, const double *b) {
     for (; i < n; i++)
         s[0] += a[i] * b[i];
     return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+double norni_largest(int64_t n, const double *v) {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, fabs(v[i]));
+    return most;
 }
 
 bool norni_held(const norni_problem *p, const double *x, const double *g, int64_t i) {
@@ -56,7 +63,7 @@ static norn_status try_step(line *l, double t) {
         l->at[i] = v;
     }
     NORNI_TRY(l->p->value(l->p, l->at, &l->f, l->g));
-    l->slope = dot(l->p->n, l->g, l->d);
+    l->slope = norni_dot(l->p->n, l->g, l->d);
     return NORN_OK;
 }
 
@@ -72,28 +79,52 @@ static double cubic(double a, double fa, double ga, double b, double fb, double 
     return t;
 }
 
+/* Where the value is -inf, at `hi`: whether it is a pole, to which the value falls from f, at `lo`, ever more steeply. Else numbers
+ * end there (log(sigmoid(x)) far below 0), and nothing is known of what the function does. */
+static norn_status is_pole(line *l, double lo, double f, double slope, double hi, bool *pole) {
+    const double steeper = 1e3;
+    *pole = true;
+    for (int k = 0; k < MAX_SEARCH && *pole; k++) {
+        double t = (lo + hi) / 2;
+        NORNI_TRY(try_step(l, t));
+        if (l->f == -(double)INFINITY)
+            hi = t;
+        else if ((*pole = l->f <= f))
+            lo = t, f = l->f;
+    }
+    if (*pole) {
+        NORNI_TRY(try_step(l, lo));
+        *pole = fabs(l->slope) >= steeper * fabs(slope);
+    }
+    return NORN_OK;
+}
+
 static norn_status wolfe(line *l, double f0, double slope0, double first, double c2, bool *found) {
     double c1 = 1e-4, a = 0, fa = f0, ga = slope0, t = first, lo = 0, flo = f0, glo = slope0, hi = 0, fhi = 0,
            ghi = 0;
-    bool bracket = false;
+    /* Where a value that falls all the way is taken to fall without bound. */
+    double far = 1e24 * (1 + norni_largest(l->p->n, l->x)) / norni_largest(l->p->n, l->d);
+    bool bracket = false, pole = true;
     *found = false;
     for (int k = 0; k < MAX_SEARCH; k++) {
         NORNI_TRY(try_step(l, t));
-        bool high = !(l->f <= f0 + c1 * t * slope0) || (bracket ? l->f >= flo : k > 0 && l->f >= fa);
+        bool high = !(l->f <= f0 + c1 * t * slope0) || (bracket ? l->f >= flo : a > 0 && l->f >= fa);
         /* Near the minimum values no longer tell points apart: slopes do (Hager and Zhang). */
         if (high && fabs(l->f - f0) <= 1e-13 * fabs(f0) && fabs(l->slope) <= c2 * fabs(slope0)) {
             *found = true;
             return NORN_OK;
         }
-        if (l->f == -(double)INFINITY) { /* all the way down */
-            l->p->endless = true;
-            return NORN_OK;
+        if (l->f == -(double)INFINITY && pole) {
+            NORNI_TRY(is_pole(l, bracket ? lo : a, bracket ? flo : fa, slope0, t, &pole));
+            if ((l->p->endless = pole))
+                return NORN_OK;
+            l->f = -(double)INFINITY;
         }
         if (!isfinite(l->f) || isnan(l->slope)) { /* outside the domain */
-            if (bracket || k > 0) {
+            if (bracket || a > 0) {
                 hi = t;
                 t = ((bracket ? lo : a) + t) / 2;
-                if (!bracket && k > 0) {
+                if (!bracket) {
                     lo = a, flo = fa, glo = ga;
                     fhi = (double)INFINITY, ghi = 0;
                     bracket = true;
@@ -115,9 +146,13 @@ static norn_status wolfe(line *l, double f0, double slope0, double first, double
                 lo = high ? a : t, flo = high ? fa : l->f, glo = high ? ga : l->slope;
                 hi = high ? t : a, fhi = high ? l->f : fa, ghi = high ? l->slope : ga;
                 bracket = true;
+            } else if (t >= far) {
+                l->p->endless = true;
+                return NORN_OK;
             } else {
                 a = t, fa = l->f, ga = l->slope;
                 t *= 4;
+                k--; /* far ends it */
                 continue;
             }
         } else if (high)
@@ -131,22 +166,29 @@ static norn_status wolfe(line *l, double f0, double slope0, double first, double
             break;
         t = isfinite(fhi) ? cubic(lo, flo, glo, hi, fhi, ghi) : (lo + hi) / 2;
     }
-    l->p->endless = !bracket && a > 0 && fa < f0; /* after steps of 4^MAX_SEARCH */
-    if (lo > 0 && flo < f0) {                     /* less than was asked for, but down */
+    if (lo > 0 && flo < f0) { /* less than was asked for, but down */
         NORNI_TRY(try_step(l, lo));
         *found = l->f < f0;
     }
     return NORN_OK;
 }
 
-static norn_status armijo(line *l, double f0, const double *g0, double first, bool *found) {
+static norn_status armijo(line *l, double f0, const double *g0, double slope0, double first, bool *found) {
     double t = first;
+    bool pole = true;
     *found = false;
     for (int k = 0; k < 2 * MAX_SEARCH && !*found; k++, t *= 0.5) {
         double down = 0;
         NORNI_TRY(try_step(l, t));
         for (int64_t i = 0; i < l->p->n; i++)
             down += g0[i] * (l->at[i] - l->x[i]);
+        if (l->f == -(double)INFINITY) {
+            if (pole)
+                NORNI_TRY(is_pole(l, 0, f0, slope0, t, &pole));
+            if ((l->p->endless = pole))
+                return NORN_OK;
+            continue;
+        }
         *found = l->f <= f0 + l->p->slack + 1e-4 * down && down < 0;
         if (!*found && down < 0 && fabs(l->f - f0) <= 1e-14 * fabs(f0))
             *found = norni_projected_norm(l->p, l->at, l->g) < norni_projected_norm(l->p, l->x, g0);
@@ -158,7 +200,7 @@ norn_status norni_line_search(norni_problem *p, const double *d, double first, d
                               double *f, double *g, bool *moved) {
     line l = {.p = p, .x = x, .d = d};
     size_t bytes = (size_t)p->n * sizeof(double);
-    double slope = dot(p->n, g, d);
+    double slope = norni_dot(p->n, g, d);
     *moved = false;
     l.at = norni_alloc(2 * bytes);
     if (!l.at)
@@ -166,7 +208,7 @@ norn_status norni_line_search(norni_problem *p, const double *d, double first, d
     l.g = l.at + p->n;
     norn_status s = NORN_OK;
     if (slope < 0)
-        s = p->lower || p->upper || p->slack > 0 ? armijo(&l, *f, g, first, moved)
+        s = p->lower || p->upper || p->slack > 0 ? armijo(&l, *f, g, slope, first, moved)
                                                  : wolfe(&l, *f, slope, first, c2, moved);
     if (s == NORN_OK && *moved) {
         memcpy(x, l.at, bytes);
@@ -209,19 +251,19 @@ static void lbfgs(state *st, const double *g) {
     steepest(st, g);
     for (int64_t j = 0; j < m; j++) {
         int64_t i = (st->k - 1 - j) % MEMORY;
-        a[j] = st->rho[i] * dot(n, st->s + i * n, st->d);
+        a[j] = st->rho[i] * norni_dot(n, st->s + i * n, st->d);
         for (int64_t c = 0; c < n; c++)
             st->d[c] -= a[j] * st->y[i * n + c];
     }
     if (m) {
         int64_t i = (st->k - 1) % MEMORY;
-        double scale = 1 / (st->rho[i] * dot(n, st->y + i * n, st->y + i * n));
+        double scale = 1 / (st->rho[i] * norni_dot(n, st->y + i * n, st->y + i * n));
         for (int64_t c = 0; c < n; c++)
             st->d[c] *= scale;
     }
     for (int64_t j = m; j-- > 0;) {
         int64_t i = (st->k - 1 - j) % MEMORY;
-        double b = st->rho[i] * dot(n, st->y + i * n, st->d);
+        double b = st->rho[i] * norni_dot(n, st->y + i * n, st->d);
         for (int64_t c = 0; c < n; c++)
             st->d[c] += (a[j] - b) * st->s[i * n + c];
     }
@@ -230,7 +272,7 @@ static void lbfgs(state *st, const double *g) {
 
 static void bfgs(state *st, const double *g) {
     for (int64_t i = 0; i < st->n; i++)
-        st->d[i] = st->held[i] ? 0 : -dot(st->n, st->h + i * st->n, g);
+        st->d[i] = st->held[i] ? 0 : -norni_dot(st->n, st->h + i * st->n, g);
     if (st->p->lower || st->p->upper) /* within the free subspace */
         for (int64_t i = 0; i < st->n; i++) {
             double v = 0;
@@ -247,8 +289,8 @@ static void learn(state *st, const double *x, const double *g) {
         s[c] = x[c] - st->x0[c];
         y[c] = st->held[c] ? 0 : g[c] - st->g0[c]; /* of the subspace that the step was made in */
     }
-    double sy = dot(n, s, y), yy = dot(n, y, y);
-    if (!(sy > 1e-14 * sqrt(dot(n, s, s) * yy)))
+    double sy = norni_dot(n, s, y), yy = norni_dot(n, y, y);
+    if (!(sy > 1e-14 * sqrt(norni_dot(n, s, s) * yy)))
         return;
     st->rho[i] = 1 / sy;
     if (st->method != NORN_SOLVE_BFGS) {
@@ -259,8 +301,8 @@ static void learn(state *st, const double *x, const double *g) {
         for (int64_t c = 0; c < n * n; c++)
             st->h[c] = c % (n + 1) ? 0 : sy / yy;
     for (int64_t c = 0; c < n; c++)
-        st->work[c] = dot(n, st->h + c * n, y);
-    double scale = (1 + dot(n, y, st->work) / sy) / sy;
+        st->work[c] = norni_dot(n, st->h + c * n, y);
+    double scale = (1 + norni_dot(n, y, st->work) / sy) / sy;
     for (int64_t a = 0; a < n; a++)
         for (int64_t b = 0; b < n; b++)
             st->h[a * n + b] += scale * s[a] * s[b] - (st->work[a] * s[b] + s[a] * st->work[b]) / sy;
@@ -275,14 +317,14 @@ static norn_status newton(state *st, const double *x, const double *g) {
         st->r[i] = st->held[i] ? 0 : g[i];
         st->d[i] = -st->r[i];
     }
-    rr = dot(n, st->r, st->r);
+    rr = norni_dot(n, st->r, st->r);
     norm = sqrt(rr);
     double stop = fmin(0.5, sqrt(norm)) * norm;
     for (int64_t k = 0; k < 20 * n + 20; k++) {
         NORNI_TRY(st->p->hessian(st->p, x, st->d, st->q));
         masked(st, st->q);
-        double curvature = dot(n, st->d, st->q);
-        if (!(curvature > 1e-14 * dot(n, st->d, st->d))) {
+        double curvature = norni_dot(n, st->d, st->q);
+        if (!(curvature > 1e-14 * norni_dot(n, st->d, st->d))) {
             if (k == 0)
                 memcpy(st->z, st->d, (size_t)n * sizeof *st->z);
             break;
@@ -292,7 +334,7 @@ static norn_status newton(state *st, const double *x, const double *g) {
             st->z[i] += a * st->d[i];
             st->r[i] += a * st->q[i];
         }
-        double next = dot(n, st->r, st->r);
+        double next = norni_dot(n, st->r, st->r);
         if (sqrt(next) <= stop)
             break;
         for (int64_t i = 0; i < n; i++)
@@ -335,7 +377,7 @@ static norn_status direction(state *st, const double *x, const double *g) {
     default:
         steepest(st, g);
     }
-    if (!(dot(st->n, st->d, g) < 0)) { /* no way down: begin anew */
+    if (!(norni_dot(st->n, st->d, g) < 0)) { /* no way down: begin anew */
         steepest(st, g);
         st->k = 0;
         st->fresh = true;
@@ -348,7 +390,7 @@ static norn_status direction(state *st, const double *x, const double *g) {
 static double first_step(const state *st, const double *x, const double *g, double f) {
     bool scaled = st->method == NORN_SOLVE_NEWTON_CG || (st->method == NORN_SOLVE_BFGS && !st->fresh) ||
                   (st->method == NORN_SOLVE_LBFGS && st->k);
-    double length = sqrt(dot(st->n, st->d, st->d)), ss = 0, sy = 0, free = 0;
+    double length = sqrt(norni_dot(st->n, st->d, st->d)), ss = 0, sy = 0, free = 0;
     if (scaled)
         return 1;
     for (int64_t i = 0; i < st->n && !st->fresh; i++) {
@@ -389,18 +431,23 @@ static norn_status note(norni_problem *p, const norni_method *m, const double *x
     return NORNI_PUSH(&out->trace, t) ? NORN_OK : norni_nomem();
 }
 
-/* Whether the value goes on falling as it did along the last PROBE iterations, 1e10 times as far. */
+/* Whether the value goes on falling as it did along the last PROBE iterations, 1e10 times as far; steps that hardly move say
+ * nothing of what is far away. */
 static norn_status probe(state *st, const double *x, double f, double before) {
     const double much = 1e10;
     norni_problem *p = st->p;
     double at_f, *at = st->work, *g = st->q;
+    for (int64_t i = 0; i < st->n; i++)
+        at[i] = x[i] - st->far[i];
+    if (norni_largest(st->n, at) < 1e-3 * (1 + norni_largest(st->n, x)))
+        return NORN_OK;
     for (int64_t i = 0; i < st->n; i++) {
         at[i] = x[i] + much * (x[i] - st->far[i]);
         if ((p->lower && at[i] < p->lower[i]) || (p->upper && at[i] > p->upper[i]))
             return NORN_OK;
     }
     NORNI_TRY(p->value(p, at, &at_f, g));
-    p->endless = before > f && at_f <= f - 0.5 * much * (before - f);
+    p->endless = before > f && isfinite(at_f) && at_f <= f - 0.5 * much * (before - f);
     return NORN_OK;
 }
 
@@ -512,7 +559,7 @@ bool norni_cholesky(int64_t n, double *a) {
             first[i] = from;
         for (int64_t k = from; k <= i && definite; k++) {
             int64_t s = first && first[k] > from ? first[k] : from;
-            double v = a[i * n + k] - dot(k - s, a + i * n + s, a + k * n + s);
+            double v = a[i * n + k] - norni_dot(k - s, a + i * n + s, a + k * n + s);
             if (i == k) {
                 definite = v > 0;
                 a[i * n + i] = sqrt(v);
@@ -526,7 +573,7 @@ bool norni_cholesky(int64_t n, double *a) {
 
 void norni_cholesky_solve(int64_t n, const double *l, double *x) {
     for (int64_t i = 0; i < n; i++)
-        x[i] = (x[i] - dot(i, l + i * n, x)) / l[i * n + i];
+        x[i] = (x[i] - norni_dot(i, l + i * n, x)) / l[i * n + i];
     for (int64_t i = n; i-- > 0;) {
         x[i] /= l[i * n + i];
         for (int64_t k = 0; k < i; k++)

@@ -20,23 +20,9 @@ typedef struct {
     double *x, *y, *z, *xt, *zt, *x_old, *y_old, *work, *px, *aty, *ax;
 } program;
 
-static double norm(int64_t n, const double *v) {
-    double most = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = fmax(most, fabs(v[i]));
-    return most;
-}
-
-static double dot(int64_t n, const double *a, const double *b) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
-}
-
 static void times(int64_t rows, int64_t columns, const double *a, const double *x, double *out) {
     for (int64_t i = 0; i < rows; i++)
-        out[i] = dot(columns, a + i * columns, x);
+        out[i] = norni_dot(columns, a + i * columns, x);
 }
 
 static void transposed_times(int64_t rows, int64_t columns, const double *a, const double *y, double *out) {
@@ -80,9 +66,9 @@ static void scale(program *s) {
     for (int pass = 0; pass < SCALINGS; pass++) {
         double *c = s->work, *r = s->zt;
         for (int64_t k = 0; k < s->n; k++)
-            c[k] = norm(s->n, s->p + k * s->n);
+            c[k] = norni_largest(s->n, s->p + k * s->n);
         for (int64_t i = 0; i < s->m; i++) {
-            r[i] = norm(s->n, s->a + i * s->n);
+            r[i] = norni_largest(s->n, s->a + i * s->n);
             for (int64_t k = 0; k < s->n; k++)
                 c[k] = fmax(c[k], fabs(s->a[i * s->n + k]));
         }
@@ -104,8 +90,8 @@ static void scale(program *s) {
             s->e[i] *= r[i];
         double mean = 0;
         for (int64_t k = 0; k < s->n; k++)
-            mean += norm(s->n, s->p + k * s->n) / (double)s->n;
-        double size = fmax(mean, norm(s->n, s->q)), f = size > 1e-8 ? 1 / size : 1;
+            mean += norni_largest(s->n, s->p + k * s->n) / (double)s->n;
+        double size = fmax(mean, norni_largest(s->n, s->q)), f = size > 1e-8 ? 1 / size : 1;
         for (int64_t i = 0; i < s->n * s->n; i++)
             s->p[i] *= f;
         for (int64_t i = 0; i < s->n; i++)
@@ -162,7 +148,7 @@ static void measure(const program *s, const double *x, const double *y, residual
         r->dual = fmax(r->dual, fabs(px[i] + s->q0[i] + aty[i]));
         r->dual_size = fmax(r->dual_size, fmax(fabs(px[i]), fmax(fabs(s->q0[i]), fabs(aty[i]))));
     }
-    double xpx = dot(s->n, x, px), qx = dot(s->n, s->q0, x);
+    double xpx = norni_dot(s->n, x, px), qx = norni_dot(s->n, s->q0, x);
     r->objective = 0.5 * xpx + qx;
     r->gap = fabs(xpx + qx + support);
 }
@@ -179,7 +165,7 @@ static bool infeasible(const program *s, double *dy, double *work) {
     double size, support = 0;
     for (int64_t i = 0; i < s->m; i++)
         dy[i] = s->e[i] * (s->y[i] - s->y_old[i]);
-    size = norm(s->m, dy);
+    size = norni_largest(s->m, dy);
     if (size < 1e-12)
         return false;
     for (int64_t i = 0; i < s->m; i++) {
@@ -192,21 +178,21 @@ static bool infeasible(const program *s, double *dy, double *work) {
         dy[i] = v;
     }
     transposed_times(s->m, s->n, s->a0, dy, work);
-    return support < -1e-7 && norm(s->n, work) <= 1e-7 * fmin(1, -support);
+    return support < -1e-7 && norni_largest(s->n, work) <= 1e-7 * fmin(1, -support);
 }
 
 static bool unbounded(const program *s, double *dx, double *work) {
     double size;
     for (int64_t i = 0; i < s->n; i++)
         dx[i] = s->d[i] * (s->x[i] - s->x_old[i]);
-    size = norm(s->n, dx);
+    size = norni_largest(s->n, dx);
     if (size < 1e-12)
         return false;
     for (int64_t i = 0; i < s->n; i++)
         dx[i] /= size;
-    double down = dot(s->n, s->q0, dx), eps = 1e-7 * fmin(1, -down);
+    double down = norni_dot(s->n, s->q0, dx), eps = 1e-7 * fmin(1, -down);
     times(s->n, s->n, s->p0, dx, work);
-    if (!(down < -1e-7) || norm(s->n, work) > eps)
+    if (!(down < -1e-7) || norni_largest(s->n, work) > eps)
         return false;
     times(s->m, s->n, s->a0, dx, work);
     for (int64_t i = 0; i < s->m; i++)
@@ -248,9 +234,11 @@ static norn_status polish(program *s, double *x, double *y, bool *done) {
         k[i * n + i] += delta;
     for (int64_t r = 0; r < active; r++) {
         const double *row = s->a0 + rows[r] * n;
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t c = 0; c <= i && row[i] != 0; c++)
-                k[i * n + c] += row[i] * row[c] / delta;
+        for (int64_t i = 0; i < n; i++) {
+            double f = row[i] / delta;
+            for (int64_t c = 0; c <= i && f != 0; c++)
+                k[i * n + c] += f * row[c];
+        }
     }
     bool ok = norni_cholesky(n, k);
     for (int step = 0; step < REFINEMENTS && ok; step++) {
@@ -262,14 +250,16 @@ static norn_status polish(program *s, double *x, double *y, bool *done) {
         for (int64_t i = 0; i < n; i++)
             rx[i] = -(rx[i] + s->q0[i] + dx[i]);
         for (int64_t r = 0; r < active; r++)
-            ry[r] = b[r] - dot(n, s->a0 + rows[r] * n, px);
+            ry[r] = b[r] - norni_dot(n, s->a0 + rows[r] * n, px);
         memcpy(dx, rx, (size_t)n * sizeof *dx);
-        for (int64_t r = 0; r < active; r++)
+        for (int64_t r = 0; r < active; r++) {
+            double f = ry[r] / delta;
             for (int64_t i = 0; i < n; i++)
-                dx[i] += s->a0[rows[r] * n + i] * ry[r] / delta;
+                dx[i] += s->a0[rows[r] * n + i] * f;
+        }
         norni_cholesky_solve(n, k, dx);
         for (int64_t r = 0; r < active; r++)
-            dy[r] = (dot(n, s->a0 + rows[r] * n, dx) - ry[r]) / delta;
+            dy[r] = (norni_dot(n, s->a0 + rows[r] * n, dx) - ry[r]) / delta;
         for (int64_t i = 0; i < n; i++)
             px[i] += dx[i];
         for (int64_t r = 0; r < active; r++)
@@ -324,8 +314,9 @@ static bool adapt(program *s) {
         primal = fmax(primal, fabs(s->ax[i] - s->z[i]));
     for (int64_t i = 0; i < s->n; i++)
         dual = fmax(dual, fabs(s->px[i] + s->q[i] + s->aty[i]));
-    double ps = fmax(norm(s->m, s->ax), norm(s->m, s->z)),
-           ds = fmax(norm(s->n, s->px), fmax(norm(s->n, s->q), norm(s->n, s->aty)));
+    double ps = fmax(norni_largest(s->m, s->ax), norni_largest(s->m, s->z)),
+           ds =
+               fmax(norni_largest(s->n, s->px), fmax(norni_largest(s->n, s->q), norni_largest(s->n, s->aty)));
     double f = sqrt((primal / fmax(ps, 1e-10)) / fmax(dual / fmax(ds, 1e-10), 1e-10));
     double next = fmin(fmax(s->rho * f, 1e-6), 1e6);
     if (!(next > 5 * s->rho || next < s->rho / 5))

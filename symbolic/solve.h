@@ -51,6 +51,8 @@ norn_status norni_line_search(norni_problem *p, const double *d, double first, d
 bool norni_held(const norni_problem *p, const double *x, const double *g, int64_t i);
 double norni_projected_norm(const norni_problem *p, const double *x, const double *g);
 
+double norni_dot(int64_t n, const double *a, const double *b);
+double norni_largest(int64_t n, const double *v); /* of the magnitudes */
 /* Symmetric positive definite systems, row-major n x n: a becomes its Cholesky factor; false: it is not definite. */
 bool norni_cholesky(int64_t n, double *a);
 void norni_cholesky_solve(int64_t n, const double *l, double *x);

@@ -192,6 +192,38 @@ norn_status formula_run(norn_session *s, const norn_graph *g, size_t n, const no
     return st;
 }
 
+norn_status formula_flat(norn_executable *e, const norn_graph *g, size_t n, const norn_feed *known,
+                         double **out, size_t *count) {
+    size_t inputs = norn_graph_input_count(g), outputs = norn_graph_output_count(g), fed = 0, at = 0;
+    norn_feed *feeds = calloc(inputs + 1, sizeof *feeds);
+    norn_fetch *f = calloc(outputs + 1, sizeof *f);
+    norn_status s = feeds && f ? NORN_OK : NORN_NOMEM;
+    *out = NULL;
+    *count = 0;
+    for (size_t i = 0; i < inputs && s == NORN_OK; i++)
+        for (size_t k = 0; k < n; k++)
+            if (!strcmp(known[k].name, norn_value_name(norn_graph_input_at(g, i)))) {
+                feeds[fed++] = known[k];
+                break;
+            }
+    for (size_t i = 0; i < outputs && s == NORN_OK; i++)
+        f[i].name = norn_graph_output_name(g, i);
+    if (s == NORN_OK)
+        s = norn_executable_run(e, fed, feeds, outputs, f);
+    for (size_t i = 0; i < outputs && s == NORN_OK; i++)
+        *count += (size_t)norn_tensor_elems(f[i].tensor);
+    if (s == NORN_OK && !(*out = calloc(*count + 1, sizeof **out)))
+        s = NORN_NOMEM;
+    for (size_t i = 0; i < outputs && s == NORN_OK; i++)
+        for (int64_t k = 0; k < norn_tensor_elems(f[i].tensor); k++)
+            (*out)[at++] = norn_tensor_get(f[i].tensor, k);
+    for (size_t i = 0; i < outputs && f; i++)
+        norn_tensor_free(f[i].tensor);
+    free(feeds);
+    free(f);
+    return s;
+}
+
 /* ---- Values as text. */
 static void print_number(norn_dtype t, double v) {
     char buf[64];

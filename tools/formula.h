@@ -25,6 +25,10 @@ void point_feeds_free(norn_feed *feeds, size_t n);
 /* Runs a graph and gives all its outputs, in host memory. */
 norn_status formula_run(norn_session *s, const norn_graph *g, size_t n, const norn_feed *feeds,
                         norn_tensor **out);
+/* Runs an executable of g, whose inputs are those of `known` with their names; the outputs one after the other as doubles, newly
+ * allocated, *count of them. */
+norn_status formula_flat(norn_executable *e, const norn_graph *g, size_t n, const norn_feed *known,
+                         double **out, size_t *count);
 /* "8", "[1, 2.5]": the shortest text that reads back as the same numbers. */
 void print_value(const norn_tensor *t);
 

@@ -23,36 +23,9 @@ typedef struct {
     const norn_tensor *u;
 } checker;
 
-/* Outputs of an executable, one after the other, as doubles. */
 static norn_status run_flat(const checker *c, norn_executable *e, const norn_graph *g, double **out,
                             size_t *n) {
-    size_t count = norn_graph_output_count(g), inputs = norn_graph_input_count(g), k = 0;
-    norn_fetch *f = calloc(count + 1, sizeof *f);
-    norn_feed *feeds = calloc(inputs + 1, sizeof *feeds);
-    *out = NULL;
-    *n = 0;
-    norn_status s = f && feeds ? NORN_OK : NORN_NOMEM;
-    for (size_t i = 0; i < count && s == NORN_OK; i++)
-        f[i].name = norn_graph_output_name(g, i);
-    for (size_t i = 0; i < inputs && s == NORN_OK; i++)
-        for (size_t j = 0; j < c->n_feeds; j++)
-            if (!strcmp(c->feeds[j].name, norn_value_name(norn_graph_input_at(g, i))))
-                feeds[k++] = c->feeds[j];
-    if (s == NORN_OK)
-        s = norn_executable_run(e, k, feeds, count, f);
-    for (size_t i = 0; i < count && s == NORN_OK; i++)
-        *n += (size_t)norn_tensor_elems(f[i].tensor);
-    if (s == NORN_OK && !(*out = calloc(*n + 1, sizeof **out)))
-        s = NORN_NOMEM;
-    size_t at = 0;
-    for (size_t i = 0; i < count && s == NORN_OK; i++)
-        for (int64_t j = 0; j < norn_tensor_elems(f[i].tensor); j++)
-            (*out)[at++] = norn_tensor_get(f[i].tensor, j);
-    for (size_t i = 0; i < count && f; i++)
-        norn_tensor_free(f[i].tensor);
-    free(f);
-    free(feeds);
-    return s;
+    return formula_flat(e, g, c->n_feeds, c->feeds, out, n);
 }
 
 static norn_tensor *fed(const checker *c, const char *prefix, const char *name) {

@@ -271,6 +271,8 @@ static int solve_formula(const solve_options *o, const char *text) {
     if (!code)
         code = open_graph(o, text, &m, &g);
     const norn_graph *graph = m ? norn_model_graph(m) : g;
+    if (!code && m && o->subject_to.n)
+        code = usage_error("--subject-to: got the model '%s' (wanted a formula)", text);
     if (!code) {
         feeds = calloc(start.n + lower.n + upper.n + 1, sizeof *feeds);
         data = calloc(norn_graph_input_count(graph) + 1, sizeof *data);

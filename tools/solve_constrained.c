@@ -16,8 +16,8 @@ typedef struct {
     const char *const *names;
     norn_tensor **x, **v; /* values and directions */
     int64_t total;
-    size_t n_data;
-    const norn_feed *data;
+    size_t n_known;
+    norn_feed *known; /* all of them, the directions as v_NAME, and the data */
 } unknowns;
 
 static void set_all(const unknowns *u, norn_tensor *const *t, const double *to) {
@@ -26,72 +26,33 @@ static void set_all(const unknowns *u, norn_tensor *const *t, const double *to) 
             norn_tensor_set(t[i], k, to ? to[at] : 0);
 }
 
-/* The outputs of an executable of g, one after the other; *n of them. */
-static norn_status evaluate(const unknowns *u, norn_executable *e, const norn_graph *g, double **out,
-                            int64_t *n) {
-    size_t inputs = norn_graph_input_count(g), outputs = norn_graph_output_count(g), fed = 0;
-    norn_feed *feeds = calloc(inputs + 1, sizeof *feeds);
-    norn_fetch *f = calloc(outputs + 1, sizeof *f);
-    norn_status s = feeds && f ? NORN_OK : NORN_NOMEM;
-    *out = NULL;
-    *n = 0;
-    for (size_t i = 0; i < inputs && s == NORN_OK; i++) {
-        const char *name = norn_value_name(norn_graph_input_at(g, i));
-        const norn_tensor *t = NULL;
-        for (size_t k = 0; k < u->n; k++)
-            t = !strcmp(name, u->names[k])                                  ? u->x[k]
-                : !strncmp(name, "v_", 2) && !strcmp(name + 2, u->names[k]) ? u->v[k]
-                                                                            : t;
-        for (size_t k = 0; k < u->n_data; k++)
-            t = !strcmp(name, u->data[k].name) ? u->data[k].tensor : t;
-        if (t)
-            feeds[fed++] = (norn_feed){name, t};
-    }
-    for (size_t i = 0; i < outputs && f; i++)
-        f[i].name = norn_graph_output_name(g, i);
-    if (s == NORN_OK)
-        s = norn_executable_run(e, fed, feeds, outputs, f);
-    for (size_t i = 0; i < outputs && s == NORN_OK; i++)
-        *n += norn_tensor_elems(f[i].tensor);
-    if (s == NORN_OK && !(*out = calloc((size_t)*n + 1, sizeof **out)))
-        s = NORN_NOMEM;
-    for (size_t i = 0, at = 0; i < outputs && s == NORN_OK; i++)
-        for (int64_t k = 0; k < norn_tensor_elems(f[i].tensor); k++)
-            (*out)[at++] = norn_tensor_get(f[i].tensor, k);
-    for (size_t i = 0; i < outputs && f; i++)
-        norn_tensor_free(f[i].tensor);
-    free(feeds);
-    free(f);
-    return s;
-}
-
-/* The same for a graph that runs once. */
-static norn_status once(const unknowns *u, const norn_graph *g, double **out, int64_t *n) {
+/* The outputs of a graph, one after the other; *n of them. */
+static norn_status once(const unknowns *u, const norn_graph *g, double **out, size_t *n) {
     norn_executable *e = NULL;
     *out = NULL;
     norn_status s = norn_executable_new(u->session, g, NULL, NULL, &e);
     if (s == NORN_OK)
-        s = evaluate(u, e, g, out, n);
+        s = formula_flat(e, g, u->n_known, u->known, out, n);
     norn_executable_free(e);
     return s;
 }
 
 /* A linear function's matrix [rows, total] from its product with each direction. */
-static norn_status columns(const unknowns *u, const norn_graph *product, int64_t *rows, double **out) {
+static norn_status columns(const unknowns *u, const norn_graph *product, size_t *rows, double **out) {
     norn_executable *e = NULL;
     double *unit = calloc((size_t)u->total + 1, sizeof *unit), *m = NULL, *column = NULL;
-    int64_t n = 0;
+    size_t n = 0, total = (size_t)u->total;
     norn_status s = unit ? norn_executable_new(u->session, product, NULL, NULL, &e) : NORN_NOMEM;
     set_all(u, u->x, NULL);
-    for (int64_t k = 0; k < u->total && s == NORN_OK; k++) {
+    for (size_t k = 0; k < total && s == NORN_OK; k++) {
         unit[k] = 1;
         set_all(u, u->v, unit);
         unit[k] = 0;
-        s = evaluate(u, e, product, &column, &n);
-        if (s == NORN_OK && !m && !(m = calloc((size_t)(n * u->total) + 1, sizeof *m)))
+        s = formula_flat(e, product, u->n_known, u->known, &column, &n);
+        if (s == NORN_OK && !m && !(m = calloc(n * total + 1, sizeof *m)))
             s = NORN_NOMEM;
-        for (int64_t i = 0; i < n && s == NORN_OK; i++)
-            m[i * u->total + k] = column[i];
+        for (size_t i = 0; i < n && s == NORN_OK; i++)
+            m[i * total + k] = column[i];
         free(column);
         column = NULL;
     }
@@ -102,10 +63,12 @@ static norn_status columns(const unknowns *u, const norn_graph *product, int64_t
     return s;
 }
 
-/* A point and a direction without symmetries. */
-static void elsewhere(const unknowns *u, double *x) {
+/* Points without symmetries, on both sides of 0 and away from it, where what is almost quadratic shows. */
+enum { ELSEWHERE = 2 };
+static void elsewhere(const unknowns *u, int which, double *x) {
     for (int64_t k = 0; k < u->total; k++)
-        x[k] = 0.37 + 0.61 * (double)(k % 7) - 0.23 * (double)(k % 3);
+        x[k] = (which ? -1 : 1) * (370 + 610 * (double)(k % 7) - 230 * (double)(k % 3));
+    set_all(u, u->x, x);
 }
 
 static bool near(double a, double b) {
@@ -115,9 +78,8 @@ static bool near(double a, double b) {
 /* ---- The objective. */
 static int read_objective(const unknowns *u, const norn_graph *g, double *p, double *q, double *constant) {
     norn_graph *h = NULL, *d = NULL;
-    double *matrix = NULL, *slope = NULL, *value = NULL, *x = calloc((size_t)u->total + 1, sizeof *x),
-           *other = NULL;
-    int64_t rows, n;
+    double *matrix = NULL, *slope = NULL, *value = NULL, *x = calloc((size_t)u->total + 1, sizeof *x);
+    size_t rows, n;
     set_all(u, u->x, NULL);
     norn_status s = x ? norn_hvp(g, u->n, u->names, &h) : NORN_NOMEM;
     if (s == NORN_OK)
@@ -128,13 +90,14 @@ static int read_objective(const unknowns *u, const norn_graph *g, double *p, dou
         s = once(u, g, &value, &n);
     if (s == NORN_OK)
         s = columns(u, h, &rows, &matrix);
-    int code = s == NORN_OK ? 0 : fail(s);
-    if (!code) {
+    if (s == NORN_OK) {
         memcpy(p, matrix, (size_t)(u->total * u->total) * sizeof *p);
         memcpy(q, slope, (size_t)u->total * sizeof *q);
         *constant = value[0];
-        elsewhere(u, x);
-        set_all(u, u->x, x);
+    }
+    int code = s == NORN_OK ? 0 : fail(s);
+    for (int which = 0; which < ELSEWHERE && !code; which++) {
+        elsewhere(u, which, x);
         free(value);
         s = once(u, g, &value, &n);
         code = s == NORN_OK ? 0 : fail(s);
@@ -152,7 +115,6 @@ static int read_objective(const unknowns *u, const norn_graph *g, double *p, dou
     free(matrix);
     free(slope);
     free(value);
-    free(other);
     free(x);
     return code;
 }
@@ -163,8 +125,8 @@ typedef struct {
     double *a, *l, *u;
 } block;
 
-static int add_rows(block *b, int64_t n, int64_t rows) {
-    int64_t all = b->rows + rows;
+static int add_rows(block *b, int64_t n, size_t rows) {
+    int64_t all = b->rows + (int64_t)rows;
     double *a = realloc(b->a, (size_t)(all * n + 1) * sizeof *a);
     b->a = a ? a : b->a;
     double *l = realloc(b->l, (size_t)(all + 1) * sizeof *l);
@@ -174,31 +136,56 @@ static int add_rows(block *b, int64_t n, int64_t rows) {
     return a && l && u ? 0 : out_of_memory();
 }
 
+static bool has(size_t n, const norn_feed *feeds, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(feeds[i].name, name))
+            return true;
+    return false;
+}
+
+/* Whether the function with values at_0 (at 0) and matrix m is what g is elsewhere too. */
+static norn_status is_linear(const unknowns *u, const norn_graph *g, size_t rows, const double *at_0,
+                             const double *m, bool *linear) {
+    double *x = calloc((size_t)u->total + 1, sizeof *x), *at_x = NULL;
+    norn_status s = x ? NORN_OK : NORN_NOMEM;
+    *linear = true;
+    for (int which = 0; which < ELSEWHERE && s == NORN_OK; which++) {
+        size_t n;
+        elsewhere(u, which, x);
+        s = once(u, g, &at_x, &n);
+        for (size_t i = 0; i < rows && s == NORN_OK; i++) {
+            double want = at_0[i];
+            for (int64_t k = 0; k < u->total; k++)
+                want += m[(int64_t)i * u->total + k] * x[k];
+            *linear = *linear && near(at_x[i], want);
+        }
+        free(at_x);
+        at_x = NULL;
+    }
+    free(x);
+    return s;
+}
+
 /* lhs - rhs <= 0, >= 0 or == 0; declarations: what stands before the objective's value. */
 static int add_constraint(const unknowns *u, const char *declarations, const char *lhs, size_t n_lhs, char op,
                           const char *rhs, size_t n_rhs, block *b) {
     norn_graph *g = NULL, *j = NULL;
-    double *at_0 = NULL, *m = NULL, *at_x = NULL, *x = calloc((size_t)u->total + 1, sizeof *x);
+    double *at_0 = NULL, *m = NULL;
     const char **names = calloc(u->n + 1, sizeof *names);
     char *text = text_of("%s(%.*s) - (%.*s)", declarations, (int)n_lhs, lhs, (int)n_rhs, rhs);
-    int64_t rows = 0, again;
-    size_t n = 0;
-    int code = x && names && text ? formula_open(text, NORN_F64, &g) : out_of_memory();
-    for (size_t i = 0; !code && i < u->n; i++)
-        if (norn_graph_value(g, u->names[i]))
-            names[n++] = u->names[i];
+    size_t rows = 0, again, n = 0;
+    int whole = (int)(rhs + n_rhs - lhs);
+    bool linear = true;
+    int code = names && text ? formula_open(text, NORN_F64, &g) : out_of_memory();
     for (size_t i = 0; !code && i < norn_graph_input_count(g); i++) {
         const char *name = norn_value_name(norn_graph_input_at(g, i));
-        bool known = false;
-        for (size_t k = 0; k < u->n; k++)
-            known |= !strcmp(name, u->names[k]);
-        for (size_t k = 0; k < u->n_data; k++)
-            known |= !strcmp(name, u->data[k].name);
-        if (!known)
+        if (has(u->n, u->known, name)) /* the unknowns come first */
+            names[n++] = name;
+        else if (!has(u->n_known, u->known, name))
             code = usage_error("--subject-to: '%s' has neither a start nor data", name);
     }
     if (!code && !n)
-        code = usage_error("--subject-to: '%.*s' has no variable", (int)(rhs + n_rhs - lhs), lhs);
+        code = usage_error("--subject-to: '%.*s' has no variable", whole, lhs);
     if (!code) {
         set_all(u, u->x, NULL);
         norn_status s = norn_jvp(g, n, names, &j);
@@ -206,30 +193,21 @@ static int add_constraint(const unknowns *u, const char *declarations, const cha
             s = once(u, g, &at_0, &rows);
         if (s == NORN_OK)
             s = columns(u, j, &again, &m);
-        elsewhere(u, x);
-        set_all(u, u->x, x);
         if (s == NORN_OK)
-            s = once(u, g, &at_x, &rows);
+            s = is_linear(u, g, rows, at_0, m, &linear);
         code = s == NORN_OK ? add_rows(b, u->total, rows) : fail(s);
     }
-    for (int64_t i = 0; !code && i < rows; i++, b->rows++) {
-        double want = at_0[i];
-        for (int64_t k = 0; k < u->total; k++)
-            want += m[i * u->total + k] * x[k];
-        if (!near(at_x[i], want)) {
-            code = usage_error("--subject-to: '%.*s' is not linear", (int)(rhs + n_rhs - lhs), lhs);
-            break;
-        }
-        memcpy(b->a + b->rows * u->total, m + i * u->total, (size_t)u->total * sizeof *m);
+    if (!code && !linear)
+        code = usage_error("--subject-to: '%.*s' is not linear", whole, lhs);
+    for (size_t i = 0; !code && i < rows; i++, b->rows++) {
+        memcpy(b->a + b->rows * u->total, m + (int64_t)i * u->total, (size_t)u->total * sizeof *m);
         b->l[b->rows] = op == '<' ? -(double)INFINITY : -at_0[i];
         b->u[b->rows] = op == '>' ? (double)INFINITY : -at_0[i];
     }
     norn_graph_free(g);
     norn_graph_free(j);
     free(at_0);
-    free(at_x);
     free(m);
-    free(x);
     free(names);
     free(text);
     return code;
@@ -274,7 +252,7 @@ static int add_bounds(const unknowns *u, size_t n, const norn_feed *bounds, bool
         int64_t size = norn_tensor_elems(u->x[k]), given = norn_tensor_elems(bounds[i].tensor);
         if (given != 1 && given != size)
             return usage_error("bounds of '%s': they have another size than it", bounds[i].name);
-        code = add_rows(b, u->total, size);
+        code = add_rows(b, u->total, (size_t)size);
         for (int64_t e = 0; e < size && !code; e++, b->rows++) {
             double v = norn_tensor_get(bounds[i].tensor, given == 1 ? 0 : e);
             memset(b->a + b->rows * u->total, 0, (size_t)u->total * sizeof *b->a);
@@ -290,29 +268,57 @@ static norn_status tensor_of(int rank, int64_t rows, int64_t n, const double *v,
     return norn_tensor_new(NULL, NORN_F64, rank, (const int64_t[]){rows, n}, v, out);
 }
 
+/* What formulas may be fed: values at 0, directions, data. The tensors of the first two are made. */
+static int make_known(unknowns *u, const constrained *c) {
+    u->known = calloc(2 * u->n + c->n_data + 1, sizeof *u->known);
+    u->x = calloc(u->n + 1, sizeof *u->x);
+    u->v = calloc(u->n + 1, sizeof *u->v);
+    if (!u->known || !u->x || !u->v)
+        return out_of_memory();
+    for (size_t i = 0; i < u->n; i++) {
+        const norn_tensor *t = c->start[i].tensor;
+        char *direction = text_of("v_%s", c->start[i].name);
+        norn_status s = direction ? norn_tensor_new(NULL, NORN_F64, norn_tensor_rank(t), norn_tensor_dims(t),
+                                                    NULL, &u->x[i])
+                                  : NORN_NOMEM;
+        if (s == NORN_OK)
+            s = norn_tensor_new(NULL, NORN_F64, norn_tensor_rank(t), norn_tensor_dims(t), NULL, &u->v[i]);
+        u->known[i] = (norn_feed){c->start[i].name, u->x[i]};
+        u->known[u->n + i] = (norn_feed){direction, u->v[i]};
+        if (s != NORN_OK)
+            return fail(s);
+        u->total += norn_tensor_elems(t);
+    }
+    for (size_t i = 0; i < c->n_data; i++)
+        u->known[2 * u->n + i] = c->data[i];
+    u->n_known = 2 * u->n + c->n_data;
+    return 0;
+}
+
+static void free_known(unknowns *u) {
+    for (size_t i = 0; i < u->n; i++) {
+        norn_tensor_free(u->x ? u->x[i] : NULL);
+        norn_tensor_free(u->v ? u->v[i] : NULL);
+        free(u->known ? (char *)u->known[u->n + i].name : NULL);
+    }
+    free(u->known);
+    free(u->x);
+    free(u->v);
+}
+
 int quadratic_program(norn_session *session, const constrained *c, norn_tensor *out[5], double *constant) {
-    unknowns u = {.session = session, .n = c->n_start, .n_data = c->n_data, .data = c->data};
+    unknowns u = {.session = session, .n = c->n_start};
     const char **names = calloc(u.n + 1, sizeof *names);
     block b = {0};
     double *p = NULL, *q = NULL;
     char *declarations = text_copy(c->text);
-    u.x = calloc(u.n + 1, sizeof *u.x);
-    u.v = calloc(u.n + 1, sizeof *u.v);
-    int code = names && u.x && u.v && declarations ? 0 : out_of_memory();
+    int code = names && declarations ? make_known(&u, c) : out_of_memory();
     if (declarations) {
         char *last = strrchr(declarations, ';');
         *(last ? last + 1 : declarations) = 0;
     }
-    norn_status s = NORN_OK;
-    for (size_t i = 0; i < u.n && !code; i++) {
+    for (size_t i = 0; i < u.n && !code; i++)
         names[i] = c->start[i].name;
-        const norn_tensor *t = c->start[i].tensor;
-        s = norn_tensor_new(NULL, NORN_F64, norn_tensor_rank(t), norn_tensor_dims(t), NULL, &u.x[i]);
-        if (s == NORN_OK)
-            s = norn_tensor_new(NULL, NORN_F64, norn_tensor_rank(t), norn_tensor_dims(t), NULL, &u.v[i]);
-        code = s == NORN_OK ? 0 : fail(s);
-        u.total += norn_tensor_elems(t);
-    }
     u.names = names;
     if (!code) {
         p = calloc((size_t)(u.total * u.total) + 1, sizeof *p);
@@ -326,7 +332,7 @@ int quadratic_program(norn_session *session, const constrained *c, norn_tensor *
     if (!code)
         code = add_bounds(&u, c->n_upper, c->upper, false, &b);
     if (!code) {
-        s = tensor_of(2, u.total, u.total, p, &out[0]);
+        norn_status s = tensor_of(2, u.total, u.total, p, &out[0]);
         if (s == NORN_OK)
             s = tensor_of(1, u.total, 0, q, &out[1]);
         if (s == NORN_OK)
@@ -337,12 +343,7 @@ int quadratic_program(norn_session *session, const constrained *c, norn_tensor *
             s = tensor_of(1, b.rows, 0, b.u, &out[4]);
         code = s == NORN_OK ? 0 : fail(s);
     }
-    for (size_t i = 0; i < u.n; i++) {
-        norn_tensor_free(u.x ? u.x[i] : NULL);
-        norn_tensor_free(u.v ? u.v[i] : NULL);
-    }
-    free(u.x);
-    free(u.v);
+    free_known(&u);
     free(names);
     free(declarations);
     free(p);

@@ -155,7 +155,8 @@ static norn_status import_input(norni_scope *sc, const norni_pb_value *p) {
         bool whole;
         bool done;
         NORNI_TRY(norni_prefix(norni_import_type(imp, p->type, &type, &whole), "%s", where));
-        if (whole && type.dtype == NORN_UNDEFINED)
+        bool tensor = p->type && p->type->value_case == NORNI_ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+        if (type.dtype == NORN_UNDEFINED && (whole || (tensor && !p->type->tensor_type->elem_type)))
             return norni_fail(NORN_PARSE, "%s has no type", where);
         if (!NORNI_PUSH(&imp->model->input_forms, norni_import_form(p->type)))
             return norni_nomem();

@@ -46,7 +46,7 @@ norn_value *norni_older_erf(norni_exporter *x, const norn_node *node) {
 }
 
 /* floor(x), and 1 more where the rest is above a half, or a half of an odd number. Beyond 2^p there are only whole
- * numbers. */
+ * numbers: what rounding adds to x is 0 there. */
 norn_value *norni_older_round(norni_exporter *x, const norn_node *node) {
     norn_graph *g = x->g;
     norn_value *v = node->in[0];
@@ -61,7 +61,7 @@ norn_value *norni_older_round(norni_exporter *x, const norn_node *node) {
     norn_value *odd = NORNI_OP2(g, f, NORNI_OP2(g, even, number(g, v, 2), "Mul"), "Sub");
     norn_value *tie = NORNI_OP2(g, NORNI_OP2(g, one, up, "Sub"), down, "Sub");
     norn_value *y = NORNI_OP2(g, NORNI_OP2(g, f, up, "Add"), NORNI_OP2(g, tie, odd, "Mul"), "Add");
-    return NORNI_OP2(g, y, NORNI_OP2(g, v, near, "Sub"), "Add");
+    return NORNI_OP2(g, v, NORNI_OP2(g, y, near, "Sub"), "Add");
 }
 
 norn_value *norni_older_sign(norni_exporter *x, const norn_node *node) {

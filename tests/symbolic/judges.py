@@ -220,12 +220,17 @@ for formula, c, python, opencl in programs:
     want = scope["f"](*[values[n] for n in names])
     want = want if isinstance(want, tuple) else (want,)
     got = call_c(c, dict(values))
+    if not len(got) == len(want) == len(names):
+        wrong(formula, f"C has {len(got)} outputs, Python {len(want)}, for {len(names)} variables")
     for n, a, b in zip(names, got, want):
         if not close(a, b):
             wrong(formula, f"by {n}: C gives {a}, Python {b}")
     shaped = {n: np.asarray(a) for n, a in zip(names, want)}
     launched += len(re.findall("__kernel", opencl))
-    for n, a in kernels.call(opencl, values, {n: np.zeros(shapes.get(n, ())) for n in names}).items():
+    by_kernels = kernels.call(opencl, values, {n: np.zeros(shapes.get(n, ())) for n in names})
+    if len(by_kernels) != len(names):
+        wrong(formula, f"the kernels write {sorted(by_kernels)} for {len(names)} variables")
+    for n, a in by_kernels.items():
         b = shaped[n[2:]]
         if not close(a, b if a.size != 3 or b.size == 3 else np.full(3, b)):
             wrong(formula, f"by {n}: OpenCL C gives {a}, Python {b}")

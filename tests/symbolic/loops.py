@@ -87,13 +87,26 @@ def check(what, m, path, f, fed):
                 print("FAIL", what, n, who, y["grad:" + n], "wanted", want)
 
 
+def iterations(fed, stops):
+    v = fed["v0"]
+    for k in range(int(fed["M"])):
+        v = 1.3 * np.tanh(v * fed["w"] + fed["x"])
+        if stops and v.sum() >= 1.2:
+            return k + 1
+    return int(fed["M"])
+
+
+EARLY = {"x": (0.1, 0.2), "w": (0.8, 1), "v0": (0, 0.1)}  # the sum of v is some 0.7, then 1.4
 for stops in (False, True):
     m = model(stops)
     made, path = grad(m, f"loop{stops:d}")
     loss = outputs(m)
     for count in (0, 1, 4):
-        fed = {n: rng.uniform(-1, 1, 3).astype(np.float32) for n in NAMES}
+        fed = {n: rng.uniform(*(EARLY.get(n, (-1, 1)) if stops else (-1, 1)), 3).astype(np.float32) for n in NAMES}
         fed["M"] = np.array(count, np.int64)
+        ran = iterations(fed, stops)
+        if ran != (2 if stops and count == 4 else count):
+            sys.exit(f"stops={stops} M={count}: {ran} iterations: this does not test what it should")
         check(f"stops={stops} M={count}", made, path, lambda f: loss(f)["loss"], fed)
 
 # The gradient of the product of two gradients.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quadratic programs solved by norn, judged by their KKT conditions (which prove the solution), by construction, and, where
-it is installed, by OSQP, whose objective must be the same to 1e-6: qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate,
+it is installed, by OSQP, whose verdict and objective (to 1e-6) must be the same: qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate,
 infeasible, unbounded."""
 import json
 import os
@@ -31,6 +31,9 @@ def solve(p, q, a, l, u):
     out = json.loads(r.stdout)
     out.update(np.load(path + ".out.npz"))
     return out
+
+
+DECIDED = ("solved", "infeasible", "unbounded")
 
 
 def by_osqp(p, q, a, l, u):
@@ -69,12 +72,15 @@ def check(name, p, q, a, l, u, want="solved"):
     elif ok and want == "infeasible":  # the certificate: A'y = 0, u'y+ + l'y- < 0
         y = r["y"]
         ok = np.abs(a.T @ y).max() < 1e-6 and \
-            sum(v * (u[i] if v > 0 else l[i]) for i, v in enumerate(y) if v != 0) < 0
-    elif ok:  # a direction: Px = 0, q'x < 0
+            sum(v * (u[i] if v > 0 else l[i]) for i, v in enumerate(y) if v != 0) < -1e-6
+    elif ok:  # a direction: Px = 0, q'x < 0, and no constraint ends it
         x = r["x"]
-        ok = np.abs(p @ x).max() < 1e-6 and q @ x < 0
+        ax = a @ x
+        ok = np.abs(p @ x).max() < 1e-6 and q @ x < -1e-6 and \
+            ax[np.isfinite(u)].max(initial=0) < 1e-6 and ax[np.isfinite(l)].min(initial=0) > -1e-6
     if osqp and judge != want:
         text += f" (OSQP says {judge})"
+        ok = ok and judge not in DECIDED  # it may give up; another verdict is one too many
     failures += not ok
     print("ok  " if ok else "FAIL", name, text, flush=True)
 

@@ -212,12 +212,39 @@ static void kernels(void **state) {
         norn_tensor_free(dx);
         norn_graph_free(g);
     }
+    /* Without a range there is a work-item for each element of the first output, also where nobody reads that. */
+    OK(norn_operator_define(&(norn_operator){
+        .name = "t.Both",
+        .inputs = "x: f32[N]",
+        .outputs = "a: f32[N], b: f32[N]",
+        .source = "kernel void Both(global const float *x, global float *a, global float *b, "
+                  "long N) {\n"
+                  "    long i = get_global_id(0);\n"
+                  "    a[i] = x[i];\n"
+                  "    b[i] = 2*x[i];\n"
+                  "}\n"}));
+    OK(norn_graph_parse("g (float[3] x) => (float[3] y) { _, y = t.Both(x) }", &g));
+    norn_tensor *a = tensor(NORN_F32, 1, shape, three), *b = run(device, g, a, "y");
+    equal(b, 3, (double[]){1, -4, 6});
+    norn_tensor_free(a);
+    norn_tensor_free(b);
+    norn_graph_free(g);
     /* What the input has must agree, and nothing is launched for nothing. */
     norn_graph *bad;
     fails(norn_formula_parse("x: f32[2,4], w: f32[3]; Mean2(x, w)", NORN_F32, &bad, NULL), NORN_SHAPE,
           "input 'w' has size 3 in dimension 0 (wanted C = 4)");
     fails(norn_formula_parse("x: f32[4], w: f32[3]; Mean2(x, w)", NORN_F32, &bad, NULL), NORN_SHAPE,
           "input 'x' has 1 axes (wanted 2)");
+    OK(norn_operator_define(
+        &(norn_operator){.name = "t.Sums", .inputs = "x: f32[N], w: f32[N]", .formula = "sum(x) + sum(w)"}));
+    fails(norn_formula_parse("x: f32[3], w: f32[4]; Sums(x, w)", NORN_F32, &bad, NULL), NORN_SHAPE,
+          "input 'w' has size 4 in dimension 0 (wanted N = 3)");
+    OK(norn_operator_define(&(norn_operator){.name = "t.Nothing",
+                                             .inputs = "x: f32[N]",
+                                             .outputs = "y: f32[N/(N - 3)]",
+                                             .source = "kernel void Nothing()"}));
+    fails(norn_formula_parse("x: f32[3]; Nothing(x)", NORN_F32, &bad, NULL), NORN_SHAPE,
+          "output 'y': size 'N/(N - 3)': a division by 0");
     fails(norn_formula_parse("x: i32[4,3], w: f32[3]; Mean2(x, w)", NORN_F32, &bad, NULL), NORN_DTYPE,
           "input 'x' has type int32");
     OK(norn_formula_parse("x: f32[0,3]; Mean2(x, [1, 2, 3])", NORN_F32, &g, NULL));

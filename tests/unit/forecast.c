@@ -1,34 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is said of a model before it runs: where operators run, memory, the largest batch, and times that the measured ones
  * do not contradict. Devices come from the snapshots in tests/devices. */
+#include "files.h"
+
 #include "bench/bench.h"
 #include "export/model.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/snapshot.h"
 
 #define OK(call)                                                                                             \
     if ((call) != NORN_OK)                                                                                   \
     fail_msg("%s: %s", #call, norn_error())
-
-static norn_device *snapshot(const char *name) {
-    char path[512], text[4096];
-    norn_device *d;
-    snprintf(path, sizeof path, "%s/../devices/%s.txt", TEST_DATA, name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    text[n] = 0;
-    fclose(f);
-    OK(norn_device_parse(text, &d));
-    return d;
-}
 
 static norn_model *model(const char *text) {
     norn_graph *g;
@@ -216,12 +198,11 @@ static void sizes_that_are_not_given(void **state) {
 /* The best of all measurements of a device is kept, whatever else is in the file. */
 static void kept_peaks(void **state) {
     (void)state;
-    char folder[] = "/tmp/norn-peaks-XXXXXX", path[64];
+    char path[sizeof temporary + 16];
     norn_device *d = snapshot("pocl-avx512"), *other = snapshot("mali-g78");
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/peaks.txt", folder);
+    snprintf(path, sizeof path, "%s/peaks.txt", temporary);
     setenv("NORN_CACHE", "", 1);
-    setenv("NORN_CACHE_DIR", folder, 1);
+    setenv("NORN_CACHE_DIR", temporary, 1);
     norn_peaks a = {.fp32_gflops = 100, .copy_gbytes_s = 10, .launch_us = 5}, b = a, c = a, e = a;
     norn_peaks_keep(d, &a);
     assert_true(a.fp32_gflops == 100 && a.launch_us == 5 && a.fp64_gflops == 0);
@@ -255,8 +236,6 @@ static void kept_peaks(void **state) {
     c = (norn_peaks){.fp32_gflops = 1};
     norn_peaks_keep(d, &c);
     assert_true(c.fp32_gflops == 1);
-    unlink(path);
-    rmdir(folder);
     norn_device_free(d);
     norn_device_free(other);
 }
@@ -313,12 +292,13 @@ static void measured_peaks(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(where_operators_run),
-                                       cmocka_unit_test(largest_batch),
-                                       cmocka_unit_test(times),
-                                       cmocka_unit_test(measured_peaks),
-                                       cmocka_unit_test(too_large_a_batch),
-                                       cmocka_unit_test(sizes_that_are_not_given),
-                                       cmocka_unit_test(kept_peaks)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(where_operators_run),
+        cmocka_unit_test(largest_batch),
+        cmocka_unit_test(times),
+        cmocka_unit_test(measured_peaks),
+        cmocka_unit_test(too_large_a_batch),
+        cmocka_unit_test(sizes_that_are_not_given),
+        cmocka_unit_test_setup_teardown(kept_peaks, make_temporary, remove_temporary)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

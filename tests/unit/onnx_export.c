@@ -1,94 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "onnx_models.h"
+#include "onnx_written.h"
 
 #include "export/onnx/extra.h"
-#include "export/onnx/proto.h"
-
-/* ---- Looking into what was written. */
-typedef struct {
-    norni_arena *arena;
-    norni_pb_model *model;
-    norni_pb_graph *graph;
-} written;
-
-static written unpack(const void *data, size_t bytes) {
-    written w = {.arena = norni_arena_new(0)};
-    WORKS(norni_pb_unpack(&norni_onnx__model_proto__descriptor, w.arena, data, bytes, &w.model));
-    w.graph = w.model->graph;
-    return w;
-}
-
-static written export_of(const norn_model *m, const norn_save_options *o) {
-    char *data;
-    size_t bytes;
-    WORKS(norn_model_export(m, o, &data, &bytes));
-    written w = unpack(data, bytes);
-    norn_text_free(data);
-    return w;
-}
-
-static written export_opset(const norn_model *m, int opset) {
-    return export_of(m, &(norn_save_options){.opset = opset});
-}
-
-static norn_status refuse_opset(const norn_model *m, int opset) {
-    char *data;
-    size_t bytes;
-    norn_status s = norn_model_export(m, &(norn_save_options){.opset = opset}, &data, &bytes);
-    assert_true((s == NORN_OK) == (data != NULL));
-    norn_text_free(data);
-    return s;
-}
-
-static void close_written(written *w) {
-    norni_arena_free(w->arena);
-}
-
-/* "Op(in,in)->out Op..." */
-static void assert_nodes(const written *w, const char *want) {
-    norni_str s = {0};
-    for (size_t i = 0; i < w->graph->n_node; i++) {
-        const norni_pb_node *n = w->graph->node[i];
-        norni_str_addf(&s, "%s%s(", i ? " " : "", n->op_type);
-        for (size_t k = 0; k < n->n_input; k++)
-            norni_str_addf(&s, "%s%s", k ? "," : "", n->input[k]);
-        norni_str_add(&s, ")->");
-        for (size_t k = 0; k < n->n_output; k++)
-            norni_str_addf(&s, "%s%s", k ? "," : "", n->output[k]);
-    }
-    assert_string_equal(s.s ? s.s : "", want);
-    norni_str_free(&s);
-}
-
-static const norni_pb_attr *attr_of(const norni_pb_node *n, const char *name) {
-    for (size_t i = 0; i < n->n_attribute; i++)
-        if (!strcmp(n->attribute[i]->name, name))
-            return n->attribute[i];
-    return NULL;
-}
-
-static const norni_pb_tensor *initializer(const written *w, const char *name) {
-    for (size_t i = 0; i < w->graph->n_initializer; i++)
-        if (!strcmp(w->graph->initializer[i]->name, name))
-            return w->graph->initializer[i];
-    return NULL;
-}
-
-/* ---- Graphs that are built here. */
-static norn_model *built(norn_graph *g) {
-    norn_model *m;
-    WORKS(norn_graph_status(g));
-    WORKS(norn_model_new(g, &m));
-    return m;
-}
-
-static norn_tensor *floats(int64_t n, float first) {
-    norn_tensor *t;
-    WORKS(norni_tensor_host(NORN_F32, 1, &n, &t));
-    for (int64_t i = 0; i < n; i++)
-        norn_tensor_set(t, i, (double)first + (double)i);
-    return t;
-}
 
 static void test_built(void **state) {
     norn_graph *g;
@@ -166,58 +79,6 @@ static void test_expressions(void **state) {
     norn_model_free(m);
 }
 
-/* Axes from the end, of the data and of the output: before opset 11 they count from the front. */
-static void test_axes(void **state) {
-    norn_graph *g;
-    WORKS(norn_graph_new("g", &g));
-    norn_value *x = norn_graph_input(g, "x", "float[4,1,3]"),
-               *axes = norni_i64_const(g, 2, (int64_t[]){-1, 1});
-    norn_value *u = NORNI_OP2(g, x, axes, "Unsqueeze");
-    WORKS(norn_graph_output(g, "y", NORNI_OP2(g, u, norni_i64_const(g, 1, (int64_t[]){-3}), "Squeeze")));
-    norn_model *m = built(g);
-    written out = export_opset(m, 9);
-    const norni_pb_attr *of_u = attr_of(out.graph->node[0], "axes"),
-                        *of_y = attr_of(out.graph->node[1], "axes");
-    assert_int_equal(of_u->n_ints, 2);
-    assert_int_equal(of_u->ints[0], 4);
-    assert_int_equal(of_u->ints[1], 1);
-    assert_int_equal(of_y->n_ints, 1);
-    assert_int_equal(of_y->ints[0], 2);
-    assert_int_equal(out.graph->n_initializer, 0);
-    close_written(&out);
-    out = export_opset(m, 11);
-    assert_int_equal(attr_of(out.graph->node[0], "axes")->ints[0], -1);
-    close_written(&out);
-    norn_model_free(m);
-}
-
-/* Before opset 10 the mask of a Dropout had the type of the data; that of d nobody reads. */
-static void test_masks(void **state) {
-    static const int opsets[] = {7, 9};
-    for (int i = 0; i < 2; i++) {
-        builder b = build(opsets[i]);
-        norn_model *m;
-        INPUT(&b, "x", 2, 3);
-        add_named_node(&b, "d", "Dropout", "x", "h,unread", NULL);
-        add_named_node(&b, "e", "Dropout", "h", "y,mask", NULL);
-        DECLARE(&b, "unread", 2, 3);
-        OUTPUT(&b, "y", 2, 3);
-        OUTPUT(&b, "mask", 2, 3);
-        WORKS(import(&b, &m));
-        written out = export_of(m, NULL);
-        assert_nodes(&out,
-                     "Dropout(x)->h Dropout(h)->y Cast(h)->Cast_6 Not(Cast_6)->Not_7 Or(Cast_6,Not_7)->Or_8 "
-                     "Cast(Or_8)->mask");
-        assert_string_equal(out.graph->node[0]->name, "d");
-        assert_string_equal(out.graph->node[1]->name, "e");
-        close_written(&out);
-        out = export_opset(m, 13);
-        assert_nodes(&out, "Dropout(x)->h Dropout(h)->y,Dropout_3 Cast(Dropout_3)->mask");
-        close_written(&out);
-        norn_model_free(m);
-    }
-}
-
 /* ---- Parameters and their updates. */
 static void test_parameters(void **state) {
     norn_graph *g;
@@ -250,141 +111,6 @@ static void test_parameters(void **state) {
     norn_tensor_free(first);
     norn_tensor_free(later);
     norn_tensor_free(wrong);
-    norn_model_free(m);
-}
-
-/* ---- Opsets. */
-static void test_lower(void **state) {
-    norn_model *m = load("optional"); /* opset 17: limits are inputs */
-    written out = export_of(m, NULL);
-    assert_nodes(&out, "Clip(x,,hi)->y Clip(x)->z");
-    close_written(&out);
-    out = export_opset(m, 9); /* attributes */
-    assert_int_equal(out.model->ir_version, 4);
-    assert_int_equal(out.model->opset_import[0]->version, 9);
-    assert_nodes(&out, "Clip(x)->y Clip(x)->z");
-    assert_null(attr_of(out.graph->node[0], "min"));
-    assert_true(attr_of(out.graph->node[0], "max")->f == 1);
-    assert_int_equal(out.graph->node[1]->n_attribute, 0);
-    close_written(&out);
-    norn_model_free(m);
-    m = load("old_ir3"); /* and back: opset 8 to the newest */
-    out = export_opset(m, 28);
-    assert_int_equal(out.model->ir_version, 14);
-    assert_int_equal(out.graph->node[1]->n_input, 3);
-    assert_int_equal(out.graph->node[1]->n_attribute, 0);
-    assert_string_equal(out.graph->node[1]->name, "clip");
-    close_written(&out);
-    out = export_of(m, NULL); /* its own opset and IR version: attributes, initialisers listed as inputs */
-    assert_int_equal(out.model->ir_version, 3);
-    assert_int_equal(out.graph->n_input, 2);
-    assert_string_equal(out.graph->input[1]->name, "w");
-    assert_int_equal(out.graph->n_initializer, 1);
-    assert_true(attr_of(out.graph->node[1], "min")->f == -1);
-    close_written(&out);
-    norn_model_free(m);
-    builder b = build(17); /* a limit that is computed */
-    INPUT(&b, "x", 3);
-    add_value(&b, 11, "lo", NORN_F32, 0, NULL);
-    add_named_node(&b, "c", "Clip", "x,lo", "y", NULL);
-    OUTPUT(&b, "y", 3);
-    WORKS(import(&b, &m));
-    out = export_opset(m, 10);
-    assert_string_equal(out.graph->node[0]->op_type, "Max");
-    close_written(&out);
-    FAILS(refuse_opset(m, 6), NORN_ARG, "export: opset 6 (wanted 7 to 28)");
-    FAILS(refuse_opset(m, 29), NORN_ARG, "export: opset 29 (wanted 7 to 28)");
-    norn_model_free(m);
-}
-
-static void test_versions(void **state) {
-    static const int ir[] = {3, 3, 4, 5, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10, 10, 11, 12, 13, 13, 13, 14};
-    norn_graph *g;
-    WORKS(norn_graph_new("g", &g));
-    norn_value *x = norn_graph_input(g, "x", "float[3]");
-    norn_tensor *t = floats(3, 0);
-    WORKS(norn_graph_output(g, "y", norn_add(g, x, norn_graph_constant(g, "w", t))));
-    norn_model *m = built(g);
-    for (int opset = 7; opset <= 28; opset++) {
-        written out = export_opset(m, opset);
-        assert_int_equal(out.model->ir_version, ir[opset - 7]);
-        assert_int_equal(out.model->opset_import[0]->version, opset);
-        assert_int_equal(out.graph->n_input, opset < 9 ? 2 : 1); /* IR version 3 lists initialisers */
-        close_written(&out);
-    }
-    norn_tensor_free(t);
-    norn_model_free(m);
-}
-
-/* Operators that are newer than the opset become others, again and again if need be. */
-static void test_expand(void **state) {
-    norn_model *m = load("new_ops"); /* Gelu (20), HardSwish (14), Mish (18) */
-    size_t nodes = m->graph->nodes.n, values = m->graph->values.n;
-    written out = export_of(m, NULL);
-    assert_nodes(&out, "Gelu(x)->g HardSwish(g)->s Mish(s)->y");
-    close_written(&out);
-    out = export_opset(m, 17);
-    bool erf = false, hard = false;
-    for (size_t i = 0; i < out.graph->n_node; i++) {
-        const char *op = out.graph->node[i]->op_type;
-        erf |= !strcmp(op, "Erf");
-        hard |= !strcmp(op, "HardSwish");
-        assert_true(strcmp(op, "Gelu") && strcmp(op, "Mish"));
-    }
-    assert_true(erf && hard);
-    assert_string_equal(out.graph->node[out.graph->n_node - 1]->output[0], "y");
-    close_written(&out);
-    assert_int_equal(m->graph->nodes.n, nodes); /* the graph is as it was */
-    assert_int_equal(m->graph->values.n, values);
-    WORKS(norn_graph_status(m->graph));
-    out = export_opset(m, 8); /* Erf by polynomials */
-    for (size_t i = 0; i < out.graph->n_node; i++)
-        assert_true(strcmp(out.graph->node[i]->op_type, "Erf"));
-    close_written(&out);
-    assert_int_equal(m->graph->nodes.n, nodes);
-    assert_int_equal(m->graph->values.n, values);
-    WORKS(norn_graph_status(m->graph));
-    norn_model_free(m);
-}
-
-/* A gradient is exported as plain ONNX: operators of norn's own become others. */
-static void test_gradient(void **state) {
-    norn_graph *g;
-    WORKS(norn_graph_new("g", &g));
-    norn_value *x = norn_graph_input(g, "x", "float[2,5]"), *w = norn_graph_input(g, "w", "float[5,3]"), *dw;
-    norn_value *y = norn_softmax(g, norn_matmul(g, x, w), -1);
-    WORKS(norn_grad(g, norn_reduce_sum(g, norn_mul(g, y, y), 0, NULL, false), NULL, 1, &w, &dw));
-    WORKS(norn_graph_output(g, "dw", dw));
-    norn_model *m = built(g), *back;
-    bool own = false;
-    for (size_t i = 0; i < g->nodes.n; i++)
-        own |= !strcmp(g->nodes.v[i]->op->domain, "norn");
-    assert_true(own);
-    size_t nodes = g->nodes.n, values = g->values.n;
-    for (int opset = 13; opset <= 28; opset += 3) {
-        written out = export_opset(m, opset);
-        for (size_t i = 0; i < out.graph->n_node; i++)
-            assert_null(out.graph->node[i]->domain);
-        assert_int_equal(out.model->n_opset_import, 1);
-        close_written(&out);
-    }
-    assert_int_equal(g->nodes.n, nodes);
-    assert_int_equal(g->values.n, values);
-    WORKS(again(m, NULL, &back));
-    assert_type(back, "dw", "float[5,3]");
-    norn_model_free(back);
-    norn_model_free(m);
-}
-
-static void test_types(void **state) {
-    norn_graph *g;
-    WORKS(norn_graph_new("g", &g));
-    norn_value *x = norn_graph_input(g, "x", "bfloat16[3]");
-    WORKS(norn_graph_output(g, "y", norn_neg(g, x)));
-    norn_model *m = built(g);
-    WORKS(refuse_opset(m, 13));
-    FAILS(refuse_opset(m, 12), NORN_UNSUPPORTED,
-          "Neg(bfloat16[3]): elements of type bfloat16 are new in opset 13 (wanted opset 12)");
     norn_model_free(m);
 }
 
@@ -655,16 +381,13 @@ static void test_starved(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_built),          cmocka_unit_test(test_names),
-        cmocka_unit_test(test_expressions),    cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_lower),          cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_expand),         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_masks),          cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_gradient),       cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_captured_names), cmocka_unit_test(test_fixed_point),
-        cmocka_unit_test(test_save_in_place),  cmocka_unit_test(test_external),
-        cmocka_unit_test(test_set_graph),      cmocka_unit_test(test_failed_graph),
-        cmocka_unit_test(test_kept_functions), cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_built),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_expressions),  cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_captured_names),
+        cmocka_unit_test(test_fixed_point),  cmocka_unit_test(test_save_in_place),
+        cmocka_unit_test(test_external),     cmocka_unit_test(test_set_graph),
+        cmocka_unit_test(test_failed_graph), cmocka_unit_test(test_kept_functions),
+        cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "tests/snapshot.h"
+
 static const char *const snapshots[] = {"pocl-avx512", "amd-rdna2", "intel-arc-a770", "nvidia-rtx3060",
                                         "mali-g78"};
 enum { N_DEVICES = sizeof snapshots / sizeof *snapshots };
@@ -22,18 +24,8 @@ static norn_device *devices[N_DEVICES];
 
 static int load_devices(void **state) {
     (void)state;
-    for (int i = 0; i < N_DEVICES; i++) {
-        char path[512], text[4096];
-        snprintf(path, sizeof path, "%s/../devices/%s.txt", TEST_DATA, snapshots[i]);
-        FILE *f = fopen(path, "r");
-        if (!f)
-            return -1;
-        size_t n = fread(text, 1, sizeof text - 1, f);
-        text[n] = 0;
-        fclose(f);
-        if (norn_device_parse(text, &devices[i]) != NORN_OK)
-            return -1;
-    }
+    for (int i = 0; i < N_DEVICES; i++)
+        devices[i] = snapshot(snapshots[i]);
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * it gets alone, also in the last slice, which is smaller. */
 #include "graph/plan.h"
 #include "tests/backend.h"
+#include "tests/snapshot.h"
 #include <math.h>
 
 enum { IMAGES = 7, C = 32, WIDE = 192, SIZE = 48 };
@@ -57,20 +58,8 @@ static norn_graph *network(int images) {
     return g;
 }
 
-static norn_device *snapshot(void) {
-    char path[512], text[4096];
-    norn_device *d;
-    snprintf(path, sizeof path, "%s/../devices/pocl-avx512.txt", TEST_DATA);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = 0;
-    fclose(f);
-    OK(norn_device_parse(text, &d));
-    return d;
-}
-
 static void less_memory(void **state) {
-    norn_device *d = snapshot();
+    norn_device *d = snapshot("pocl-avx512");
     norn_graph *g = network(IMAGES);
     norn_plan *p;
     char *text;

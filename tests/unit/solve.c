@@ -180,6 +180,44 @@ static void stuck(void **state) {
     norn_solution_free(s);
 }
 
+/* What falls without bound is said to, by whatever method, and nothing else is: not where numbers end (the sigmoid of -800 is 0), and
+ * not where steps are so short that the value falls in a straight line as far as they go. */
+static void endless(void **state) {
+    static const struct {
+        function f;
+        bool ends, bounded; /* bounded: y <= 2 */
+    } cases[] = {{{"x + y**2", 0, {1, 1}, 0}, false, false},
+                 {{"log(x) + y**2", 0, {1, 0}, 0}, false, false},
+                 {{"-1/(x - 1)**2 + y**2", 0, {3, 0}, 0}, false, false},
+                 {{"y**2 - x", 0, {0, 1}, 0}, false, true},
+                 {{"x**2 + log(sigmoid(x)) + y**2", 0, {10000, 0}, 0}, true, false},
+                 {{"x**2/10000 + log(sigmoid(x)) + y**2", 0, {10000, 0}, 0}, true, false},
+                 {{"x**2/10000 + log(sigmoid(x)) + y**2", 0, {10000, 0}, 0}, true, true},
+                 {{"y**2*1e16 - x + 1e-9*x**2", 0, {0, 1}, 0}, true, false},
+                 {{"y**2*1e16 - x + 1e-9*x**2", 0, {0, 1}, 0}, true, true}};
+    static const double two = 2;
+    norn_tensor *upper = numbers(0, &two);
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int m = cases[i].ends ? NORN_SOLVE_GD : NORN_SOLVE_CG; m <= NORN_SOLVE_LBFGS; m++) {
+            norn_solve_options o = {.method = (norn_solver)m,
+                                    .max_iterations = 450,
+                                    .n_upper = cases[i].bounded,
+                                    .upper = &(norn_feed){"y", upper}};
+            norn_solution *s;
+            norn_solution_info info;
+            if (minimise(&cases[i].f, &o, &s) != NORN_OK)
+                fail_msg("%s: %s", cases[i].f.formula, norn_error());
+            norn_solution_get(s, &info);
+            bool said = !strcmp(info.reason, "the value falls without bound");
+            if (said == cases[i].ends || (said && info.converged))
+                fail_msg("%s by %s: value %g after %d iterations: %s", cases[i].f.formula, info.method,
+                         info.value, (int)info.iterations, info.reason);
+            norn_solution_free(s);
+        }
+    norn_tensor_free(upper);
+}
+
 static void refused(void **state) {
     const function nowhere = {"log(x) + y", 0, {-1, 0}, 0}, vector = {"[x, y]", 0, {1, 1}, 0};
     norn_solve_options o = {.method = NORN_SOLVE_BFGS};
@@ -239,9 +277,9 @@ static void programs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(methods),   cmocka_unit_test(bounds), cmocka_unit_test(fit),
-        cmocka_unit_test(on_device), cmocka_unit_test(stuck),  cmocka_unit_test(refused),
-        cmocka_unit_test(programs),
+        cmocka_unit_test(methods),   cmocka_unit_test(bounds),   cmocka_unit_test(fit),
+        cmocka_unit_test(on_device), cmocka_unit_test(stuck),    cmocka_unit_test(endless),
+        cmocka_unit_test(refused),   cmocka_unit_test(programs),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }

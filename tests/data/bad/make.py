@@ -93,6 +93,10 @@ save('mistyped', model([node('Transpose', ['x'], ['y'], perm='backwards')]), 're
 save('kept_mistyped', model([h.make_node('ZipMap', ['x'], ['m'], domain='ai.onnx.ml', classlabels_strings='no'),
                              node('SequenceLength', ['m'], ['n']), node('Relu', ['x'], ['y'])], domains=['ai.onnx.ml']),
      'reject', 'a text where a list is due, in an operator that is kept')
+untyped = value('x')
+untyped.type.tensor_type.elem_type = 0
+untyped.type.denotation = 'TENSOR'
+save('untyped', model([node('Relu', ['x'], ['y'])], [untyped]), 'reject', 'an input without a type of elements')
 save('attributes', model([node('LeakyRelu', ['x'], ['y'], alpha=0.1, beta=2.0)]), 'reject', 'an attribute that the operator lacks')
 save('outputs', model([node('Relu', ['x'], ['y', 'z'])]), 'reject', 'an output that the operator lacks')
 save('types', model([node('Add', ['x', 'i'], ['y'])], init=[ints('i', 1)]), 'reject', 'floats and integers')
