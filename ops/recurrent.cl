@@ -11,7 +11,7 @@
  *   -DF0 -DA0 -DB0 .. activations and their parameters  -DCLIP  -DCOUPLE  -DLINEAR  -DPART=1, 2 of a GRU in two parts
  *   -DRUN all steps in one launch: a work-item has MB sequences and all their units, and waits for nobody
  *   -DTEAM all steps in one launch: the work-items share the tiles of each step, and none depends on another (below);
- *          -DPARTS=2 chunks for each of them, -DAPART=16 ints from flag to flag
+ *          -DPARTS=2 chunks for each of them, -DAPART=16 ints from flag to flag, -DFENCES where the driver runs those
  *   -DKEEP z keeps the sums, cells too  -DHAS_Y -DHAS_LENS -DHAS_P -DHAS_RB -DHAS_... buffers that are there */
 #ifndef KIND
 #define KIND 2
@@ -222,15 +222,10 @@ D_ACT(softplus) { return sigmoid_of(x); }
  * empty). Clang has C11's fence, a barrier to the compiler alone on x86, an instruction on other processors. Without it
  * each member computes all chunks. */
 #define PATIENCE 20000 /* looks at a flag */
-#ifdef __has_builtin
+#if defined(FENCES) && defined(__has_builtin)
 #if __has_builtin(__atomic_thread_fence)
 #define FENCE __atomic_thread_fence(__ATOMIC_ACQ_REL)
-#define DONE(flag) (*(flag))
 #endif
-#endif
-#ifndef DONE
-#define FENCE
-#define DONE(flag) 0
 #endif
 
 #if !defined(NORNI_ONLY) || defined(K_rec_step)
@@ -274,9 +269,10 @@ __kernel void rec_step(__global C *z, __global const C *r,
 #if defined(TEAM)
     const long tiles = (B + MB - 1) / MB, all = (H + W - 1) / W * tiles, state = get_global_size(2) * B * H;
     const long member = get_global_id(1), chunks = get_global_size(1) * PARTS;
-    volatile __global int *flags = done + get_global_id(2) * S * chunks * APART;
+#ifdef FENCE
     int patience = PATIENCE;
-    for (long step = from; step < S; step++, flags += chunks * APART) {
+#endif
+    for (long step = from; step < S; step++) {
     __global const C *hp = step ? hs + (S - step) * state : h0;
     __global C *hn = hs + (S - 1 - step) * state;
 #if KIND == 2
@@ -285,17 +281,19 @@ __kernel void rec_step(__global C *z, __global const C *r,
 #endif
     for (long n_chunk = 0; n_chunk < chunks; n_chunk++) {
     const long chunk = (member * PARTS + n_chunk) % chunks;
-    volatile __global int *flag = flags + chunk * APART;
-    if (n_chunk >= PARTS && !DONE(flag)) {
+#ifdef FENCE
+    volatile __global int *flag = done + ((get_global_id(2) * S + step) * chunks + chunk) * APART;
+    if (n_chunk >= PARTS && !*flag) {
         int left = patience;
-        while (left > 0 && !DONE(flag))
+        while (left > 0 && !*flag)
             left--;
         patience = left > 0 ? PATIENCE : patience / 4;
     }
-    if (DONE(flag)) {
+    if (*flag) {
         FENCE;
         continue;
     }
+#endif
     for (long q = all * chunk / chunks; q < all * (chunk + 1) / chunks; q++) {
     const long unit = q / tiles, tile = q % tiles;
 #elif defined(RUN)
@@ -401,8 +399,10 @@ __kernel void rec_step(__global C *z, __global const C *r,
     }
 #if defined(TEAM)
     }
+#ifdef FENCE
     FENCE;
     atomic_add(flag, 1);
+#endif
     }
     }
 #elif defined(RUN)

@@ -4,6 +4,7 @@
 #include "ops/gemm.h"
 #include "ops/recurrent.h"
 #include <stdio.h>
+#include <string.h>
 
 /* As many sequences as registers allow, with the least padding. */
 norni_recurrent_tile norni_recurrent_tile_of(const norni_emit *e, const norni_recurrent *r,
@@ -319,6 +320,8 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
     }
     norni_step_define(e, k, "PARTS", TEAM_PARTS);
     norni_step_define(e, k, "APART", TEAM_APART);
+    if (!strstr(e->device->name, "Oclgrind")) /* 21.10: "Unsupported instruction: fence" */
+        norni_step_define(e, k, "FENCES", 1);
     norni_step_buffer(e, k, f->done, NORNI_READ_WRITE);
     if (r->kind == NORNI_LSTM)
         norni_step_buffer(e, k, f->cs, NORNI_WRITE);
