@@ -504,6 +504,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
         s = norni_graph_fold_norms(&p->graph);
     if (s == NORN_OK && norni_device_is_cpu(d) && p->options.numerics != NORN_STRICT)
         s = norni_graph_fuse_attention(&p->graph);
+    if (s == NORN_OK && norni_device_is_cpu(d) && d->type != NORN_DEVICE_HOST && !p->options.no_fusion)
+        s = norni_graph_fuse_convs(&p->graph);
     if (s == NORN_OK && norni_device_is_cpu(d) && d->type != NORN_DEVICE_HOST)
         s = norni_graph_slice_batch(&p->graph, d);
     if (s == NORN_OK)

@@ -123,6 +123,8 @@ norni_ref norni_emit_packed(norni_emit *e, int i, size_t bytes, const char *key,
 norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t bytes, const char *key,
                                   bool *fresh);
 void norni_emit_packed_end(norni_emit *e);
+/* Whether a transformed form of input i is made once, at load. */
+bool norni_emit_steady(const norni_emit *e, int i);
 
 /* A step that launches `kernel` of the file ops/FILE. dtype sets -DT_... (see ops/prelude.cl);
  * NORN_UNDEFINED: none. */
