@@ -21,7 +21,7 @@ char *norni_tuned_text(const norn_device *d, const char *key);
 typedef struct {
     char *key;
     int n, now; /* now: what was used */
-    const char *const *values;
+    const char **values;
 } norni_tuning_asked;
 typedef struct {
     NORNI_VEC(norni_tuning_asked) asked; /* each key once */
