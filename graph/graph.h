@@ -59,6 +59,8 @@ bool norni_not_standard(const norn_node *node); /* every operator that is not on
 norn_status norni_graph_fold_norms(norn_graph **g);
 /* Attention that is written as products and a softmax becomes one operator. */
 norn_status norni_graph_fuse_attention(norn_graph **g);
+/* A convolution 1 x 1 and one with a kernel for each channel that follows become one operator. */
+norn_status norni_graph_fuse_convs(norn_graph **g);
 /* Large batches are run some images at a time where what lies between would not stay in the caches. */
 norn_status norni_graph_slice_batch(norn_graph **g, const norn_device *d);
 

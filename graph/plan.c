@@ -328,7 +328,10 @@ static norn_status plan_cluster_in(norn_plan *p, const norni_cluster *c, const i
     if (!host) {
         e.node = root;
         const norni_cluster own = {NULL, c->nodes, c->n_nodes};
-        NORNI_TRY(at_node(norni_emit_pointwise(&e, &own, uses), p, root));
+        bool update;
+        NORNI_TRY(at_node(norni_emit_update(&e, &own, uses, &update), p, root));
+        if (!update)
+            NORNI_TRY(at_node(norni_emit_pointwise(&e, &own, uses), p, root));
         finish_steps(p, from, root, &own, form);
         return NORN_OK;
     }
@@ -501,6 +504,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
         s = norni_graph_fold_norms(&p->graph);
     if (s == NORN_OK && norni_device_is_cpu(d) && p->options.numerics != NORN_STRICT)
         s = norni_graph_fuse_attention(&p->graph);
+    if (s == NORN_OK && norni_device_is_cpu(d) && d->type != NORN_DEVICE_HOST && !p->options.no_fusion)
+        s = norni_graph_fuse_convs(&p->graph);
     if (s == NORN_OK && norni_device_is_cpu(d) && d->type != NORN_DEVICE_HOST)
         s = norni_graph_slice_batch(&p->graph, d);
     if (s == NORN_OK)

@@ -159,11 +159,7 @@ static norn_status eval(norni_eval *e) {
 /* ---- By simpler operators. */
 norn_value *norni_attention_window(norn_graph *g, norn_dtype t, norn_value *queries, norn_value *keys,
                                    int64_t lo, int64_t hi, norn_value *offset) {
-    norn_value *zero = norni_scalar_const(g, NORN_I64, 0), *one = norni_scalar_const(g, NORN_I64, 1),
-               *in = NULL;
-    norn_value *scalar = norni_i64_const(g, 0, NULL);
-    norn_value *nq = NORNI_OP2(g, queries, scalar, "Reshape"), *nk = NORNI_OP2(g, keys, scalar, "Reshape");
-    norn_value *i = NORNI_OP3(g, zero, nq, one, "Range"), *j = NORNI_OP3(g, zero, nk, one, "Range");
+    norn_value *i = norni_counted(g, queries), *j = norni_counted(g, keys), *in = NULL;
     i = NORNI_OP2(g, i, norni_i64_const(g, 3, (int64_t[]){0, 1, 3}), "Unsqueeze");
     j = NORNI_OP2(g, j, norni_i64_const(g, 3, (int64_t[]){0, 1, 2}), "Unsqueeze");
     norn_value *d = NORNI_OP2(g, j, i, "Sub");

@@ -9,7 +9,7 @@
  * BatchNormalization is what files and graphs say; it is planned as norn.BatchNormApply, one pointwise operator, which
  * fuses with its neighbours, and for training norn.BatchNormStats before it. norn.BatchNormTrain is the training form as
  * PyTorch has it: the running variance is kept from the batch's sample variance, M2 / (n - 1) (unbiased = 1). */
-#include "ops/op.h"
+#include "ops/rows.h"
 #include <math.h>
 
 typedef struct {
@@ -354,12 +354,6 @@ static void cost(const norn_node *node, norni_cost *c) {
 
 /* ---- Descriptors. */
 #define KEPT (NORNI_T(NORN_F32) | NORNI_T(NORN_F64))
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 static const norni_attr
     table[] = {NORNI_A_INT(batch_norm_attrs, training_mode, 0, .lo = 0, .hi = 1, .since = 14),
                NORNI_A_FLOAT(batch_norm_attrs, momentum, 0.9f),

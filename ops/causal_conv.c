@@ -67,11 +67,7 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
                  : NORNI_OP2(g, x, norni_i64_const(g, 6, (const int64_t[]){0, 0, k - 1, 0, 0, 0}), "Pad");
     if (node->n_out > 1 && node->out[1]) {
         /* Negative starts would not reach past the beginning, but z has at least k - 1 elements. With k = 1: none. */
-        int64_t start = k > 1 ? 1 - k : INT64_MAX, end = INT64_MAX, axis = 2;
-        out[1] = norni_opf(g, 4,
-                           (norn_value *[]){z, norni_i64_const(g, 1, &start), norni_i64_const(g, 1, &end),
-                                            norni_i64_const(g, 1, &axis)},
-                           "Slice");
+        out[1] = norni_part(g, z, 2, k > 1 ? 1 - k : INT64_MAX, INT64_MAX);
     }
     if (!node->out[0])
         return NORN_OK;

@@ -3,14 +3,8 @@
  * sizes or of equal ones (then the last may be smaller). Sources: ONNX Concat-13, Split-18. */
 #include "ops/blocked.h"
 #include "ops/copy.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 static void no_flops(const norn_node *node, norni_cost *c) {
     c->flops = 0;

@@ -5,6 +5,7 @@
  *               condition, carried..., scanned... = body(i, condition, carried...)
  *     Scan: for each i: state..., out... = body(state..., element i of each scan input...) */
 #include "ops/control.h"
+#include "ops/rows.h"
 #include <string.h>
 
 typedef norni_control_attrs control_attrs;
@@ -545,12 +546,6 @@ static const norni_attr
         NORNI_A(control_attrs, directions, INTS, .flags = NORNI_ATTR_OLD, .since = 9),
         NORNI_A_END};
 
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 #define CONTROL(id, text, vers, ...)                                                                         \
     const norn_op norni_op_##id = {.domain = "",                                                             \
                                    .name = #id,                                                              \

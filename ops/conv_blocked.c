@@ -264,26 +264,33 @@ const char *norni_conv_to_blocked_fits(const norni_fit *f) {
 /* ---- One channel a group. */
 enum { PIXELS = 6 };
 
+norni_ref norni_emit_channel_weights(norni_emit *e, int input, const norni_conv *v) {
+    int block = norni_block_of(v->dtype);
+    int64_t taps = norni_window_taps(&v->w), blocks = norni_ceil_div(v->group, block);
+    bool fresh;
+    norni_ref weights =
+        norni_emit_packed(e, input, (size_t)(blocks * taps * block * (int64_t)norni_compute_bytes(v->dtype)),
+                          "channels", &fresh);
+    if (fresh) {
+        norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_channels", v->dtype);
+        norni_step_define(e, s, "B", block);
+        norni_step_buffer(e, s, norni_emit_in(e, input), NORNI_READ);
+        norni_step_buffer(e, s, weights, NORNI_WRITE);
+        norni_step_i64(e, s, v->group);
+        norni_step_i64(e, s, taps);
+        norni_step_range(s, 1, (size_t)blocks, 1, 1, 1, 1, 1);
+    }
+    norni_emit_packed_end(e);
+    return weights;
+}
+
 norn_status norni_emit_conv_channels(norni_emit *e) {
     norni_conv v;
     norni_conv_of(e->node, &v);
     const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
     int64_t taps = norni_window_taps(w), blocks = norni_ceil_div(v.group, block);
-    norni_ref bias = -1;
-    bool fresh;
-    norni_ref weights = norni_emit_packed(
-        e, 1, (size_t)(blocks * taps * block * (int64_t)norni_compute_bytes(v.dtype)), "channels", &fresh);
-    if (fresh) {
-        norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "pack_channels", v.dtype);
-        norni_step_define(e, s, "B", block);
-        norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
-        norni_step_buffer(e, s, weights, NORNI_WRITE);
-        norni_step_i64(e, s, v.group);
-        norni_step_i64(e, s, taps);
-        norni_step_range(s, 1, (size_t)blocks, 1, 1, 1, 1, 1);
-    }
-    norni_emit_packed_end(e);
+    norni_ref weights = norni_emit_channel_weights(e, 1, &v), bias = -1;
     if (e->node->n_in > 2 && e->node->in[2])
         bias = norni_emit_whole_blocks(e, e->node->in[2], block);
     norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "conv_channels", v.dtype);

@@ -35,6 +35,8 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
                            const norni_conv_place *place);
 /* The node's weights as conv_blocked reads them. transposed: w of a ConvTranspose, v->c its input's channels. */
 norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transposed, int nv);
+/* Input `input` of the node, a kernel for each of v->group channels, as conv_channels reads it. */
+norni_ref norni_emit_channel_weights(norni_emit *e, int input, const norni_conv *v);
 void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place);
 /* The bias in whole blocks; -1: the node has none. */
 norni_ref norni_emit_conv_bias(norni_emit *e);

@@ -276,8 +276,7 @@ static void grad(norni_grad *c) {
         dx = NORNI_OP2(g, dx, factor, "Div");
         if (a->onesided) { /* all but the first, and the middle one, stand for their conjugates too */
             norn_value *half = NORNI_OP2(g, NORNI_OP2(g, n, two, "Div"), one, "Add");
-            norn_value *k = NORNI_OP3(g, norni_scalar_const(g, NORN_I64, 0), NORNI_OP1(g, half, "Squeeze"),
-                                      norni_scalar_const(g, NORN_I64, 1), "Range");
+            norn_value *k = norni_counted(g, half);
             norn_value *mirror = NORNI_OP2(g, NORNI_OP2(g, n, k, "Sub"), n, "Mod");
             norn_value *both =
                 NORNI_OP1(g, NORNI_OP1(g, NORNI_OP2(g, k, mirror, "Equal"), "Not"), "Cast<to=%d>", (int)t);

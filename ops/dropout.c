@@ -212,9 +212,7 @@ static norn_value *dropped(norn_graph *g, const norn_node *node, norn_value *x, 
     return norni_formula(g, "where(mask, x / (1 - ratio), 0)", 3, names, vars);
 }
 
-#define OR_FLOAT8                                                                                            \
-    (NORNI_FLOATS | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |               \
-     NORNI_T(NORN_F8E5M2FNUZ))
+#define OR_FLOAT8 (NORNI_FLOATS | NORNI_FLOAT8S)
 
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *x = node->in[0];

@@ -32,13 +32,8 @@ static norn_status expand_tables(norn_graph *g, const norn_node *node, norn_valu
     if (!segments != !tables[2])
         return norni_fail(NORN_ARG,
                           "segment_ids and segment_embedding: got one of them (wanted both or none)");
-    if (!places) {
-        norn_value *range[] = {
-            norni_scalar_const(g, NORN_I64, 0),
-            NORNI_OP2(g, norni_size_value(g, ids, 1), norni_i64_const(g, 0, NULL), "Reshape"),
-            norni_scalar_const(g, NORN_I64, 1)};
-        places = norni_opf(g, 3, range, "Range");
-    }
+    if (!places)
+        places = norni_counted(g, norni_size_value(g, ids, 1));
     norn_value *sum = NORNI_OP2(g, rows(g, tables[0], ids), rows(g, tables[1], places), "Add");
     if (segments)
         sum = NORNI_OP2(g, sum, rows(g, tables[2], segments), "Add");
@@ -79,8 +74,7 @@ static norn_status expand_quantised(norn_graph *g, const norn_node *node, norn_v
 static const norni_attr table[] = {NORNI_A_FLOAT(attrs_t, epsilon, 1e-12f),
                                    NORNI_A_INT(attrs_t, mask_index_type, 1, .lo = 0, .hi = 1), NORNI_A_END},
                         quantised_table[] = {NORNI_A_FLOAT(attrs_t, epsilon, 1e-12f), NORNI_A_END};
-#define REALS (F32S | NORNI_T(NORN_F16))
-#define I32S  NORNI_T(NORN_I32)
+#define TABLES (F32S | NORNI_T(NORN_F16))
 const norn_op norni_op_EmbedLayerNormalization = {
     .domain = MS,
     .name = "EmbedLayerNormalization",
@@ -90,11 +84,11 @@ const norn_op norni_op_EmbedLayerNormalization = {
     .infer = norni_infer_by_expansion,
     .expand = expand,
     .inputs = PARAMS({"input_ids", N, I32S, 0}, {"segment_ids", O, I32S, 0},
-                     {"word_embedding", 0, REALS, 'T'}, {"position_embedding", 0, REALS, 'T'},
-                     {"segment_embedding", NORNI_OPT, REALS, 'T'}, {"gamma", 0, REALS, 'T'},
-                     {"beta", 0, REALS, 'T'}, {"mask", O, I32S, 0}, {"position_ids", O, I32S, 0}),
-    .outputs = PARAMS({"output", 0, REALS, 'T'}, {"mask_index", O, I32S, 0},
-                      {"embedding_sum", NORNI_OPT, REALS, 'T'}),
+                     {"word_embedding", 0, TABLES, 'T'}, {"position_embedding", 0, TABLES, 'T'},
+                     {"segment_embedding", NORNI_OPT, TABLES, 'T'}, {"gamma", 0, TABLES, 'T'},
+                     {"beta", 0, TABLES, 'T'}, {"mask", O, I32S, 0}, {"position_ids", O, I32S, 0}),
+    .outputs = PARAMS({"output", 0, TABLES, 'T'}, {"mask_index", O, I32S, 0},
+                      {"embedding_sum", NORNI_OPT, TABLES, 'T'}),
     .untested_attrs = "mask_index_type",
     CASES("com.microsoft.EmbedLayerNormalization(int32[2,3]{0,4,2,1,1,3}, int32[2,3]{0,0,1,0,1,1}, "
           "float[5,17], "

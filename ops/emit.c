@@ -89,6 +89,10 @@ norni_ref norni_emit_packed_value(norni_emit *e, const norn_value *v, size_t byt
     return r;
 }
 
+bool norni_emit_steady(const norni_emit *e, int i) {
+    return e->plan->steady[e->node->in[i]->id];
+}
+
 void norni_emit_packed_end(norni_emit *e) {
     e->plan->loading = e->plan->load_node;
 }

@@ -6,6 +6,7 @@
  *     FusedGemm     activation(Gemm)
  *     FusedConv     activation(Conv + Z) */
 #include "ops/conv.h"
+#include "ops/rows.h"
 #include <string.h>
 
 static bool has(const norn_node *node, int i) {
@@ -129,12 +130,6 @@ static norn_status expand_conv(norn_graph *g, const norn_node *node, norn_value 
                                    .expand = rule,                                                           \
                                    .eval = norni_eval_expansion,                                             \
                                    .cases = (const char *const[]){__VA_ARGS__, NULL}}
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 FUSED(FusedMatMul, "scaled matrix product of matrices that are transposed on request",
       PARAMS({"A", 0, NORNI_FLOATS, 'T'}, {"B", 0, NORNI_FLOATS, 'T'}), matmul_attrs, matmul_table,
       expand_matmul, "com.microsoft.FusedMatMul<alpha=0.5, transB=1>(float[2,3,5], float[2,4,5])",

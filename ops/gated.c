@@ -4,7 +4,7 @@
  *     SwiGLU      a / (1 + e^(-alpha a)) b                       (Shazeer, "GLU variants", 2020; ONNX SwiGLU-28)
  *     BiasGelu    gelu(a + b)              Gelu      gelu(x)
  *     FastGelu    gelu_tanh(x + bias)      QuickGelu x / (1 + e^(-alpha x)) */
-#include "ops/op.h"
+#include "ops/rows.h"
 #include <string.h>
 
 typedef struct {
@@ -54,12 +54,6 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
     return norn_graph_status(g);
 }
 
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 #define ROW(id, key, space, since, text, ins, out_name, ...)                                                 \
     const norn_op norni_op_##id = {.domain = space,                                                          \
                                    .name = key,                                                              \
@@ -71,10 +65,6 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
                                    .expand = expand,                                                         \
                                    .eval = norni_eval_expansion,                                             \
                                    __VA_ARGS__}
-#define CASES(...)                                                                                           \
-    .cases = (const char *const[]) {                                                                         \
-        __VA_ARGS__, NULL                                                                                    \
-    }
 ROW(SwiGLU, "SwiGLU", "", 28, "a sigmoid(alpha a) b",
     PARAMS({"A", 0, NORNI_FLOATS, 'T'}, {"B", 0, NORNI_FLOATS, 'T'}), "Y", .attrs_bytes = sizeof(alpha_attrs),
     .attrs = swiglu_table,

@@ -3,14 +3,8 @@
  * end. One that lies outside is refused where it is known before a run; a kernel that meets one gives 0. Source: ONNX
  * Gather-13. */
 #include "ops/gather.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 bool norni_index_place(int64_t index, int64_t d, int64_t *place) {
     *place = index < 0 ? index + d : index;

@@ -3,14 +3,8 @@
  * a tuple of indices, after batch_dims axes that go with the indices' first ones. Sources: ONNX GatherElements-13,
  * GatherND-13. */
 #include "ops/gather.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 static void cost(const norn_node *node, norni_cost *c) {
     *c = (norni_cost){.bytes = 2 * (double)norni_type_bytes(&node->out[0]->type) +
@@ -248,16 +242,13 @@ static void grad_nd(norni_grad *c) {
         return;
     }
     sizes s = sizes_of(c->node);
-    int64_t dims[NORN_MAX_RANK + 1] = {s.batches}, numbers[] = {0, s.batches, 1};
+    int64_t dims[NORN_MAX_RANK + 1] = {s.batches};
     for (int i = 0; i < s.width; i++)
         dims[1 + i] = x->type.dims[s.b + i];
     dims[1 + s.width] = s.inner;
     const int64_t tuples[] = {s.batches, s.count, s.width}, one[] = {s.batches, 1, 1},
                   spread[] = {s.batches, s.count, 1}, slices[] = {s.batches, s.count, s.inner};
-    norn_value *range[3];
-    for (int i = 0; i < 3; i++)
-        range[i] = norni_scalar_const(g, NORN_I64, (double)numbers[i]);
-    norn_value *batch = NORNI_OP3(g, range[0], range[1], range[2], "Range");
+    norn_value *batch = norni_counted(g, norni_i64_const(g, 1, &s.batches));
     batch = NORNI_OP2(g, batch, norni_i64_const(g, 3, one), "Reshape<allowzero=1>");
     batch = NORNI_OP2(g, batch, norni_i64_const(g, 3, spread), "Expand");
     norn_value *at = NORNI_OP2(g, index, norni_i64_const(g, 3, tuples), "Reshape<allowzero=1>");

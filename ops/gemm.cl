@@ -3,9 +3,13 @@
  *
  *   pack_rows   panels of P rows:  dst[panel][k][p] = src[(panel * P + p) * s_row + k * s_col], zeros beyond the rows
  *   gemm        one work-item a tile of MR rows and NR columns; a: [M/MR][K][MR], b: [N/NR][K][NR]
+ *   dots        one work-item MR rows of A by NR columns of B, both along K in memory: vectors of products, summed at the end
  *
  *   -DMR=8  rows of the tile (A is read as scalars)        -DNR=32  columns, a multiple of W
  *   -DW=16  vector width: 4, 8, 16                         -DP=8    pack_rows: panel size
+ *   -DA_ROWS=1  gemm: A as it is, element (i, p) at i * a_row + p * a_col
+ *   -DB_ROWS=1  gemm: B as it is, element (p, j) at p * b_row + j; N is at least NR
+ *   -DGROUPS=1  matrix z of A lies at z / inner * a_outer + z % inner * a_stride, of B likewise
  *   -DHAS_D=1  adds beta * D, element (z, m, n) at z * d_stride + m * d_sm + n * d_sn
  *   -DCHANNEL_ROWS=1  the epilogue's channels are the rows, row m of matrix z is channel + z * channel_step + m
  * The range of gemm is (M/MR, N/NR, batch): dimension 0 walks the row panels, so that a panel of B stays in cache. */
@@ -102,19 +106,50 @@ __kernel void pack_rows(__global const T *src, __global C *dst, const long rows,
 }
 #endif
 
+#if !defined(NORNI_ONLY) || defined(K_gemm) || defined(K_dots)
+#ifdef HAS_D
+#define D_ARGS , __global const T *d, const REAL beta, const long d_sm, const long d_sn, const long d_offset, const long d_stride
+#else
+#define D_ARGS
+#endif
+#ifdef CHANNEL_ROWS
+#define CHANNEL_ARGS , const long channel, const long channel_step
+#define CHANNEL(i, j) (size_t)(channel + z * channel_step + (i))
+#else
+#define CHANNEL_ARGS
+#define CHANNEL(i, j) (size_t)(j)
+#endif
+#ifdef GROUPS
+#define GROUP_ARGS , const long inner, const long a_outer, const long b_outer
+#define A_MATRIX(z) ((z) / inner * a_outer + (z) % inner * a_stride)
+#define B_MATRIX(z) ((z) / inner * b_outer + (z) % inner * b_stride)
+#else
+#define GROUP_ARGS
+#define A_MATRIX(z) ((z) * a_stride)
+#define B_MATRIX(z) ((z) * b_stride)
+#endif
+#ifdef A_ROWS
+#define A_ARGS , const long a_offset, const long a_row, const long a_col
+#else
+#define A_ARGS
+#endif
+#ifdef B_ROWS
+#define B_ARGS , const long b_row
+#else
+#define B_ARGS
+#endif
+#ifdef HAS_D
+#define ADD_D(y, i, j) FMA((C)beta, LD(d, (i) * d_sm + (j) * d_sn), y)
+#else
+#define ADD_D(y, i, j) (y)
+#endif
+#endif
+
 #if !defined(NORNI_ONLY) || defined(K_gemm)
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void gemm(__global const C *a, __global const C *b, __global T *c, const long m, const long n, const long k,
                    const long a_stride, const long b_stride, const long b_offset, const long ldc, const long c_stride,
-                   const long c_offset, const REAL alpha
-#ifdef HAS_D
-                   , __global const T *d, const REAL beta, const long d_sm, const long d_sn, const long d_offset,
-                   const long d_stride
-#endif
-#ifdef CHANNEL_ROWS
-                   , const long channel, const long channel_step
-#endif
-                   NORNI_EPI_ARGS) {
+                   const long c_offset A_ARGS B_ARGS GROUP_ARGS, const REAL alpha D_ARGS CHANNEL_ARGS NORNI_EPI_ARGS) {
 #ifdef ROWS_LAST /* neighbours lie side by side in c */
     const long i0 = get_global_id(1) * MR, j0 = get_global_id(0) * NR, z = get_global_id(2);
 #else
@@ -122,8 +157,26 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
 #endif
     if (i0 >= m || j0 >= n)
         return;
-    a += z * a_stride + i0 * k;
-    b += b_offset + z * b_stride + j0 * k;
+#ifdef A_ROWS /* rows beyond the last are its copies, and not stored */
+    __global const C *rows[MR];
+    a += a_offset + A_MATRIX(z);
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+        rows[i] = a + min(i0 + i, m - 1) * a_row;
+#define A_AT(i, p) rows[i][(p) * a_col]
+#else
+    a += A_MATRIX(z) + i0 * k;
+#define A_AT(i, p) a[(p) * MR + (i)]
+#endif
+#ifdef B_ROWS /* the last tile begins earlier, and stores what is its own */
+    const long first = min(j0, n - NR);
+    b += b_offset + B_MATRIX(z) + first;
+#define B_STEP b_row
+#else
+    const long first = j0;
+    b += b_offset + B_MATRIX(z) + j0 * k;
+#define B_STEP NR
+#endif
     VEC acc[MR][NV];
     for (int i = 0; i < MR; i++)
         for (int v = 0; v < NV; v++)
@@ -132,10 +185,10 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
         VEC bv[NV];
 #pragma unroll
         for (int v = 0; v < NV; v++)
-            bv[v] = NORNI_CAT(vload, W)(v, b + p * NR);
+            bv[v] = NORNI_CAT(vload, W)(v, b + p * B_STEP);
 #pragma unroll
         for (int i = 0; i < MR; i++) {
-            const VEC av = (VEC)(a[p * MR + i]);
+            const VEC av = (VEC)(A_AT(i, p));
 #pragma unroll
             for (int v = 0; v < NV; v++)
                 acc[i][v] = FMA(av, bv[v], acc[i][v]);
@@ -145,11 +198,6 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
 #ifdef HAS_D
     d += d_offset + z * d_stride;
 #endif
-#ifdef CHANNEL_ROWS
-#define CHANNEL(i, j) (size_t)(channel + z * channel_step + (i))
-#else
-#define CHANNEL(i, j) (size_t)(j)
-#endif
 #pragma unroll
     for (int i = 0; i < MR; i++) {
         if (i0 + i >= m)
@@ -157,12 +205,12 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
         const size_t row = base + (size_t)((i0 + i) * ldc);
 #pragma unroll
         for (int v = 0; v < NV; v++) {
-            const long j = j0 + v * W;
+            const long j = first + v * W;
             VEC x = acc[i][v];
 #ifdef SCALE
             x *= (VEC)((C)alpha);
 #endif
-            if (j + W <= n) {
+            if (j >= j0 && j + W <= n) {
 #ifdef HAS_D
                 VEC dv;
                 if (d_sn == 1)
@@ -175,16 +223,75 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
             } else {
                 C s[W];
                 NORNI_CAT(vstore, W)(x, 0, s);
-                for (int l = 0; l < W && j + l < n; l++) {
-                    C y = s[l];
-#ifdef HAS_D
-                    y = FMA((C)beta, LD(d, (i0 + i) * d_sm + (j + l) * d_sn), y);
-#endif
+                for (int l = max(j0 - j, 0L); l < W && j + l < n; l++) {
+                    const C y = ADD_D(s[l], i0 + i, j + l);
                     ST(c, row + j + l, NORNI_EPI(1, y, row + j + l, CHANNEL(i0 + i, j + l)));
                 }
             }
         }
     }
+}
+#endif
+
+#if !defined(NORNI_ONLY) || defined(K_dots)
+NORNI_JOIN_LANES(sum_lanes, C, NORNI_PLUS)
+__attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel void dots(__global const C *a, __global const C *b, __global T *c, const long m, const long n, const long k,
+                   const long a_stride, const long b_stride, const long b_offset, const long ldc, const long c_stride,
+                   const long c_offset, const long a_offset, const long a_row, const long b_row GROUP_ARGS,
+                   const REAL alpha D_ARGS CHANNEL_ARGS NORNI_EPI_ARGS) {
+    const long i0 = get_global_id(0) * MR, j0 = get_global_id(1) * NR, z = get_global_id(2);
+    if (i0 >= m || j0 >= n)
+        return;
+    __global const C *rows[MR], *columns[NR]; /* those beyond the last are its copies, and not stored */
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+        rows[i] = a + a_offset + A_MATRIX(z) + min(i0 + i, m - 1) * a_row;
+#pragma unroll
+    for (int j = 0; j < NR; j++)
+        columns[j] = b + b_offset + B_MATRIX(z) + min(j0 + j, n - 1) * b_row;
+    VEC acc[MR][NR];
+    C sum[MR][NR];
+    for (int i = 0; i < MR; i++)
+        for (int j = 0; j < NR; j++)
+            acc[i][j] = (VEC)(0);
+    long p = 0;
+    for (; p + W <= k; p += W) {
+        VEC av[MR];
+#pragma unroll
+        for (int i = 0; i < MR; i++)
+            av[i] = NORNI_CAT(vload, W)(0, rows[i] + p);
+#pragma unroll
+        for (int j = 0; j < NR; j++) {
+            const VEC bv = NORNI_CAT(vload, W)(0, columns[j] + p);
+#pragma unroll
+            for (int i = 0; i < MR; i++)
+                acc[i][j] = FMA(av[i], bv, acc[i][j]);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int j = 0; j < NR; j++) {
+            C s = NORNI_CAT(sum_lanes, W)(acc[i][j]);
+            for (long q = p; q < k; q++)
+                s = FMA(rows[i][q], columns[j][q], s);
+            sum[i][j] = s;
+        }
+    const size_t base = (size_t)(c_offset + z * c_stride);
+#ifdef HAS_D
+    d += d_offset + z * d_stride;
+#endif
+    for (int i = 0; i < MR && i0 + i < m; i++)
+        for (int j = 0; j < NR && j0 + j < n; j++) {
+            C y = sum[i][j];
+#ifdef SCALE
+            y *= (C)alpha;
+#endif
+            y = ADD_D(y, i0 + i, j0 + j);
+            const size_t at = base + (size_t)((i0 + i) * ldc + j0 + j);
+            ST(c, at, NORNI_EPI(1, y, at, CHANNEL(i0 + i, j0 + j)));
+        }
 }
 #endif
 

@@ -18,11 +18,14 @@ typedef struct {
     int64_t ld, stride; /* stride: elements from one matrix of the batch to the next; 0: the same for all */
     int64_t offset;     /* elements */
     norn_dtype dtype;   /* when it is not the product's (own kernel only) */
+    int64_t outer;      /* like stride, from one group of matrices to the next, where the product has groups */
 } norni_matrix;
 
 typedef struct {
     norn_dtype dtype, c_dtype; /* c_dtype: of C and D, when it is not dtype (own kernel only) */
     int64_t m, n, k, batch;
+    int64_t inner; /* own kernel: matrices of a group, which divides the batch: matrix z of A lies at
+                      z / inner * outer + z % inner * stride, and so of B; 0: there are no groups */
     double alpha, beta;
     norni_matrix a, b;
     norni_ref c;

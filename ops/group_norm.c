@@ -7,6 +7,7 @@
  * Sources: ONNX InstanceNormalization-22, GroupNormalization-21. Before opset 21 the latter had a scale and a bias for each
  * group. Statistics are computed in float (double for double), whatever stash_type says. */
 #include "ops/norm.h"
+#include "ops/rows.h"
 #include <string.h>
 
 typedef struct {
@@ -105,12 +106,6 @@ static void cost(const norn_node *node, norni_cost *c) {
     c->flops = 7.0 * (double)norni_type_elems(&node->in[X]->type);
 }
 
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 static const norni_attr instance_table[] = {
     NORNI_A_FLOAT(group_attrs, epsilon, 1e-5f),
     NORNI_A(group_attrs, consumed_inputs, INTS, .flags = NORNI_ATTR_OLD, .since = 6), NORNI_A_END};

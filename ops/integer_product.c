@@ -3,14 +3,10 @@
  * The other quantised products are made of these two. Sources: ONNX MatMulInteger-10, ConvInteger-10. */
 #include "ops/builder.h"
 #include "ops/conv_direct.h"
+#include "ops/qlinear.h"
 #include <stdio.h>
 #include <string.h>
 
-#define BYTES (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
-
-static norn_value *input(const norn_node *node, int i) {
-    return i < node->n_in ? node->in[i] : NULL;
-}
 static int64_t get(const norn_tensor *t, int64_t i) {
     return norni_get_int(t->dtype, norni_tensor_data(t), i);
 }
@@ -126,7 +122,7 @@ typedef struct {
 } zero_form;
 
 static zero_form zero_of(const norn_node *node, int i, int64_t rows) {
-    const norn_value *z = input(node, i);
+    const norn_value *z = norni_optional(node, i);
     if (!z)
         return (zero_form){1, false};
     int64_t n = norni_type_elems(&z->type);
@@ -222,7 +218,7 @@ static norn_status emit_matmul(norni_emit *e) {
     shape s;
     shape_of(node, &s);
     zero_form fa = zero_of(node, A_ZERO, s.m), fb = zero_of(node, B_ZERO, s.n);
-    int za = input(node, A_ZERO) ? A_ZERO : -1, zb = input(node, B_ZERO) ? B_ZERO : -1;
+    int za = norni_optional(node, A_ZERO) ? A_ZERO : -1, zb = norni_optional(node, B_ZERO) ? B_ZERO : -1;
     bool once = fits_one_call(node, &s);
     int64_t an = matrix_of(&s, &node->in[A]->type, 2, s.batches - 1) + 1,
             bn = matrix_of(&s, &node->in[B]->type, 2, s.batches - 1) + 1;
@@ -395,7 +391,7 @@ static void emit_columns(norni_emit *e, const norni_conv *v, const tile *t, norn
     int64_t rows = v->c * norni_window_taps(&v->w), blocks = norni_ceil_div(pixels, t->nr),
             in = norni_window_in(&v->w);
     int64_t rows_each = norni_device_is_cpu(e->device) ? norni_ceil_div(4096, t->nr) : 1;
-    bool zero = input(e->node, X_ZERO) != NULL;
+    bool zero = norni_optional(e->node, X_ZERO) != NULL;
     norni_step *s = norni_emit_kernel(e, "qgemm.cl", "columns_quantised", v->dtype);
     norni_step_define(e, s, "LANES", t->nr);
     norni_step_define(e, s, "W", t->width);
@@ -409,8 +405,7 @@ static void emit_columns(norni_emit *e, const norni_conv *v, const tile *t, norn
     const int64_t *const lists[] = {v->w.in, v->w.out, v->w.kernel, v->w.stride, v->w.dilation, v->w.begin};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < NORNI_WINDOW_DIMS; k++)
-            norni_step_i64(e, s, lists[i][k]);
+        norni_step_i64s(e, s, NORNI_WINDOW_DIMS, lists[i]);
     norni_step_items(e, s, 3, blocks, norni_ceil_div(rows, rows_each), images * v->group);
 }
 
@@ -433,7 +428,7 @@ static norn_status emit_conv(norni_emit *e) {
         range = room / (v.group * rows) / t.nr * t.nr;
         range = range < t.nr ? t.nr : range;
     }
-    const norn_value *wz = input(e->node, W_ZERO);
+    const norn_value *wz = norni_optional(e->node, W_ZERO);
     bool each = wz && norni_type_elems(&wz->type) > 1;
     operand w = {W, wz ? W_ZERO : -1, t.mr,    v.m, rows,           rows, 1,
                  0, v.m * rows,       v.group, 0,   each ? v.m : 0, each};

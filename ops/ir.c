@@ -182,6 +182,21 @@ norn_value *norni_shape_value(norn_graph *g, norn_value *v) {
     return NORNI_OP1(g, v, "Shape");
 }
 
+norn_value *norni_part(norn_graph *g, norn_value *x, int axis, int64_t from, int64_t to) {
+    norn_value *in[] = {x, norni_i64_const(g, 1, &from), norni_i64_const(g, 1, &to),
+                        norni_i64_const(g, 1, (int64_t[]){axis})};
+    return norni_opf(g, 4, in, "Slice");
+}
+
+norn_value *norni_at(norn_graph *g, norn_value *x, int axis, int64_t place) {
+    return NORNI_OP2(g, x, norni_scalar_const(g, NORN_I64, (double)place), "Gather<axis=%d>", axis);
+}
+
+norn_value *norni_counted(norn_graph *g, norn_value *n) {
+    n = NORNI_OP2(g, norni_cast(g, n, NORN_I64), norni_i64_const(g, 0, NULL), "Reshape");
+    return NORNI_OP3(g, norni_scalar_const(g, NORN_I64, 0), n, norni_scalar_const(g, NORN_I64, 1), "Range");
+}
+
 norn_value *norni_size_value(norn_graph *g, norn_value *v, int axis) {
     if (v && axis < v->type.rank && v->type.dims[axis] >= 0)
         return norni_i64_const(g, 1, &v->type.dims[axis]);

@@ -137,6 +137,9 @@ struct norn_graph {
 /* An input that is absent, in argument lists where NULL means that an earlier step failed. */
 extern norn_value norni_none_value;
 #define NORNI_NONE (&norni_none_value)
+static inline norn_value *norni_or_none(norn_value *v) {
+    return v ? v : NORNI_NONE;
+}
 
 /* ---- Building. Builders are sticky: a NULL input or a failed graph gives NULL and keeps the first error. */
 norn_value *norni_value_input(norn_graph *g, const char *name, const norni_type *type);
@@ -175,6 +178,12 @@ norn_value *norni_matmul_t(norn_graph *g, norn_value *a, bool trans_a, norn_valu
 norn_value *norni_swap_last(norn_graph *g, norn_value *x);
 /* The axes a and b exchanged. */
 norn_value *norni_swap_axes(norn_graph *g, norn_value *x, int a, int b);
+/* x[from .. to - 1] along an axis, with the places that Slice has. */
+norn_value *norni_part(norn_graph *g, norn_value *x, int axis, int64_t from, int64_t to);
+/* x at one place of an axis, which goes. */
+norn_value *norni_at(norn_graph *g, norn_value *x, int axis, int64_t place);
+/* int64[n]: 0, 1 .. n - 1; n has one element. */
+norn_value *norni_counted(norn_graph *g, norn_value *n);
 /* x in another element type; x itself where it has that already. */
 norn_value *norni_cast(norn_graph *g, norn_value *x, norn_dtype t);
 /* A vector [C] in a shape that broadcasts along axis 1 of a tensor of that rank: [C,1,...,1]. One element as it is. */

@@ -10,6 +10,7 @@
  * Statistics are computed in float (double for double), whatever stash_type says of the type of the outputs Mean and
  * InvStdDev. */
 #include "ops/norm.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -213,12 +214,6 @@ static void cost(const norn_node *node, norni_cost *c) {
 }
 
 #define STATS (NORNI_T(NORN_F32) | NORNI_T(NORN_BF16))
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 static const norni_attr table[] = {NORNI_A_INT(layer_attrs, axis, -1),
                                    NORNI_A_FLOAT(layer_attrs, epsilon, 1e-5f),
                                    NORNI_A(layer_attrs, stash_type, DTYPE, .def_int = NORN_F32), NORNI_A_END};

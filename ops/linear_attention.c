@@ -232,9 +232,7 @@ static norn_value *arranged(norn_graph *g, norn_value *x, int64_t groups) { /* [
     return norni_swap_axes(g, v, 1, 2);
 }
 static norn_value *token(norn_graph *g, norn_value *x, int64_t t) {
-    norn_value *in[] = {x, norni_i64_const(g, 1, &t), norni_i64_const(g, 1, (int64_t[]){t + 1}),
-                        norni_i64_const(g, 1, (int64_t[]){2})};
-    return norni_opf(g, 4, in, "Slice");
+    return norni_part(g, x, 2, t, t + 1);
 }
 
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {

@@ -10,6 +10,7 @@
  * pass unnoticed: its loss is NaN, as are sum and mean, and the gradient of its scores. Weights have no gradient, as in
  * PyTorch. Sources: ONNX SoftmaxCrossEntropyLoss-13, NegativeLogLikelihoodLoss-22. */
 #include "ops/loss.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -436,12 +437,6 @@ static void grad_nll(norni_grad *c) {
 
 /* ---- Descriptors. */
 #define KEPT (NORNI_T(NORN_F32) | NORNI_T(NORN_F64))
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 #define LOSS(id, domain_name, ...)                                                                           \
     const norn_op norni_op_##id = {.domain = domain_name,                                                    \
                                    .name = #id,                                                              \
@@ -449,7 +444,7 @@ static void grad_nll(norni_grad *c) {
                                    .attrs = table,                                                           \
                                    .cost = cost,                                                             \
                                    __VA_ARGS__}
-#define CASES(id)                                                                                              \
+#define LOSS_CASES(id)                                                                                         \
 #id "(float[3,5], int64[3]{1,0,4})", #id "<reduction=\"none\">(float[5,3], int32[5]{0,2,1,1,0})",          \
         #id "<reduction=\"sum\">(float[2,3,7], int64[2,7]{0,1,2,2,1,0,0,1,1,2,0,2,2,1}, float[3])",            \
         #id "<ignore_index=-1>(float[4,5], int64[4]{3,-1,0,2})",                                               \
@@ -475,7 +470,7 @@ LOSS(SoftmaxCrossEntropyLoss, "", .versions = (const int[]){12, 13, 0},
      .infer = infer_cross_entropy, .grad = grad_cross_entropy, .expand = norni_loss_expand,
      .eval = eval_cross_entropy, .impls = cross_entropy_impls,
      .cases = (const char *const[]){
-         CASES(SoftmaxCrossEntropyLoss), "SoftmaxCrossEntropyLoss(float[3,5], int64[3]{1,0,4}) => 2",
+         LOSS_CASES(SoftmaxCrossEntropyLoss), "SoftmaxCrossEntropyLoss(float[3,5], int64[3]{1,0,4}) => 2",
          "SoftmaxCrossEntropyLoss<reduction=\"none\">(float[2,3,19], int32[2,19]) => 2",
          "SoftmaxCrossEntropyLoss(float[2,70], int64[2]{3,69}) => 2", NULL});
 
@@ -485,7 +480,7 @@ LOSS(NegativeLogLikelihoodLoss, "", .versions = (const int[]){12, 13, 22, 0},
                       {"weight", NORNI_OPT | NORNI_NODIFF, NORNI_FLOATS, 'T'}),
      .outputs = PARAMS({"loss", 0, NORNI_FLOATS, 'T'}, {"total", NORNI_STASH, KEPT, 0}), .infer = infer_nll,
      .grad = grad_nll, .expand = norni_nll_expand, .eval = eval_nll, .impls = nll_impls,
-     .cases = (const char *const[]){CASES(NegativeLogLikelihoodLoss), NULL});
+     .cases = (const char *const[]){LOSS_CASES(NegativeLogLikelihoodLoss), NULL});
 
 LOSS(
     SoftmaxCrossEntropyLossGrad, "norn", .versions = (const int[]){1, 0},

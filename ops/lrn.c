@@ -77,7 +77,7 @@ static void grad_sum(norni_grad *c) {
 
 static norn_status expand_sum(norn_graph *g, const norn_node *node, norn_value **out) {
     const sum_attrs *a = node->attrs;
-    norn_value *x = node->in[0], *sum = NULL, *axis = norni_i64_const(g, 1, (int64_t[]){1});
+    norn_value *x = node->in[0], *sum = NULL;
     int64_t pads[2 * NORN_MAX_RANK] = {0}, size = a->before + a->behind + 1;
     if (x->type.rank < 2)
         return norni_fail(NORN_UNSUPPORTED, "norn.ChannelSum: the rank is not known");
@@ -86,8 +86,7 @@ static norn_status expand_sum(norn_graph *g, const norn_node *node, norn_value *
     norn_value *p = NORNI_OP2(g, x, norni_i64_const(g, 2 * x->type.rank, pads), "Pad");
     for (int64_t k = 0; k < size; k++) {
         int64_t to = k + 1 == size ? INT64_MAX : k + 1 - size;
-        norn_value *in[] = {p, norni_i64_const(g, 1, &k), norni_i64_const(g, 1, &to), axis};
-        norn_value *s = norni_opf(g, 4, in, "Slice");
+        norn_value *s = norni_part(g, p, 1, k, to);
         sum = sum ? NORNI_OP2(g, sum, s, "Add") : s;
     }
     out[0] = sum;

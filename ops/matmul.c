@@ -137,92 +137,111 @@ static norn_status eval_matmul(norni_eval *e) {
     return NORN_OK;
 }
 
-/* True when the batch offsets grow evenly, so that one strided call serves: by how much. */
-static bool even(const matmul_shape *s, const int64_t *strides, int64_t *step) {
-    int64_t unit = 1;
-    *step = 0;
+/* The batch as groups within groups, innermost first, in each of which the offsets of both operands grow evenly. */
+typedef struct {
+    int n;
+    int64_t count[NORN_MAX_RANK], a[NORN_MAX_RANK], b[NORN_MAX_RANK]; /* steps in matrices */
+} levels;
+
+static void levels_of(const matmul_shape *s, levels *l) {
+    l->n = 0;
     for (int i = s->rank - 1; i >= 0; i--) {
+        int k = l->n - 1;
         if (s->batch[i] == 1)
             continue;
-        if (unit == 1)
-            *step = strides[i];
-        else if (strides[i] != *step * unit)
-            return false;
-        unit *= s->batch[i];
+        if (k >= 0 && s->a_strides[i] == l->a[k] * l->count[k] && s->b_strides[i] == l->b[k] * l->count[k]) {
+            l->count[k] *= s->batch[i];
+            continue;
+        }
+        l->count[l->n] = s->batch[i];
+        l->a[l->n] = s->a_strides[i];
+        l->b[l->n++] = s->b_strides[i];
     }
-    return true;
 }
 
 typedef norn_status product_fn(norni_emit *e, const norni_product *g);
 
-static norn_status emit_matmul_with(norni_emit *e, product_fn *product) {
+/* `most`: groups within groups that the function takes, 1 or 2; for more it is called several times. */
+static norn_status emit_matmul_with(norni_emit *e, product_fn *product, int most) {
     matmul_shape s;
+    levels l;
     shape_of(e->node, &s);
+    levels_of(&s, &l);
     norni_product g = {.dtype = e->node->in[0]->type.dtype,
                        .m = s.m,
                        .n = s.n,
                        .k = s.k,
                        .batch = norni_elems(s.rank, s.batch),
                        .alpha = 1,
-                       .a = {norni_emit_in(e, 0), 0, false, s.k, 0, 0, NORN_UNDEFINED},
-                       .b = {norni_emit_in(e, 1), 1, false, s.n, 0, 0, NORN_UNDEFINED},
+                       .a = {norni_emit_in(e, 0), 0, false, s.k, 0, 0, NORN_UNDEFINED, 0},
+                       .b = {norni_emit_in(e, 1), 1, false, s.n, 0, 0, NORN_UNDEFINED, 0},
                        .c = norni_emit_out(e, 0),
                        .ldc = s.n,
                        .stride_c = s.m * s.n,
                        .d = -1,
                        .epilogue = true};
-    int64_t sa, sb;
-    if (even(&s, s.a_strides, &sa) && even(&s, s.b_strides, &sb)) {
-        g.a.stride = sa * s.m * s.k;
-        g.b.stride = sb * s.k * s.n;
-        if (!g.b.stride && g.a.stride == s.m * s.k && g.batch > 1) { /* one matrix B: a taller A */
-            g.m *= g.batch;
-            g.batch = 1;
-            g.a.stride = 0;
-        }
-        return product(e, &g);
+    if (!g.batch)
+        return e->status;
+    g.a.stride = l.n ? l.a[0] * s.m * s.k : 0;
+    g.b.stride = l.n ? l.b[0] * s.k * s.n : 0;
+    if (l.n == 1 && !g.b.stride && g.a.stride == s.m * s.k) { /* one matrix B: a taller A */
+        g.m *= g.batch;
+        g.batch = 1;
+        g.a.stride = 0;
     }
-    /* Broadcast within the batch: a call for each matrix. No epilogue then: it needs the whole output. */
-    int64_t idx[NORN_MAX_RANK] = {0}, batches = g.batch;
-    g.batch = 1;
+    if (l.n == 2 && most == 2) {
+        g.inner = l.count[0];
+        g.a.outer = l.a[1] * s.m * s.k;
+        g.b.outer = l.b[1] * s.k * s.n;
+    }
+    if (l.n <= most)
+        return product(e, &g);
+    /* The outer groups one by one. No epilogue then: it needs the whole output. */
+    int64_t idx[NORN_MAX_RANK] = {0}, calls = g.batch / l.count[0];
+    g.batch = l.count[0];
     g.epilogue = false;
-    for (int64_t z = 0; z < batches; z++) {
+    for (int64_t z = 0; z < calls; z++) {
         int64_t za = 0, zb = 0;
-        for (int i = 0; i < s.rank; i++) {
-            za += idx[i] * s.a_strides[i];
-            zb += idx[i] * s.b_strides[i];
+        for (int i = 1; i < l.n; i++) {
+            za += idx[i] * l.a[i];
+            zb += idx[i] * l.b[i];
         }
         g.a.offset = za * s.m * s.k;
         g.b.offset = zb * s.k * s.n;
-        g.c_offset = z * s.m * s.n;
+        g.c_offset = z * g.batch * s.m * s.n;
         NORNI_TRY(product(e, &g));
-        for (int i = s.rank - 1; i >= 0 && ++idx[i] == s.batch[i]; i--)
+        for (int i = 1; i < l.n && ++idx[i] == l.count[i]; i++)
             idx[i] = 0;
     }
     return e->status;
 }
 
 static norn_status emit_matmul(norni_emit *e) {
-    return emit_matmul_with(e, norni_emit_product);
+    return emit_matmul_with(e, norni_emit_product, norni_device_is_cpu(e->device) ? 2 : 1);
 }
 static norn_status emit_matmul_tiled(norni_emit *e) {
-    return emit_matmul_with(e, norni_emit_product_tiled);
+    return emit_matmul_with(e, norni_emit_product_tiled, 1);
 }
 static norn_status emit_matmul_blas(norni_emit *e) {
-    return emit_matmul_with(e, norni_emit_product_blas);
+    return emit_matmul_with(e, norni_emit_product_blas, 1);
+}
+
+static int levels_in(const norni_fit *f) {
+    matmul_shape s;
+    levels l;
+    shape_of(f->node, &s);
+    levels_of(&s, &l);
+    return l.n;
 }
 
 static const char *matmul_even(const norni_fit *f) {
-    matmul_shape s;
-    int64_t step;
-    shape_of(f->node, &s);
-    return even(&s, s.a_strides, &step) && even(&s, s.b_strides, &step) ? NULL
-                                                                        : "the batch is broadcast unevenly";
+    return levels_in(f) <= (norni_device_is_cpu(f->device) ? 2 : 1) ? NULL
+                                                                    : "the batch is broadcast unevenly";
 }
 
 static const char *matmul_tiled(const norni_fit *f) {
     const char *why = norni_tiled_fits(f);
-    return why ? why : matmul_even(f);
+    return why ? why : levels_in(f) <= 1 ? NULL : "the batch is broadcast unevenly";
 }
 
 static const char *matmul_blas_best(const norni_fit *f) {
@@ -304,14 +323,27 @@ const norn_op norni_op_MatMul = {
     .impls = matmul_impls,
     .cost = cost_matmul,
     .epilogue_axis = matmul_epilogue_axis,
-    .cases =
-        (const char *const[]){"MatMul(float[3,5], float[5,4])", "MatMul(float[37,19], float[19,70])",
-                              "MatMul(float[250,9], float[9,256])", "MatMul(float[125,19], float[19,120])",
-                              "MatMul(float[2,3,5], float[5,4])", "MatMul(float[2,1,3,5], float[4,5,2])",
-                              "MatMul(float[5], float[5])", "MatMul(float[5], float[2,5,3])",
-                              "MatMul(float[2,3,5], float[5])", "MatMul(float[0,5], float[5,4])",
-                              "MatMul(float[3,0], float[0,4])", "MatMul(float[3,2,1], float[3,1,2])",
-                              "MatMul(int32[3,5], int32[5,4])", "MatMul(uint64[3,5], uint64[5,4])", NULL},
+    .cases = (const char *const[]){"MatMul(float[3,5], float[5,4])",
+                                   "MatMul(float[37,19], float[19,70])",
+                                   "MatMul(float[250,9], float[9,256])",
+                                   "MatMul(float[125,19], float[19,120])",
+                                   "MatMul(float[2,3,5], float[5,4])",
+                                   "MatMul(float[2,1,3,5], float[4,5,2])",
+                                   "MatMul(float[5], float[5])",
+                                   "MatMul(float[5], float[2,5,3])",
+                                   "MatMul(float[2,3,5], float[5])",
+                                   "MatMul(float[0,5], float[5,4])",
+                                   "MatMul(float[3,1,2,7,9], float[4,1,9,21])",
+                                   "MatMul(float[2,1,5,9], float[3,9,2])",
+                                   "MatMul(float[1,70], float[70,3])",
+                                   "MatMul(float[9,70], float[70,1])",
+                                   "MatMul(float[3,33], float[33,77])",
+                                   "MatMul(float[6,40], float[40,5])",
+                                   "MatMul(float[3,0], float[0,4])",
+                                   "MatMul(float[3,2,1], float[3,1,2])",
+                                   "MatMul(int32[3,5], int32[5,4])",
+                                   "MatMul(uint64[3,5], uint64[5,4])",
+                                   NULL},
 };
 
 /* ---- Gemm. */
@@ -423,8 +455,8 @@ static norn_status emit_gemm_with(norni_emit *e, product_fn *product) {
                        .batch = 1,
                        .alpha = (double)at->alpha,
                        .beta = (double)at->beta,
-                       .a = {norni_emit_in(e, 0), 0, at->transA != 0, a->dims[1], 0, 0, NORN_UNDEFINED},
-                       .b = {norni_emit_in(e, 1), 1, at->transB != 0, b->dims[1], 0, 0, NORN_UNDEFINED},
+                       .a = {norni_emit_in(e, 0), 0, at->transA != 0, a->dims[1], 0, 0, NORN_UNDEFINED, 0},
+                       .b = {norni_emit_in(e, 1), 1, at->transB != 0, b->dims[1], 0, 0, NORN_UNDEFINED, 0},
                        .c = norni_emit_out(e, 0),
                        .ldc = y->dims[1],
                        .stride_c = y->dims[0] * y->dims[1],
@@ -520,6 +552,9 @@ const norn_op norni_op_Gemm = {
                                    "Gemm<alpha=0.25, transA=1, transB=1>(float[5,3], float[4,5], float[3,4])",
                                    "Gemm<beta=0.0>(float[3,5], float[5,4], float[])",
                                    "Gemm(float[33,65], float[65,47], float[1,47])",
+                                   "Gemm<transB=1>(float[2,37], float[50,37], float[50])",
+                                   "Gemm<transA=1>(float[70,11], float[70,50], float[11,1])",
+                                   "Gemm<transA=1, transB=1>(float[70,3], float[9,70])",
                                    "Gemm(float[3,0], float[0,4], float[4])",
                                    "Gemm(int32[3,5], int32[5,4], int32[4])", NULL},
 };

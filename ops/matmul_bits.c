@@ -38,12 +38,6 @@ static norn_value *unpack(norn_graph *g, norn_value *x, int64_t n, int64_t bytes
         NORN_F32);
 }
 
-static norn_value *first(norn_graph *g, norn_value *x, int64_t n) {
-    norn_value *in[] = {x, norni_i64_const(g, 1, (int64_t[]){0}), norni_i64_const(g, 1, &n),
-                        norni_i64_const(g, 1, (int64_t[]){1})};
-    return norni_opf(g, 4, in, "Slice");
-}
-
 static norn_status check_bytes(const norn_node *node, int i, int64_t want) {
     const norni_type *t = &node->in[i]->type;
     if (norni_type_static(t) && norni_type_elems(t) != want)
@@ -75,12 +69,13 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
                           (long long)k);
     NORNI_TRY(check_bytes(node, B, n * blocks * size * bits / 8));
     NORNI_TRY(check_bytes(node, SCALES, n * blocks));
+    NORNI_TRY(norni_check_vector(node, BIAS, n));
     norn_value *w =
         reshape(g, unpack(g, in[B], n, blocks * size * bits / 8, bits), 3, (int64_t[]){n, blocks, size});
     norn_value *z = norni_scalar_const(g, NORN_F32, 1 << (bits - 1));
     if (zeros && zeros->type.dtype == NORN_U8) {
         NORNI_TRY(check_bytes(node, ZEROS, n * packed));
-        z = first(g, unpack(g, zeros, n, packed, bits), blocks);
+        z = norni_part(g, unpack(g, zeros, n, packed, bits), 1, 0, blocks);
     } else if (zeros) {
         NORNI_TRY(check_bytes(node, ZEROS, n * blocks));
         z = norni_cast(g, zeros, NORN_F32);
@@ -89,7 +84,7 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
         z = reshape(g, z, 3, (int64_t[]){n, blocks, 1});
     norn_value *s = reshape(g, norni_cast(g, in[SCALES], NORN_F32), 3, (int64_t[]){n, blocks, 1});
     w = NORNI_OP2(g, NORNI_OP2(g, w, z, "Sub"), s, "Mul");
-    w = first(g, reshape(g, w, 2, (int64_t[]){n, blocks * size}), k);
+    w = norni_part(g, reshape(g, w, 2, (int64_t[]){n, blocks * size}), 1, 0, k);
     w = NORNI_OP1(g, norni_cast(g, w, x->dtype), "Transpose<perm=[1,0]>");
     out[0] = NORNI_OP2(g, in[A], w, "MatMul");
     if (bias)
@@ -97,7 +92,6 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
     return norn_graph_status(g);
 }
 
-#define REALS (F32S | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
 #define SIZE(f, text, ...)                                                                                   \
     { .name = text, .kind = NORNI_ATTR_INT, .offset = offsetof(attrs_t, f), __VA_ARGS__ }
 static const norni_attr table[] = {

@@ -135,11 +135,7 @@ static norn_status expand_grad(norn_graph *g, const norn_node *node, norn_value 
     norn_value *at = as_indices(g, node->in[1], elems), *flat = as_lines(g, dy);
     norn_value *zeros = norni_zeros(g, x->dtype, norni_shape_with(g, flat, 1, elems + 1));
     norn_value *sum = NORNI_OP3(g, zeros, at, flat, "ScatterElements<axis=1, reduction=\"add\">");
-    sum = norni_opf(g, 4,
-                    (norn_value *[]){sum, norni_i64_const(g, 1, (const int64_t[]){0}),
-                                     norni_i64_const(g, 1, &elems),
-                                     norni_i64_const(g, 1, (const int64_t[]){1})},
-                    "Slice");
+    sum = norni_part(g, sum, 1, 0, elems);
     out[0] = NORNI_OP2(g, sum, node->in[2], "Reshape");
     return NORN_OK;
 }

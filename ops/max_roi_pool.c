@@ -128,7 +128,7 @@ static void grad(norni_grad *c) {
     const int64_t flat[] = {-1}, column[] = {-1, 1, 1, 1}, row[] = {1, -1, 1, 1}, zero = 0;
     if (!c->dy[0] || !places)
         return;
-    norn_value *none = norni_scalar_const(g, NORN_I64, 0), *one = norni_scalar_const(g, NORN_I64, 1);
+    norn_value *none = norni_scalar_const(g, NORN_I64, 0);
     norn_value *size = norni_shape_value(g, x);
     norn_value *channels = NORNI_OP2(g, size, norni_scalar_const(g, NORN_I64, 1), "Gather");
     norn_value *plane = NORNI_OP2(g, NORNI_OP2(g, size, norni_scalar_const(g, NORN_I64, 2), "Gather"),
@@ -136,8 +136,7 @@ static void grad(norni_grad *c) {
     norn_value *image =
         NORNI_OP1(g, NORNI_OP2(g, rois, norni_i64_const(g, 1, &zero), "Gather<axis=1>"), "Cast<to=7>");
     image = NORNI_OP2(g, image, norni_i64_const(g, 4, column), "Reshape");
-    norn_value *channel =
-        NORNI_OP2(g, NORNI_OP3(g, none, channels, one, "Range"), norni_i64_const(g, 4, row), "Reshape");
+    norn_value *channel = NORNI_OP2(g, norni_counted(g, channels), norni_i64_const(g, 4, row), "Reshape");
     norn_value *at = NORNI_OP1(g, places, "Cast<to=7>"), *empty = NORNI_OP2(g, at, none, "Less");
     static const char *const names[] = {"at", "image", "channel", "channels", "plane", "empty", "zero"};
     norn_value *vars[] = {at, image, channel, channels, plane, empty, none};

@@ -2,6 +2,7 @@
 /* ai.onnx.ml: what comes before and behind a model of classical machine learning, and linear models, said by ONNX's
  * operators. Strings are refused by name. Sources: ONNX ai.onnx.ml, versions 1 to 5, and its reference implementation. */
 #include "ops/ml.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -479,16 +480,6 @@ static norn_status expand_vectorizer(norn_graph *g, const norn_node *node, norn_
 
 /* ---- Descriptors. */
 #define UNPACK(...) __VA_ARGS__
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
-#define CASES(...)                                                                                           \
-    .cases = (const char *const[]) {                                                                         \
-        __VA_ARGS__, NULL                                                                                    \
-    }
 #define ML(id, in_doc, in_versions, what, ...)                                                               \
     const norn_op norni_op_##id = {.domain = "ai.onnx.ml",                                                   \
                                    .name = #id,                                                              \

@@ -18,9 +18,6 @@ typedef struct {
     norni_ints qkv_hidden_sizes;
 } attrs_t;
 
-static norn_value *or_none(norn_value *v) {
-    return v ? v : NORNI_NONE;
-}
 static bool wants(const norn_node *node, int k) {
     return k < node->n_out && node->out[k];
 }
@@ -28,16 +25,21 @@ static norn_value *i64(norn_graph *g, int64_t v) {
     return norni_i64_const(g, 1, &v);
 }
 
-/* ---- The mask as something to add: [B, 1, 1 or S, keys]; batch and keys as int64[1]. */
-static norn_value *mask_bias(norn_graph *g, norn_value *m, norni_dim batch, norn_value *keys, double filter,
-                             norn_dtype t) {
+static norn_value *plus(norn_graph *g, norn_value *a, norn_value *b) {
+    return a && b ? NORNI_OP2(g, a, b, "Add") : a ? a : b;
+}
+
+/* ---- The mask, which may be absent, as something to add, [B, 1, 1 or S, keys], and `bias`, which may be, too; keys as
+ * int64[1]. */
+static norn_value *mask_bias(norn_graph *g, const attrs_t *a, norn_value *m, norni_dim batch,
+                             norn_value *keys, norn_value *bias, norn_dtype t) {
+    double filter = isnan(a->mask_filter_value) ? -10000.0 : (double)a->mask_filter_value;
     norn_value *keep;
+    if (!m)
+        return bias;
     const norni_dim *d = m->type.dims;
     if (m->type.rank == 1) {
-        norn_value *none = norni_i64_const(g, 0, NULL);
-        norn_value *range[] = {norni_scalar_const(g, NORN_I64, 0), NORNI_OP2(g, keys, none, "Reshape"),
-                               norni_scalar_const(g, NORN_I64, 1)};
-        norn_value *place = norni_opf(g, 3, range, "Range"), *count = norni_cast(g, m, NORN_I64);
+        norn_value *place = norni_counted(g, keys), *count = norni_cast(g, m, NORN_I64);
         norn_value *column = norni_i64_const(g, 4, (int64_t[]){-1, 1, 1, 1});
         if (d[0] == batch)
             keep = NORNI_OP2(g, place, NORNI_OP2(g, count, column, "Reshape"), "Less");
@@ -49,7 +51,9 @@ static norn_value *mask_bias(norn_graph *g, norn_value *m, norni_dim batch, norn
                        *start = NORNI_OP2(g, halves->out[1], column, "Reshape");
             keep = NORNI_OP2(g, NORNI_OP2(g, place, end, "Less"),
                              NORNI_OP2(g, place, start, "GreaterOrEqual"), "And");
-        } else
+        } else if (d[0] < 0 || batch < 0)
+            return norni_graph_failed(g, norni_fail(NORN_UNSUPPORTED, "the sizes of the mask are not known"));
+        else
             return norni_graph_failed(
                 g, norni_fail(
                        NORN_UNSUPPORTED,
@@ -60,7 +64,8 @@ static norn_value *mask_bias(norn_graph *g, norn_value *m, norni_dim batch, norn
         keep = m->type.rank == 2 ? NORNI_OP2(g, keep, norni_i64_const(g, 2, (int64_t[]){1, 2}), "Unsqueeze")
                                  : NORNI_OP2(g, keep, i64(g, 1), "Unsqueeze");
     }
-    return NORNI_OP3(g, keep, norni_scalar_const(g, t, 0), norni_scalar_const(g, t, filter), "Where");
+    return plus(g, NORNI_OP3(g, keep, norni_scalar_const(g, t, 0), norni_scalar_const(g, t, filter), "Where"),
+                bias);
 }
 
 static norn_status check_mask(const norni_infer *c, int i) {
@@ -80,7 +85,8 @@ static norn_value *flat(norn_graph *g, norn_value *x, norni_dim last) {
  * and products, all in the form of the inputs. */
 static norn_node *attend(norn_graph *g, const attrs_t *a, norn_value *const *qkv, norn_value *bias,
                          norn_value *past_k, norn_value *past_v, unsigned wanted) {
-    norn_value *in[] = {qkv[0], qkv[1], qkv[2], or_none(bias), or_none(past_k), or_none(past_v)};
+    norn_value *in[] = {
+        qkv[0], qkv[1], qkv[2], norni_or_none(bias), norni_or_none(past_k), norni_or_none(past_v)};
     char scale[40] = "";
     if (!isnan(a->scale) && a->scale != 0) /* 0: as if absent */
         snprintf(scale, sizeof scale, ", scale=%.9g", (double)a->scale);
@@ -93,10 +99,6 @@ static norn_node *attend(norn_graph *g, const attrs_t *a, norn_value *const *qkv
                  (long long)a->num_heads);
     return norni_opf_node(g, wanted, 6, in, "Attention<is_causal=%d%s%s>", a->unidirectional ? 1 : 0, heads,
                           scale);
-}
-
-static norn_value *plus(norn_graph *g, norn_value *a, norn_value *b) {
-    return a && b ? NORNI_OP2(g, a, b, "Add") : a ? a : b;
 }
 
 /* ---- Attention and QAttention. */
@@ -118,7 +120,7 @@ static norn_status hidden(const norn_node *node, const norni_type *w, norni_dim 
         int64_t sum = 0;
         for (int i = 0; i < 3; i++) {
             size[i] = a->qkv_hidden_sizes.v[i];
-            if (size[i] <= 0 || size[i] % a->num_heads)
+            if (size[i] % a->num_heads)
                 return norni_fail(NORN_ARG,
                                   "attribute 'qkv_hidden_sizes': got %lld (wanted a multiple of %lld heads)",
                                   (long long)size[i], (long long)a->num_heads);
@@ -161,6 +163,7 @@ static norn_status infer_self(norni_infer *c) {
                           (long long)x->dims[2]);
     NORNI_TRY(hidden(c->node, w, size));
     NORNI_TRY(check_mask(c, p.mask));
+    NORNI_TRY(norni_check_vector(c->node, 2, w->dims[1]));
     c->out[0].rank = 3;
     c->out[0].dims[0] = x->dims[0];
     c->out[0].dims[1] = x->dims[1];
@@ -181,13 +184,8 @@ static norn_status infer_self(norni_infer *c) {
     return NORN_OK;
 }
 
-static norn_value *slice_last(norn_graph *g, norn_value *x, int64_t from, int64_t to) {
-    norn_value *in[] = {x, i64(g, from), i64(g, to), i64(g, -1)};
-    return norni_opf(g, 4, in, "Slice");
-}
-
 static norn_value *one_of(norn_graph *g, norn_value *x, int axis, int i) {
-    return x ? NORNI_OP2(g, x, norni_scalar_const(g, NORN_I64, i), "Gather<axis=%d>", axis) : NULL;
+    return x ? norni_at(g, x, axis, i) : NULL;
 }
 
 /* q, k and v side by side, [B, S, size of all], with the mask and past of the node. */
@@ -202,19 +200,14 @@ static norn_status self_attention(norn_graph *g, const norn_node *node, norn_val
         return norni_fail(NORN_UNSUPPORTED, "the sizes of the weights are not known");
     NORNI_TRY(hidden(node, &node->in[p.weight]->type, size));
     for (int i = 0; i < 3; i++) {
-        qkv[i] = slice_last(g, all, at, at + size[i]);
+        qkv[i] = norni_part(g, all, -1, at, at + size[i]);
         at += size[i];
     }
     norn_value *past_k = one_of(g, past, 0, 0), *past_v = one_of(g, past, 0, 1),
                *keys = norni_size_value(g, all, 1);
     if (past)
         keys = NORNI_OP2(g, keys, norni_size_value(g, past, 3), "Add");
-    if (mask)
-        bias = plus(g,
-                    mask_bias(g, mask, node->in[0]->type.dims[0], keys,
-                              isnan(a->mask_filter_value) ? -10000.0 : (double)a->mask_filter_value,
-                              all->type.dtype),
-                    bias);
+    bias = mask_bias(g, a, mask, node->in[0]->type.dims[0], keys, bias, all->type.dtype);
     norn_node *n = attend(g, a, qkv, bias, past_k, past_v, wants(node, 1) ? 7 : 1);
     if (!n)
         return norn_graph_status(g);
@@ -234,9 +227,13 @@ static norn_status expand_self(norn_graph *g, const norn_node *node, norn_value 
 
 static norn_status expand_quantised(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *const *in = node->in;
-    norn_value *args[] = {
-        in[0], in[1], in[3], in[4], or_none(norni_optional(node, 6)), or_none(norni_optional(node, 7)),
-        in[2]};
+    norn_value *args[] = {in[0],
+                          in[1],
+                          in[3],
+                          in[4],
+                          norni_or_none(norni_optional(node, 6)),
+                          norni_or_none(norni_optional(node, 7)),
+                          in[2]};
     return self_attention(g, node, norni_opf(g, 7, args, "com.microsoft.MatMulIntegerToFloat"), out);
 }
 
@@ -275,6 +272,12 @@ static norn_status sizes_of(const norn_node *node, sizes *z) {
                               i ? "key" : "query", (long long)p->dims[2], (long long)p->dims[3],
                               (long long)a->num_heads, (long long)parts);
     }
+    for (int i = 0; z->ready && i < 2; i++) {
+        const norni_type *t = i ? v : k;
+        if (t->dims[1] >= 0 && t->dims[1] != a->num_heads)
+            return norni_fail(NORN_SHAPE, "%s has %lld heads (wanted %lld)", i ? "value" : "key",
+                              (long long)t->dims[1], (long long)a->num_heads);
+    }
     z->batch = q->dims[0];
     z->queries = q->dims[1];
     z->q = z->packed ? norni_dim_mul(g, a->num_heads, q->dims[4]) : q->dims[2];
@@ -305,12 +308,10 @@ static norn_status infer_heads(norni_infer *c) {
     NORNI_TRY(check_mask(c, PADDING));
     if (norni_in_has(c, PAST_K) != norni_in_has(c, PAST_V))
         return norni_fail(NORN_ARG, "past_key and past_value: got one of them (wanted both or none)");
-    const norni_type *past = norni_in_type(c, PAST_K), *b = norni_in_type(c, BIAS);
+    const norni_type *past = norni_in_type(c, PAST_K);
     if (past && past->rank >= 0 && past->rank != 4)
         return norni_fail(NORN_SHAPE, "past_key has rank %d (wanted 4)", past->rank);
-    if (b && b->rank == 1 && b->dims[0] >= 0 && z.q >= 0 && z.v >= 0 && b->dims[0] != 2 * z.q + z.v)
-        return norni_fail(NORN_SHAPE, "bias has %lld elements (wanted %lld)", (long long)b->dims[0],
-                          (long long)(2 * z.q + z.v));
+    NORNI_TRY(norni_check_vector(c->node, BIAS, z.q >= 0 && z.v >= 0 ? 2 * z.q + z.v : -1));
     norni_dim total = !past             ? z.keys
                       : past->rank == 4 ? norni_dim_add(c->g, past->dims[2], z.keys)
                                         : norni_dim_fresh(c->g);
@@ -346,19 +347,14 @@ static norn_status expand_heads(norn_graph *g, const norn_node *node, norn_value
         return norni_fail(NORN_UNSUPPORTED, "the sizes of the heads are not known");
     for (int i = 0; b && i < (z.ready ? 1 : 3); i++)
         qkv[i] =
-            NORNI_OP2(g, qkv[i], slice_last(g, b, i * z.q, i < 2 ? (i + 1) * z.q : 2 * z.q + z.v), "Add");
+            NORNI_OP2(g, qkv[i], norni_part(g, b, -1, i * z.q, i < 2 ? (i + 1) * z.q : 2 * z.q + z.v), "Add");
     norn_value *keys = norni_size_value(g, qkv[1], z.ready ? 2 : 1);
     if (past_k)
         keys = NORNI_OP2(g, keys, norni_size_value(g, past_k, 2), "Add");
     if (z.ready)
         qkv[0] = heads_first(g, qkv[0], a->num_heads);
     NORNI_TRY(norn_graph_status(g));
-    if (mask)
-        bias = plus(g,
-                    mask_bias(g, mask, z.batch, keys,
-                              isnan(a->mask_filter_value) ? -10000.0 : (double)a->mask_filter_value,
-                              qkv[0]->type.dtype),
-                    bias);
+    bias = mask_bias(g, a, mask, z.batch, keys, bias, qkv[0]->type.dtype);
     norn_node *n =
         attend(g, a, qkv, bias, past_k, norni_optional(node, PAST_V),
                1u | (wants(node, 1) ? 2u : 0u) | (wants(node, 2) ? 4u : 0u) | (wants(node, 3) ? 8u : 0u));
@@ -382,13 +378,11 @@ static norn_status expand_heads(norn_graph *g, const norn_node *node, norn_value
                 .def_float = NORNI_NO_FLOAT)
 #define PAST_ATTRS NORNI_A_INT(attrs_t, do_rotary, 0), NORNI_A_INT(attrs_t, past_present_share_buffer, 0)
 static const norni_attr self_table[] = {COMMON, PAST_ATTRS, NORNI_A_INT(attrs_t, rotary_embedding_dim, 0),
-                                        NORNI_A(attrs_t, qkv_hidden_sizes, INTS,
-                                                .flags = NORNI_ATTR_OPTIONAL),
+                                        NORNI_A(attrs_t, qkv_hidden_sizes, INTS, .flags = NORNI_ATTR_OPTIONAL,
+                                                .lo = 1, .hi = INT32_MAX),
                                         NORNI_A_END},
                         quantised_table[] = {COMMON, PAST_ATTRS, NORNI_A_END},
                         heads_table[] = {COMMON, NORNI_A_END};
-#define REALS (F32S | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
-#define I32S  NORNI_T(NORN_I32)
 
 const norn_op norni_op_MsAttention = {
     .domain = MS,

@@ -35,10 +35,11 @@ typedef struct {
 #define NORNI_NUMBERS  (NORNI_FLOATS | NORNI_INTS)
 #define NORNI_INDEX    (NORNI_T(NORN_I32) | NORNI_T(NORN_I64))
 #define NORNI_BOOLS    NORNI_T(NORN_BOOL)
+#define NORNI_FLOAT8S                                                                                        \
+    (NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) | NORNI_T(NORN_F8E5M2FNUZ))
 #define NORNI_SMALL                                                                                          \
-    (NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) | NORNI_T(NORN_F8E5M2FNUZ) |   \
-     NORNI_T(NORN_F8E8M0) | NORNI_T(NORN_F4E2M1) | NORNI_T(NORN_U4) | NORNI_T(NORN_I4) | NORNI_T(NORN_U2) |  \
-     NORNI_T(NORN_I2))
+    (NORNI_FLOAT8S | NORNI_T(NORN_F8E8M0) | NORNI_T(NORN_F4E2M1) | NORNI_T(NORN_U4) | NORNI_T(NORN_I4) |     \
+     NORNI_T(NORN_U2) | NORNI_T(NORN_I2))
 #define NORNI_ANY (NORNI_NUMBERS | NORNI_BOOLS)
 #define NORNI_ALL (NORNI_ANY | NORNI_SMALL)
 

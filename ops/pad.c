@@ -3,14 +3,8 @@
  * elements, or the input repeated. Negative pads take elements away, first of all. Sources: ONNX Pad-25; numpy.pad for
  * pads beyond the size of the input, which mirror or repeat it again. */
 #include "ops/copy.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 enum { CONSTANT, EDGE, REFLECT, WRAP };
 static const char *const modes[] = {"constant", "edge", "reflect", "wrap", NULL};

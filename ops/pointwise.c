@@ -2,7 +2,7 @@
 /* Pointwise operators: a row each. The formula is used for the OpenCL kernels and for the host reference; the
  * gradient formulas may use the inputs, y (the output), dy and the attributes. Sources: the ONNX operator
  * pages; subgradients at kinks as torch.autograd takes them. */
-#include "ops/op.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -19,23 +19,9 @@ static norn_status infer_first(norni_infer *c) {
     return NORN_OK;
 }
 
-#define VERSIONS(...)                                                                                        \
-    .versions = (const int[]) {                                                                              \
-        __VA_ARGS__, 0                                                                                       \
-    }
 #define GRAD(...)                                                                                            \
     .grad_formulas = (const char *const[]) {                                                                 \
         __VA_ARGS__                                                                                          \
-    }
-#define CASES(...)                                                                                           \
-    .cases = (const char *const[]) {                                                                         \
-        __VA_ARGS__, NULL                                                                                    \
-    }
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
     }
 #define ROW(id, ...)                                                                                         \
     const norn_op norni_op_##id = {.domain = "", .name = #id, .infer = infer_first, __VA_ARGS__}
@@ -443,9 +429,7 @@ COMPARE(Or, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "a or b", .expr = "a
 COMPARE(Xor, NORNI_BOOLS, OLD_BINARY, VERSIONS(1, 7), .doc = "either, not both", .expr = "a != b");
 ROW(Not, .inputs = PARAMS({"x", 0, NORNI_BOOLS, 0}), .outputs = PARAMS({"Y", 0, NORNI_BOOLS, 0}), VERSIONS(1),
     .doc = "not x", .expr = "not x", .grad = norni_no_gradient);
-#define OR_FLOAT8                                                                                            \
-    (NORNI_FLOATS | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |               \
-     NORNI_T(NORN_F8E5M2FNUZ))
+#define OR_FLOAT8 (NORNI_FLOATS | NORNI_FLOAT8S)
 /* Of float8: in float, which has the same infinities and NaN. */
 static norn_status expand_in_float(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *x = norni_cast(g, node->in[0], NORN_F32);

@@ -7,14 +7,8 @@
 #include "ops/conv.h"
 #include <string.h>
 
-#define OR_F8                                                                                                \
-    (BYTES | NORNI_T(NORN_F8E4M3FN) | NORNI_T(NORN_F8E4M3FNUZ) | NORNI_T(NORN_F8E5M2) |                      \
-     NORNI_T(NORN_F8E5M2FNUZ))
-#define REALS (F32S | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
+#define OR_F8 (BYTES | NORNI_FLOAT8S)
 
-static norn_value *or_none(norn_value *v) {
-    return v ? v : NORNI_NONE;
-}
 static norn_value *real(norn_graph *g, norn_value *v) {
     return norni_cast(g, v, NORN_F32);
 }
@@ -74,6 +68,17 @@ norn_status norni_check_singles(const norni_infer *c, const int *list) {
         NORNI_TRY(check_single(c, *list));
     return NORN_OK;
 }
+norn_status norni_check_vector(const norn_node *node, int i, norni_dim n) {
+    const norn_value *v = norni_optional(node, i);
+    const norni_type *t = v ? &v->type : NULL;
+    if (t && t->rank >= 0 && t->rank != 1)
+        return norni_fail(NORN_SHAPE, "input '%s' has rank %d (wanted 1)", norni_op_input(node->op, i)->name,
+                          t->rank);
+    if (t && t->rank == 1 && t->dims[0] >= 0 && n >= 0 && t->dims[0] != n)
+        return norni_fail(NORN_SHAPE, "input '%s' has %lld elements (wanted %lld)",
+                          norni_op_input(node->op, i)->name, (long long)t->dims[0], (long long)n);
+    return NORN_OK;
+}
 static norn_status check_along(const norni_infer *c, int i, norni_dim channels) {
     const norni_type *t = norni_in_type(c, i);
     if (t && norni_type_static(t) && norni_type_elems(t) != 1 && channels >= 0 &&
@@ -94,7 +99,7 @@ static norn_status infer_conv(norni_infer *c) {
     norn_value *in[] = {c->node->in[X], c->node->in[W]};
     norn_node plain = *c->node;
     norni_infer as = *c;
-    const norni_type *x = &in[0]->type, *w = &in[1]->type, *b = norni_in_type(c, BIAS);
+    const norni_type *x = &in[0]->type, *w = &in[1]->type;
     norni_type y = c->out[0];
     int rank;
     if (x->rank < 0 || w->rank < 0)
@@ -107,9 +112,7 @@ static norn_status infer_conv(norni_infer *c) {
     NORNI_TRY(norni_check_singles(c, (const int[]){X_SCALE, X_ZERO, Y_SCALE, Y_ZERO, -1}));
     NORNI_TRY(check_along(c, W_SCALE, w->dims[0]));
     NORNI_TRY(check_along(c, W_ZERO, w->dims[0]));
-    if (b && b->rank >= 0 &&
-        (b->rank != 1 || (b->dims[0] >= 0 && w->dims[0] >= 0 && b->dims[0] != w->dims[0])))
-        return norni_fail(NORN_SHAPE, "B has another shape than [%lld]", (long long)w->dims[0]);
+    NORNI_TRY(norni_check_vector(c->node, BIAS, w->dims[0]));
     y.rank = x->rank;
     y.dims[0] = x->dims[0];
     y.dims[1] = w->dims[0];
@@ -172,7 +175,7 @@ static norn_value *column(norn_graph *g, norn_value *v) {
 }
 
 static norn_value *product_of(norn_graph *g, norn_value *a, norn_value *za, norn_value *b, norn_value *zb) {
-    norn_value *in[] = {a, b, or_none(za), or_none(zb)};
+    norn_value *in[] = {a, b, norni_or_none(za), norni_or_none(zb)};
     return norni_opf(g, 4, in, "MatMulInteger");
 }
 
@@ -244,8 +247,11 @@ static norn_status expand_gemm(norn_graph *g, const norn_node *node, norn_value 
     return norn_graph_status(g);
 }
 
-/* com.microsoft.MatMulIntegerToFloat: (a - za)(b - zb) sa sb + bias. */
+/* com.microsoft.MatMulIntegerToFloat, and the types of DynamicQuantizeMatMul: (a - za)(b - zb) sa sb + bias. */
 static norn_status infer_to_float(norni_infer *c) {
+    const norni_type *b = norni_in_type(c, 1);
+    int bias = c->node->op->name[0] == 'D' ? 4 : 6;
+    NORNI_TRY(norni_check_vector(c->node, bias, b->rank > 1 ? b->dims[b->rank - 1] : -1));
     return infer_product(c, 0, 1, false, false);
 }
 static norn_status expand_to_float(norn_graph *g, const norn_node *node, norn_value **out) {
@@ -268,8 +274,8 @@ static norn_status expand_dynamic(norn_graph *g, const norn_node *node, norn_val
                           q->out[1],
                           in[2],
                           q->out[2],
-                          or_none(norni_optional(node, 3)),
-                          or_none(norni_optional(node, 4))};
+                          norni_or_none(norni_optional(node, 3)),
+                          norni_or_none(norni_optional(node, 4))};
     out[0] = norni_opf(g, 7, args, "com.microsoft.MatMulIntegerToFloat");
     return norn_graph_status(g);
 }

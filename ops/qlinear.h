@@ -2,7 +2,7 @@
 /* What the operators on quantised tensors share. */
 #ifndef NORNI_QLINEAR_H
 #define NORNI_QLINEAR_H
-#include "ops/op.h"
+#include "ops/rows.h"
 
 /* s (q - z) in floats; s and z have one element, z may be NULL for 0. */
 norn_value *norni_dequantise(norn_graph *g, norn_value *q, norn_value *s, norn_value *z);
@@ -12,6 +12,8 @@ norn_value *norni_quantise(norn_graph *g, norn_value *x, norn_value *s, norn_val
 norn_dtype norni_type_of_zero(const norn_node *node, int zero, int x);
 /* These inputs (the list ends with -1) have one element each. */
 norn_status norni_check_singles(const norni_infer *c, const int *list);
+/* Input i, where it is there, is a vector of n elements; n may be unknown. */
+norn_status norni_check_vector(const norn_node *node, int i, norni_dim n);
 
 /* Channels moved behind the batch (`first`), or back to the end. */
 norn_value *norni_move_channels(norn_graph *g, norn_value *x, bool first);
@@ -24,6 +26,8 @@ static inline norn_value *norni_optional(const norn_node *node, int i) {
 /* ---- For descriptors; only the files of these operators include this. */
 #define BYTES       (NORNI_T(NORN_I8) | NORNI_T(NORN_U8))
 #define F32S        NORNI_T(NORN_F32)
+#define I32S        NORNI_T(NORN_I32)
+#define REALS       (F32S | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
 #define UNPACK(...) __VA_ARGS__
 #define OP(id, in_domain, in_doc, version, ...)                                                              \
     const norn_op norni_op_##id = {.domain = in_domain,                                                      \
@@ -32,16 +36,6 @@ static inline norn_value *norni_optional(const norn_node *node, int i) {
                                    .versions = (const int[]){UNPACK version, 0},                             \
                                    .grad = norni_no_gradient,                                                \
                                    __VA_ARGS__}
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
-#define CASES(...)                                                                                           \
-    .cases = (const char *const[]) {                                                                         \
-        __VA_ARGS__, NULL                                                                                    \
-    }
 #define MS          "com.microsoft"
 #define N           NORNI_NODIFF
 #define O           (NORNI_OPT | NORNI_NODIFF)

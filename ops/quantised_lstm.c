@@ -10,54 +10,18 @@
 enum { W_SCALE = 8, W_ZERO, R_SCALE, R_ZERO };
 enum { MOST_STEPS = 4096 };
 
-static norn_status want(const norni_infer *c, int i, int rank, const norni_dim *dims) {
-    const norni_type *t = norni_in_type(c, i);
-    const char *name = norni_op_input(c->node->op, i)->name;
-    if (!t || t->rank < 0)
-        return NORN_OK;
-    if (t->rank != rank)
-        return norni_fail(NORN_SHAPE, "%s has rank %d (wanted %d)", name, t->rank, rank);
-    for (int k = 0; k < rank; k++)
-        if (t->dims[k] >= 0 && dims[k] >= 0 && t->dims[k] != dims[k])
-            return norni_fail(NORN_SHAPE, "%s has size %lld in dimension %d (wanted %lld)", name,
-                              (long long)t->dims[k], k, (long long)dims[k]);
-    return NORN_OK;
-}
-
 static norn_status infer(norni_infer *c) {
-    const norni_recurrent_attrs *at = c->attrs;
-    const norni_type *x = norni_in_type(c, NORNI_REC_X), *r = norni_in_type(c, NORNI_REC_R);
-    norni_act act[2][3];
-    int d = at->direction == 2 ? 2 : 1;
-    NORNI_TRY(norni_recurrent_acts(c->node, d, act));
-    if (at->clip < 0)
-        return norni_fail(NORN_ARG, "attribute 'clip': got %g (wanted 0 or more)", (double)at->clip);
-    if (x->rank >= 0 && x->rank != 3)
-        return norni_fail(NORN_SHAPE, "X has rank %d (wanted 3)", x->rank);
-    if (r->rank >= 0 && r->rank != 3)
-        return norni_fail(NORN_SHAPE, "R has rank %d (wanted 3)", r->rank);
-    if (x->rank < 0 || r->rank < 0)
-        return NORN_OK;
-    norni_dim s = x->dims[0], b = x->dims[1], h = r->dims[1], h4 = h >= 0 ? 4 * h : h;
-    if (at->hidden_size != NORNI_NO_INT && h >= 0 && at->hidden_size != h)
-        return norni_fail(NORN_SHAPE, "attribute 'hidden_size': got %lld (wanted %lld, as R has)",
-                          (long long)at->hidden_size, (long long)h);
-    NORNI_TRY(want(c, NORNI_REC_W, 3, (norni_dim[]){d, x->dims[2], h4}));
-    NORNI_TRY(want(c, NORNI_REC_R, 3, (norni_dim[]){d, h, h4}));
-    NORNI_TRY(want(c, NORNI_REC_B, 2, (norni_dim[]){d, h >= 0 ? 8 * h : h}));
-    NORNI_TRY(want(c, NORNI_REC_LENS, 1, &b));
-    NORNI_TRY(want(c, NORNI_REC_H0, 3, (norni_dim[]){d, b, h}));
-    NORNI_TRY(want(c, NORNI_REC_C0, 3, (norni_dim[]){d, b, h}));
-    NORNI_TRY(want(c, NORNI_REC_P, 2, (norni_dim[]){d, h >= 0 ? 3 * h : h}));
+    const norni_type *r = norni_in_type(c, NORNI_REC_R);
+    int d = ((const norni_recurrent_attrs *)c->attrs)->direction == 2 ? 2 : 1;
+    NORNI_TRY(norni_recurrent_infer(c, true));
     for (int i = W_SCALE; i <= R_ZERO; i++) {
         const norni_type *t = norni_in_type(c, i);
         if (t->rank >= 0 && t->rank != 1 && t->rank != 2)
             return norni_fail(NORN_SHAPE, "%s has rank %d (wanted 1 or 2)",
                               norni_op_input(c->node->op, i)->name, t->rank);
-        NORNI_TRY(want(c, i, t->rank, (norni_dim[]){d, h4}));
+        NORNI_TRY(norni_recurrent_want_size(c, i, 0, d));
+        NORNI_TRY(norni_recurrent_want_size(c, i, 1, r->rank == 3 ? r->dims[2] : -1));
     }
-    c->out[0] = (norni_type){NORN_F32, 4, {s, d, b, h}};
-    c->out[1] = c->out[2] = (norni_type){NORN_F32, 3, {d, b, h}};
     return NORN_OK;
 }
 
@@ -71,16 +35,11 @@ typedef struct {
 } ctx;
 
 static norn_value *row(norn_graph *g, norn_value *v, int64_t i) {
-    return v ? NORNI_OP2(g, v, norni_scalar_const(g, NORN_I64, (double)i), "Gather<axis=0>") : NULL;
-}
-static norn_value *part(norn_graph *g, norn_value *v, int axis, int64_t from, int64_t to) {
-    norn_value *in[] = {v, norni_i64_const(g, 1, &from), norni_i64_const(g, 1, &to),
-                        norni_i64_const(g, 1, (int64_t[]){axis})};
-    return norni_opf(g, 4, in, "Slice");
+    return v ? norni_at(g, v, 0, i) : NULL;
 }
 static norn_value *product(norn_graph *g, norn_value *x, norn_value *w, norn_value *scale, norn_value *zero,
                            norn_value *bias) {
-    norn_value *in[] = {x, w, scale, zero, bias ? bias : NORNI_NONE};
+    norn_value *in[] = {x, w, scale, zero, norni_or_none(bias)};
     return norni_opf(g, 5, in, "com.microsoft.DynamicQuantizeMatMul");
 }
 static norn_value *activated(const ctx *c, const norni_act *a, norn_value *x, bool clipped) {
@@ -100,7 +59,7 @@ static void step(const ctx *c, norn_value *wx, int64_t t, norn_value **h, norn_v
     norn_value *zero = norni_scalar_const(g, NORN_F32, 0), *a[4];
     norn_value *sums = NORNI_OP2(g, wx, product(g, *h, c->r, c->r_scale, c->r_zero, NULL), "Add");
     for (int k = 0; k < 4; k++) { /* i o f c */
-        a[k] = part(g, sums, 1, k * c->h, (k + 1) * c->h);
+        a[k] = norni_part(g, sums, 1, k * c->h, (k + 1) * c->h);
         if ((k == 0 || k == 2) && c->peep[k])
             a[k] = NORNI_OP2(g, a[k], NORNI_OP2(g, c->peep[k], *cell, "Mul"), "Add");
     }
@@ -127,12 +86,10 @@ static void step(const ctx *c, norn_value *wx, int64_t t, norn_value **h, norn_v
 static norn_value *rows_of(norn_graph *g, norn_value *x, norn_value *lens) {
     const norni_dim *d = x->type.dims;
     if (lens) {
-        norn_value *range[] = {norni_scalar_const(g, NORN_I32, 0),
-                               norni_scalar_const(g, NORN_I32, (double)d[0]),
-                               norni_scalar_const(g, NORN_I32, 1)};
-        norn_value *t = NORNI_OP2(g, norni_opf(g, 3, range, "Range"),
+        norn_value *t = NORNI_OP2(g, norni_counted(g, norni_size_value(g, x, 0)),
                                   norni_i64_const(g, 2, (int64_t[]){1, 2}), "Unsqueeze");
-        norn_value *in = NORNI_OP2(g, t, NORNI_OP1(g, lens, "ReduceMax<keepdims=0>"), "Less");
+        norn_value *longest = norni_cast(g, NORNI_OP1(g, lens, "ReduceMax<keepdims=0>"), NORN_I64);
+        norn_value *in = NORNI_OP2(g, t, longest, "Less");
         x = NORNI_OP3(g, in, x, norni_scalar_const(g, NORN_F32, 0), "Where");
     }
     return NORNI_OP2(g, x, norni_i64_const(g, 2, (int64_t[]){d[0] * d[1], d[2]}), "Reshape<allowzero=1>");
@@ -176,10 +133,10 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
         c.r_scale = row(g, in[R_SCALE], d);
         c.r_zero = row(g, in[R_ZERO], d);
         for (int k = 0; peep && k < 3; k++)
-            c.peep[k] = part(g, row(g, peep, d), 0, k * c.h, (k + 1) * c.h);
+            c.peep[k] = norni_part(g, row(g, peep, d), 0, k * c.h, (k + 1) * c.h);
         if (bias) {
             norn_value *all = row(g, bias, d);
-            both = NORNI_OP2(g, part(g, all, 0, 0, h4), part(g, all, 0, h4, 2 * h4), "Add");
+            both = NORNI_OP2(g, norni_part(g, all, 0, 0, h4), norni_part(g, all, 0, h4, 2 * h4), "Add");
         }
         norn_value *wx =
             product(g, rows, row(g, in[NORNI_REC_W], d), row(g, in[W_SCALE], d), row(g, in[W_ZERO], d), both);
@@ -214,17 +171,8 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
     return norn_graph_status(g);
 }
 
-#define I32S NORNI_T(NORN_I32)
-static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};
 static const norni_attr table[] = {
-    NORNI_A(norni_recurrent_attrs, activations, STRINGS, .flags = NORNI_ATTR_OPTIONAL),
-    NORNI_A(norni_recurrent_attrs, activation_alpha, FLOATS, .flags = NORNI_ATTR_OPTIONAL),
-    NORNI_A(norni_recurrent_attrs, activation_beta, FLOATS, .flags = NORNI_ATTR_OPTIONAL),
-    NORNI_A(norni_recurrent_attrs, clip, FLOAT, .flags = NORNI_ATTR_OPTIONAL, .def_float = NORNI_NO_FLOAT),
-    NORNI_A_ENUM(norni_recurrent_attrs, direction, directions, 0),
-    NORNI_A(norni_recurrent_attrs, hidden_size, INT, .flags = NORNI_ATTR_OPTIONAL, .def_int = NORNI_NO_INT),
-    NORNI_A_INT(norni_recurrent_attrs, input_forget, 0, .lo = 0, .hi = 1),
-    NORNI_A_END};
+    NORNI_REC_ROWS, NORNI_A_INT(norni_recurrent_attrs, input_forget, 0, .lo = 0, .hi = 1), NORNI_A_END};
 
 OP(DynamicQuantizeLSTM, MS, "a layer of LSTM units with weights of bytes", (1),
    ATTRS(norni_recurrent_attrs, table), .infer = infer, .expand = expand,

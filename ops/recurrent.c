@@ -2,6 +2,7 @@
 /* RNN, GRU, LSTM and the operators of their gradients: what they are. Equations in ops/recurrent.h. Sources: ONNX RNN-22,
  * GRU-22, LSTM-22; where these leave room, ONNX Runtime: the cell state is not clipped before its activation h. */
 #include "ops/recurrent.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -103,7 +104,7 @@ void norni_recurrent_of(const norn_node *node, norni_recurrent *r) {
 }
 
 /* ---- Shapes. */
-static norn_status want_size(const norni_infer *c, int input, int axis, norni_dim want) {
+norn_status norni_recurrent_want_size(const norni_infer *c, int input, int axis, norni_dim want) {
     const norni_type *t = norni_in_type(c, input);
     if (t && t->rank > axis && want >= 0 && t->dims[axis] >= 0 && t->dims[axis] != want)
         return norni_fail(NORN_SHAPE, "%s has size %lld in dimension %d (wanted %lld)",
@@ -125,7 +126,8 @@ typedef struct {
     int d, gates;
 } dims;
 
-static norn_status check(const norni_infer *c, dims *z, bool *known) {
+/* turned: as of norni_recurrent_infer. */
+static norn_status check(const norni_infer *c, bool turned, dims *z, bool *known) {
     const rec_attrs *at = c->attrs;
     static const int ranks[] = {3, 3, 3, 2, 1, 3, 3, 2};
     int kind = norni_recurrent_kind(c->node->op), n_in = kind == NORNI_LSTM ? 8 : 6, batch = at->layout != 0;
@@ -145,40 +147,40 @@ static norn_status check(const norni_infer *c, dims *z, bool *known) {
     z->s = x->dims[batch];
     z->b = x->dims[!batch];
     z->i = x->dims[2];
-    z->h = r->dims[2];
+    z->h = r->dims[turned ? 1 : 2];
     if (at->hidden_size != NORNI_NO_INT && z->h >= 0 && at->hidden_size != z->h)
-        return norni_fail(NORN_SHAPE, "attribute 'hidden_size': got %lld (wanted %lld, the last size of R)",
+        return norni_fail(NORN_SHAPE, "attribute 'hidden_size': got %lld (wanted %lld, as R has)",
                           (long long)at->hidden_size, (long long)z->h);
     norni_dim gh = z->h >= 0 ? z->h * z->gates : -1, two = z->h >= 0 ? z->h * z->gates * 2 : -1;
-    NORNI_TRY(want_size(c, NORNI_REC_W, 0, z->d));
-    NORNI_TRY(want_size(c, NORNI_REC_W, 1, gh));
-    NORNI_TRY(want_size(c, NORNI_REC_W, 2, z->i));
-    NORNI_TRY(want_size(c, NORNI_REC_R, 0, z->d));
-    NORNI_TRY(want_size(c, NORNI_REC_R, 1, gh));
+    NORNI_TRY(norni_recurrent_want_size(c, NORNI_REC_W, 0, z->d));
+    NORNI_TRY(norni_recurrent_want_size(c, NORNI_REC_W, turned ? 2 : 1, gh));
+    NORNI_TRY(norni_recurrent_want_size(c, NORNI_REC_W, turned ? 1 : 2, z->i));
+    NORNI_TRY(norni_recurrent_want_size(c, NORNI_REC_R, 0, z->d));
+    NORNI_TRY(norni_recurrent_want_size(c, NORNI_REC_R, turned ? 2 : 1, gh));
     for (int i = NORNI_REC_B; i < n_in; i++) {
         if (!norni_in_has(c, i))
             continue;
         if (i == NORNI_REC_LENS)
-            NORNI_TRY(want_size(c, i, 0, z->b));
+            NORNI_TRY(norni_recurrent_want_size(c, i, 0, z->b));
         else if (i == NORNI_REC_B || i == NORNI_REC_P) {
-            NORNI_TRY(want_size(c, i, 0, z->d));
-            NORNI_TRY(want_size(c, i, 1, i == NORNI_REC_B ? two : z->h >= 0 ? 3 * z->h : -1));
+            NORNI_TRY(norni_recurrent_want_size(c, i, 0, z->d));
+            NORNI_TRY(norni_recurrent_want_size(c, i, 1, i == NORNI_REC_B ? two : z->h >= 0 ? 3 * z->h : -1));
         } else {
-            NORNI_TRY(want_size(c, i, batch ? 1 : 0, z->d));
-            NORNI_TRY(want_size(c, i, batch ? 0 : 1, z->b));
-            NORNI_TRY(want_size(c, i, 2, z->h));
+            NORNI_TRY(norni_recurrent_want_size(c, i, batch ? 1 : 0, z->d));
+            NORNI_TRY(norni_recurrent_want_size(c, i, batch ? 0 : 1, z->b));
+            NORNI_TRY(norni_recurrent_want_size(c, i, 2, z->h));
         }
     }
     return NORN_OK;
 }
 
-static norn_status infer(norni_infer *c) {
+norn_status norni_recurrent_infer(norni_infer *c, bool turned) {
     const rec_attrs *at = c->attrs;
     dims z;
     bool known, lstm = norni_recurrent_kind(c->node->op) == NORNI_LSTM;
     norn_dtype t = norni_in_type(c, NORNI_REC_X)->dtype;
     int states = lstm ? 2 : 1;
-    NORNI_TRY(check(c, &z, &known));
+    NORNI_TRY(check(c, turned, &z, &known));
     if (!known)
         return NORN_OK;
     c->out[0] =
@@ -194,13 +196,17 @@ static norn_status infer(norni_infer *c) {
     return NORN_OK;
 }
 
+static norn_status infer(norni_infer *c) {
+    return norni_recurrent_infer(c, false);
+}
+
 static norn_status infer_grad(norni_infer *c) {
     dims z;
     bool known;
     int n = norni_recurrent_kind(c->node->op) == NORNI_LSTM ? 7 : 5;
     static const int like[] = {NORNI_REC_X,  NORNI_REC_W,  NORNI_REC_R, NORNI_REC_B,
                                NORNI_REC_H0, NORNI_REC_C0, NORNI_REC_P};
-    NORNI_TRY(check(c, &z, &known));
+    NORNI_TRY(check(c, false, &z, &known));
     for (int k = 0; k < n && k < c->node->n_out; k++)
         if (norni_in_has(c, like[k]))
             c->out[k] = *norni_in_type(c, like[k]);
@@ -223,10 +229,6 @@ static norn_status check_lens(const norn_node *node, int i, const norn_tensor *t
 }
 
 /* ---- Gradient. */
-static norn_value *or_none(norn_value *v) {
-    return v ? v : NORNI_NONE;
-}
-
 static void grad(norni_grad *c) {
     norn_node *n = c->node;
     int kind = norni_recurrent_kind(n->op), first = kind == NORNI_LSTM ? 8 : 6,
@@ -240,13 +242,13 @@ static void grad(norni_grad *c) {
     norn_value *in[14];
     unsigned wanted = 0;
     for (int i = 0; i < first; i++)
-        in[i] = i < n->n_in ? or_none(n->in[i]) : NORNI_NONE;
+        in[i] = i < n->n_in ? norni_or_none(n->in[i]) : NORNI_NONE;
     in[first + NORNI_REC_Y] = norni_want_output(n, 0);
     in[first + NORNI_REC_GATES] = norni_want_output(n, states + 1);
     in[first + NORNI_REC_CELLS] =
         kind == NORNI_LSTM || linear ? norni_want_output(n, states + 2) : NORNI_NONE;
     for (int k = 0; k <= states; k++)
-        in[first + NORNI_REC_DY + k] = k < n->n_out ? or_none(c->dy[k]) : NORNI_NONE;
+        in[first + NORNI_REC_DY + k] = k < n->n_out ? norni_or_none(c->dy[k]) : NORNI_NONE;
     for (int k = 0; k < (kind == NORNI_LSTM ? 7 : 5); k++)
         if (of[k] < n->n_in && c->want[of[k]])
             wanted |= 1u << k;
@@ -269,7 +271,7 @@ static norn_status lower(norni_adapt *a) {
     norn_value *in[8];
     plain.layout = 0;
     for (int i = 0; i < n->n_in; i++) {
-        in[i] = or_none(n->in[i]);
+        in[i] = norni_or_none(n->in[i]);
         if (n->in[i] && (i == NORNI_REC_X || i == NORNI_REC_H0 || i == NORNI_REC_C0))
             in[i] = NORNI_OP1(a->g, n->in[i], "Transpose<perm=[1,0,2]>");
     }
@@ -314,15 +316,9 @@ static const norni_impl impls[] = {{.name = "team",
                             {0}};
 
 /* ---- Descriptors. */
-static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};
+const char *const norni_directions[] = {"forward", "reverse", "bidirectional", NULL};
 #define COMMON_ATTRS                                                                                         \
-    NORNI_A(rec_attrs, activations, STRINGS, .flags = NORNI_ATTR_OPTIONAL),                                  \
-        NORNI_A(rec_attrs, activation_alpha, FLOATS, .flags = NORNI_ATTR_OPTIONAL),                          \
-        NORNI_A(rec_attrs, activation_beta, FLOATS, .flags = NORNI_ATTR_OPTIONAL),                           \
-        NORNI_A(rec_attrs, clip, FLOAT, .flags = NORNI_ATTR_OPTIONAL, .def_float = NORNI_NO_FLOAT),          \
-        NORNI_A_ENUM(rec_attrs, direction, directions, 0),                                                   \
-        NORNI_A(rec_attrs, hidden_size, INT, .flags = NORNI_ATTR_OPTIONAL, .def_int = NORNI_NO_INT),         \
-        NORNI_A_INT(rec_attrs, layout, 0, .lo = 0, .hi = 1, .since = 14),                                    \
+    NORNI_REC_ROWS, NORNI_A_INT(rec_attrs, layout, 0, .lo = 0, .hi = 1, .since = 14),                        \
         NORNI_A(rec_attrs, output_sequence, INT, .flags = NORNI_ATTR_OLD, .since = 7)
 static const norni_attr rnn_table[] = {COMMON_ATTRS, NORNI_A_END},
                         gru_table[] = {COMMON_ATTRS, NORNI_A_INT(rec_attrs, linear_before_reset, 0),
@@ -357,12 +353,6 @@ static const norni_attr rnn_table[] = {COMMON_ATTRS, NORNI_A_END},
     {"dX", NORNI_OPT, NORNI_FLOATS, 'T'}, {"dW", NORNI_OPT, NORNI_FLOATS, 'T'},                              \
         {"dR", NORNI_OPT, NORNI_FLOATS, 'T'}, {"dB", NORNI_OPT, NORNI_FLOATS, 'T'}, {                        \
         "dinitial_h", NORNI_OPT, NORNI_FLOATS, 'T'                                                           \
-    }
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
     }
 #define RECURRENT(id, vers, attr_table, text, ...)                                                           \
     const norn_op norni_op_##id = {.domain = "",                                                             \

@@ -10,7 +10,8 @@
  *   -DREVERSE=2 a bit for each direction that runs back  -DBDIM=0 range dimension of the sequences; 1 - BDIM: units
  *   -DF0 -DA0 -DB0 .. activations and their parameters  -DCLIP  -DCOUPLE  -DLINEAR  -DPART=1, 2 of a GRU in two parts
  *   -DRUN all steps in one launch: a work-item has MB sequences and all their units, and waits for nobody
- *   -DTEAM all steps in one launch: the work-items share the tiles of each step, and none depends on another (below)
+ *   -DTEAM all steps in one launch: the work-items share the tiles of each step, and none depends on another (below);
+ *          -DPARTS=2 chunks for each of them, -DAPART=16 ints from flag to flag, -DFENCES where the driver runs those
  *   -DKEEP z keeps the sums, cells too  -DHAS_Y -DHAS_LENS -DHAS_P -DHAS_RB -DHAS_... buffers that are there */
 #ifndef KIND
 #define KIND 2
@@ -215,11 +216,17 @@ D_ACT(softplus) { return sigmoid_of(x); }
 /* A team shares the tiles of each step (PARTS chunks for each member), its own chunks first. Whoever finds the chunk of
  * another not done after a while computes it, too: both store the same numbers, since each step has states of its own
  * (hs, cs; that of the last step is row 0), and nothing that is read is overwritten. So no work-item depends on another's
- * getting on, whether they run at once or one after the other. Atomic operations order the stores of a chunk before
- * its flag, and the flag before what is read in the next step. */
+ * getting on, whether they run at once or one after the other.
+ * A flag is believed only where the stores of its chunk are sure to come before it, and what the next step reads after it.
+ * OpenCL 1.2 has nothing for that: its mem_fence orders what one work-item does as its own work-group sees it (PoCL's is
+ * empty). Clang has C11's fence, a barrier to the compiler alone on x86, an instruction on other processors. Without it
+ * each member computes all chunks. */
 #define PATIENCE 20000 /* looks at a flag */
-#define PARTS 2
-#define APART 16 /* flags lie a cache line apart */
+#if defined(FENCES) && defined(__has_builtin)
+#if __has_builtin(__atomic_thread_fence)
+#define FENCE __atomic_thread_fence(__ATOMIC_ACQ_REL)
+#endif
+#endif
 
 #if !defined(NORNI_ONLY) || defined(K_rec_step)
 __kernel void rec_step(__global C *z, __global const C *r,
@@ -262,9 +269,10 @@ __kernel void rec_step(__global C *z, __global const C *r,
 #if defined(TEAM)
     const long tiles = (B + MB - 1) / MB, all = (H + W - 1) / W * tiles, state = get_global_size(2) * B * H;
     const long member = get_global_id(1), chunks = get_global_size(1) * PARTS;
-    volatile __global int *flags = done + get_global_id(2) * S * chunks * APART;
+#ifdef FENCE
     int patience = PATIENCE;
-    for (long step = from; step < S; step++, flags += chunks * APART) {
+#endif
+    for (long step = from; step < S; step++) {
     __global const C *hp = step ? hs + (S - step) * state : h0;
     __global C *hn = hs + (S - 1 - step) * state;
 #if KIND == 2
@@ -273,15 +281,19 @@ __kernel void rec_step(__global C *z, __global const C *r,
 #endif
     for (long n_chunk = 0; n_chunk < chunks; n_chunk++) {
     const long chunk = (member * PARTS + n_chunk) % chunks;
-    volatile __global int *flag = flags + chunk * APART;
+#ifdef FENCE
+    volatile __global int *flag = done + ((get_global_id(2) * S + step) * chunks + chunk) * APART;
     if (n_chunk >= PARTS && !*flag) {
         int left = patience;
         while (left > 0 && !*flag)
             left--;
         patience = left > 0 ? PATIENCE : patience / 4;
     }
-    if (*flag)
+    if (*flag) {
+        FENCE;
         continue;
+    }
+#endif
     for (long q = all * chunk / chunks; q < all * (chunk + 1) / chunks; q++) {
     const long unit = q / tiles, tile = q % tiles;
 #elif defined(RUN)
@@ -387,11 +399,11 @@ __kernel void rec_step(__global C *z, __global const C *r,
     }
 #if defined(TEAM)
     }
-    mem_fence(CLK_GLOBAL_MEM_FENCE);
+#ifdef FENCE
+    FENCE;
     atomic_add(flag, 1);
+#endif
     }
-    atomic_add(flags, 0);
-    mem_fence(CLK_GLOBAL_MEM_FENCE);
     }
 #elif defined(RUN)
     }

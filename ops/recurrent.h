@@ -24,6 +24,17 @@ typedef struct {
     int64_t hidden_size, input_forget, layout, linear_before_reset;
     int64_t output_sequence; /* before opset 7 */
 } norni_recurrent_attrs;
+extern const char *const norni_directions[];
+/* Rows of an attribute table that all recurrent operators have. */
+#define NORNI_REC_ROWS                                                                                       \
+    NORNI_A(norni_recurrent_attrs, activations, STRINGS, .flags = NORNI_ATTR_OPTIONAL),                      \
+        NORNI_A(norni_recurrent_attrs, activation_alpha, FLOATS, .flags = NORNI_ATTR_OPTIONAL),              \
+        NORNI_A(norni_recurrent_attrs, activation_beta, FLOATS, .flags = NORNI_ATTR_OPTIONAL),               \
+        NORNI_A(norni_recurrent_attrs, clip, FLOAT, .flags = NORNI_ATTR_OPTIONAL,                            \
+                .def_float = NORNI_NO_FLOAT),                                                                \
+        NORNI_A_ENUM(norni_recurrent_attrs, direction, norni_directions, 0),                                 \
+        NORNI_A(norni_recurrent_attrs, hidden_size, INT, .flags = NORNI_ATTR_OPTIONAL,                       \
+                .def_int = NORNI_NO_INT)
 
 /* Activation functions: how formulas and kernels name them, and their default parameters. */
 typedef struct {
@@ -70,6 +81,9 @@ typedef struct {
 int norni_recurrent_kind(const norn_op *op);
 /* What attributes alone say. */
 norn_status norni_recurrent_acts(const norn_node *node, int directions, norni_act act[2][3]);
+/* Types of the outputs, from inputs that are checked. turned: W is [D, I, G H] and R [D, H, G H]. */
+norn_status norni_recurrent_infer(norni_infer *c, bool turned);
+norn_status norni_recurrent_want_size(const norni_infer *c, int input, int axis, norni_dim want);
 void norni_recurrent_of(const norn_node *node, norni_recurrent *r);
 static inline bool norni_recurrent_has(const norn_node *node, int i) {
     return i >= 0 && i < node->n_in && node->in[i];

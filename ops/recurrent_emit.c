@@ -4,6 +4,7 @@
 #include "ops/gemm.h"
 #include "ops/recurrent.h"
 #include <stdio.h>
+#include <string.h>
 
 /* As many sequences as registers allow, with the least padding. */
 norni_recurrent_tile norni_recurrent_tile_of(const norni_emit *e, const norni_recurrent *r,
@@ -66,10 +67,7 @@ void norni_recurrent_defines(norni_emit *e, norni_step *k, const norni_recurrent
 
 /* How the steps are launched. */
 typedef enum { STEPS, RUN, TEAM } way;
-enum {
-    TEAM_PARTS = 2,
-    TEAM_APART = 16
-}; /* chunks of a member, ints from flag to flag: as in ops/recurrent.cl */
+enum { TEAM_PARTS = 2, TEAM_APART = 16 }; /* chunks of a member; ints from flag to flag: a cache line */
 
 void norni_recurrent_range(norni_emit *e, norni_step *k, const norni_recurrent *r,
                            const norni_recurrent_tile *t, int directions, bool run) {
@@ -107,15 +105,19 @@ static step_times estimate(const norni_fit *f, const norni_recurrent *r, int acc
     return s;
 }
 
-const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64_t depth) {
-    norni_recurrent r;
+/* Why all steps cannot be one launch; NULL: they can. */
+static const char *one_launch_fits(const norni_fit *f, norni_recurrent *r) {
     if (!norni_device_is_cpu(f->device))
         return "for CPUs";
-    norni_recurrent_of(f->node, &r);
-    if (r.kind == NORNI_GRU && !r.linear)
-        return "a step has two launches";
-    if (f->wanted)
-        return NULL;
+    norni_recurrent_of(f->node, r);
+    return r->kind == NORNI_GRU && !r->linear ? "a step has two launches" : NULL;
+}
+
+const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64_t depth) {
+    norni_recurrent r;
+    const char *why = one_launch_fits(f, &r);
+    if (why || f->wanted)
+        return why;
     step_times t = estimate(f, &r, accumulators, depth);
     return t.run < 1.2 * t.steps ? NULL : "launches of single steps use more cores";
 }
@@ -123,11 +125,9 @@ const char *norni_recurrent_run_fits(const norni_fit *f, int accumulators, int64
 const char *norni_recurrent_team_fits(const norni_fit *f) {
     enum { MOST = 1 << 22 }; /* elements of all states */
     norni_recurrent r;
-    if (!norni_device_is_cpu(f->device))
-        return "for CPUs";
-    norni_recurrent_of(f->node, &r);
-    if (r.kind == NORNI_GRU && !r.linear)
-        return "a step has two launches";
+    const char *why = one_launch_fits(f, &r);
+    if (why)
+        return why;
     int states = r.kind == NORNI_LSTM ? 2 : 1;
     if (norni_recurrent_wants(f->node, states + 1) || norni_recurrent_wants(f->node, states + 2))
         return "the gradient wants what each step had";
@@ -318,6 +318,10 @@ static void emit_step(forward *f, int64_t step, int part, int ng, norni_ref pack
         norni_recurrent_range(e, k, r, t, directions, f->how == RUN);
         return;
     }
+    norni_step_define(e, k, "PARTS", TEAM_PARTS);
+    norni_step_define(e, k, "APART", TEAM_APART);
+    if (!strstr(e->device->name, "Oclgrind")) /* 21.10: "Unsupported instruction: fence" */
+        norni_step_define(e, k, "FENCES", 1);
     norni_step_buffer(e, k, f->done, NORNI_READ_WRITE);
     if (r->kind == NORNI_LSTM)
         norni_step_buffer(e, k, f->cs, NORNI_WRITE);

@@ -42,13 +42,10 @@ static norn_value *one_minus(const ctx *c, norn_value *a) {
 }
 /* Row i along axis 0, without the axis. */
 static norn_value *row(const ctx *c, norn_value *v, int64_t i) {
-    norn_value *index = norni_scalar_const(c->g, NORN_I64, (double)i);
-    return v ? NORNI_OP2(c->g, v, index, "Gather<axis=0>") : NULL;
+    return v ? norni_at(c->g, v, 0, i) : NULL;
 }
 static norn_value *part(const ctx *c, norn_value *v, int axis, int64_t from, int64_t to) {
-    norn_value *in[] = {v, norni_i64_const(c->g, 1, &from), norni_i64_const(c->g, 1, &to),
-                        norni_i64_const(c->g, 1, (int64_t[]){axis})};
-    return v ? norni_opf(c->g, 4, in, "Slice") : NULL;
+    return v ? norni_part(c->g, v, axis, from, to) : NULL;
 }
 /* a b' */
 static norn_value *times_t(const ctx *c, norn_value *a, norn_value *b) {

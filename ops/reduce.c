@@ -3,6 +3,7 @@
  * ReduceLogSumExp. Source: ONNX Reduce*-18 (axes as an input), ReduceSum-13, ReduceMax-20 (bool). */
 #include "ops/reduce.h"
 #include "ops/blocked.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -467,7 +468,7 @@ static norn_status lower(norni_adapt *a) {
         .grad = rule_fn,                                                                                     \
         .cases = cases_list,                                                                                 \
         __VA_ARGS__}
-#define CASES(id)                                                                                            \
+#define ALL_CASES(id)                                                                                        \
     (const char *const[]) {                                                                                  \
 #id "(float[2,3,5], int64[1]{1})", #id "<keepdims=0>(float[2,3,5], int64[2]{0,-1})",                 \
             #id "(float[3,17])", #id "<keepdims=0>(float[4,33,2,3], int64[2]{0,2})",                         \
@@ -482,20 +483,16 @@ static norn_status lower(norni_adapt *a) {
             #id "(float[3,17])", #id "<noop_with_empty_axes=1>(float[2,3])",                                 \
             #id "<keepdims=0>(float[3,2,0], int64[1]{1})", NULL                                              \
     }
-#define VERSIONS(...)                                                                                        \
-    .versions = (const int[]) {                                                                              \
-        __VA_ARGS__, 0                                                                                       \
-    }
 
-REDUCE(ReduceSum, REDUCE_TYPES, norni_reduce_grad_sum, 13, CASES(ReduceSum), VERSIONS(1, 11, 13),
+REDUCE(ReduceSum, REDUCE_TYPES, norni_reduce_grad_sum, 13, ALL_CASES(ReduceSum), VERSIONS(1, 11, 13),
        .doc = "sum over axes", .eval = eval, .impls = impls, .cost = cost);
-REDUCE(ReduceMean, REDUCE_TYPES, norni_reduce_grad_mean, 18, CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
+REDUCE(ReduceMean, REDUCE_TYPES, norni_reduce_grad_mean, 18, ALL_CASES(ReduceMean), VERSIONS(1, 11, 13, 18),
        .doc = "mean over axes", .eval = eval, .impls = impls, .cost = cost);
 REDUCE(ReduceMax, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, norni_reduce_grad_extreme,
-       18, CASES(ReduceMax), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "largest element over axes",
+       18, ALL_CASES(ReduceMax), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "largest element over axes",
        .eval = eval, .impls = impls, .cost = cost);
 REDUCE(ReduceMin, REDUCE_TYPES | NORNI_T(NORN_I8) | NORNI_T(NORN_U8) | NORNI_BOOLS, norni_reduce_grad_extreme,
-       18, CASES(ReduceMin), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "smallest element over axes",
+       18, ALL_CASES(ReduceMin), VERSIONS(1, 11, 12, 13, 18, 20), .doc = "smallest element over axes",
        .eval = eval, .impls = impls, .cost = cost);
 REDUCE(ReduceProd, REDUCE_TYPES, norni_reduce_grad_prod, 18, FLOAT_CASES(ReduceProd), VERSIONS(1, 11, 13, 18),
        .doc = "product over axes", .eval = eval, .impls = impls, .cost = cost, .lo = 0.5, .hi = 1.5);

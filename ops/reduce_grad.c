@@ -48,20 +48,9 @@ void norni_reduce_grad_sum(norni_grad *c) {
 
 void norni_reduce_grad_mean(norni_grad *c) {
     kept k;
-    norn_value *n;
     if (!keep(c, &k))
         return;
-    const norni_type *x = &k.x->type;
-    if (norni_type_static(x) && norni_type_static(&c->node->out[0]->type) &&
-        norni_type_elems(&c->node->out[0]->type))
-        n = norni_scalar_const(
-            c->g, x->dtype, (double)norni_type_elems(x) / (double)norni_type_elems(&c->node->out[0]->type));
-    else
-        n = NORNI_OP1(
-            c->g,
-            NORNI_OP2(c->g, NORNI_OP1(c->g, k.x, "Size"), NORNI_OP1(c->g, c->node->out[0], "Size"), "Div"),
-            "Cast<to=%d>", (int)x->dtype);
-    c->dx[0] = NORNI_OP2(c->g, k.dy, n, "Div");
+    c->dx[0] = NORNI_OP2(c->g, k.dy, norni_elems_per(c->g, k.x, c->node->out[0], k.x->type.dtype), "Div");
 }
 
 /* Where several elements are the extreme one, they share the gradient evenly (torch.amax). */

@@ -214,6 +214,8 @@ static norn_status ms_expand(norn_graph *g, const norn_node *node, norn_value **
     norni_dim half = in[MS_COS]->type.rank == 2 ? in[MS_COS]->type.dims[1] : -1,
               last = in[MS_X]->type.dims[2];
     if (rank == 3 && (plain.num_heads == NORNI_NO_INT || plain.num_heads < 1)) {
+        if (plain.rotary_embedding_dim)
+            return norni_fail(NORN_ARG, "rotary_embedding_dim for an input of rank 3 needs num_heads");
         /* All of a head is turned: the tables say how many heads there are. */
         if (half <= 0 || last < 0 || last % (2 * half))
             return norni_fail(last < 0 || half < 0 ? NORN_UNSUPPORTED : NORN_SHAPE,
@@ -221,12 +223,12 @@ static norn_status ms_expand(norn_graph *g, const norn_node *node, norn_value **
         plain.num_heads = last / (2 * half);
     }
     if (ids->type.rank == 1) {
+        if (ids->type.dims[0] >= 0 && ids->type.dims[0] != 1)
+            return norni_fail(NORN_SHAPE, "position_ids has %lld elements (wanted one, or rank 2)",
+                              (long long)ids->type.dims[0]);
         norn_value *s = norni_size_value(g, in[MS_X], rank == 3 ? 1 : 2),
                    *b = norni_size_value(g, in[MS_X], 0);
-        norn_value *range[] = {norni_scalar_const(g, NORN_I64, 0),
-                               NORNI_OP2(g, s, norni_i64_const(g, 0, NULL), "Reshape"),
-                               norni_scalar_const(g, NORN_I64, 1)};
-        ids = NORNI_OP2(g, norni_opf(g, 3, range, "Range"), ids, "Add");
+        ids = NORNI_OP2(g, norni_counted(g, s), ids, "Add");
         norn_value *shape[] = {b, s};
         ids = NORNI_OP2(g, ids, norni_opf(g, 2, shape, "Concat<axis=0>"), "Expand");
     }
@@ -245,19 +247,18 @@ static const norni_attr ms_table[] = {
     NORNI_A_INT(ms_attrs, is_packed_batching, 0),
     NORNI_A_FLOAT(ms_attrs, scale, 1),
     NORNI_A_END};
-#define MS_REALS (NORNI_T(NORN_F32) | NORNI_T(NORN_F16) | NORNI_T(NORN_BF16))
 
 const norn_op norni_op_MsRotaryEmbedding = {
     .domain = "com.microsoft",
     .name = "RotaryEmbedding",
     .versions = (const int[]){1, 0},
     .doc = "pairs of elements turned by the angle of their position",
-    .inputs = (const norni_param[]){{"input", 0, MS_REALS, 'T'},
+    .inputs = (const norni_param[]){{"input", 0, TYPES, 'T'},
                                     {"position_ids", NORNI_NODIFF, NORNI_T(NORN_I64), 0},
-                                    {"cos_cache", 0, MS_REALS, 'T'},
-                                    {"sin_cache", 0, MS_REALS, 'T'},
+                                    {"cos_cache", 0, TYPES, 'T'},
+                                    {"sin_cache", 0, TYPES, 'T'},
                                     {0}},
-    .outputs = (const norni_param[]){{"output", 0, MS_REALS, 'T'}, {0}},
+    .outputs = (const norni_param[]){{"output", 0, TYPES, 'T'}, {0}},
     .attrs_bytes = sizeof(ms_attrs),
     .attrs = ms_table,
     .infer = norni_infer_by_expansion,

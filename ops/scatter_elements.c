@@ -2,16 +2,10 @@
 /* ScatterElements: a copy of x in which, along an axis, the element at index[i..] is updates[i..], or is joined with it:
  * add, mul, max, min. Where a place is named several times the updates come in their order. Scatter is its name in opsets
  * 9 and 10. Source: ONNX ScatterElements-18. */
+#include "ops/rows.h"
 #include "ops/scatter.h"
 #include <stdio.h>
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 static const char *const words[] = {"none", "add", "mul", "max", "min", NULL};
 typedef struct {

@@ -2,15 +2,9 @@
 /* ScatterND: a copy of x in which y[index[k..]] is updates[k..] (slices of x, named by tuples of indices), or is joined
  * with it: add, mul, max, min. Where a place is named several times the updates come in their order. Source: ONNX
  * ScatterND-18. */
+#include "ops/rows.h"
 #include "ops/scatter.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 static const char *const words[] = {"none", "add", "mul", "max", "min", NULL};
 typedef struct {

@@ -4,14 +4,8 @@
  * elsewhere. Source: ONNX Slice-13. */
 #include "ops/blocked.h"
 #include "ops/copy.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 typedef struct {
     norni_ints starts, ends, axes; /* before opset 10 */

@@ -100,15 +100,12 @@ static norn_value *as_size(norn_graph *g, norn_value *v) {
 
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *x = node->in[SIGNAL], *w = has(node, WINDOW) ? node->in[WINDOW] : NULL;
-    norn_value *one = norni_i64_const(g, 1, (int64_t[]){1}), *zero0 = norni_scalar_const(g, NORN_I64, 0),
-               *one0 = norni_scalar_const(g, NORN_I64, 1);
+    norn_value *one = norni_i64_const(g, 1, (int64_t[]){1});
     norn_value *size = norni_size_value(g, x, 1), *step = as_size(g, node->in[STEP]);
     norn_value *n = has(node, LENGTH) ? as_size(g, node->in[LENGTH]) : w ? norni_size_value(g, w, 0) : size;
     norn_value *frames = NORNI_OP2(g, NORNI_OP2(g, NORNI_OP2(g, size, n, "Sub"), step, "Div"), one, "Add");
-    norn_value *starts =
-        NORNI_OP2(g, NORNI_OP3(g, zero0, NORNI_OP1(g, frames, "Squeeze"), one0, "Range"), step, "Mul");
-    norn_value *places = NORNI_OP2(g, NORNI_OP2(g, starts, one, "Unsqueeze"),
-                                   NORNI_OP3(g, zero0, NORNI_OP1(g, n, "Squeeze"), one0, "Range"), "Add");
+    norn_value *starts = NORNI_OP2(g, norni_counted(g, frames), step, "Mul");
+    norn_value *places = NORNI_OP2(g, NORNI_OP2(g, starts, one, "Unsqueeze"), norni_counted(g, n), "Add");
     norn_value *framed = NORNI_OP2(g, x, places, "Gather<axis=1>");
     if (w)
         framed = NORNI_OP2(g, framed, NORNI_OP2(g, w, one, "Unsqueeze"), "Mul");

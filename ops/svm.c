@@ -4,6 +4,7 @@
  * by norn.Couple. Strings are refused, and of the classifier what ONNX's reference and ONNX Runtime read in different ways.
  * Sources: ONNX ai.onnx.ml 1 and its reference implementation. */
 #include "ops/ml.h"
+#include "ops/rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -414,10 +415,6 @@ static norn_status expand_classifier(norn_graph *g, const norn_node *node, norn_
                                    .infer = infer_##which,                                                   \
                                    .expand = expand_##which,                                                 \
                                    __VA_ARGS__}
-#define CASES(...)                                                                                           \
-    .cases = (const char *const[]) {                                                                         \
-        __VA_ARGS__, NULL                                                                                    \
-    }
 #define SV3                                                                                                  \
     "coefficients=[1.0,-0.5,0.25], rho=[0.1], support_vectors=[1.0,2.0,-1.0,0.5,0.25,-0.5], n_supports=3"
 #define SC3                                                                                                  \

@@ -91,15 +91,14 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
         out[0] = NORNI_OP1(g, p, "Identity");
         return norn_graph_status(g);
     }
-    norn_value *zero = norni_scalar_const(g, NORN_I64, 0), *one = norni_scalar_const(g, NORN_I64, 1);
+    norn_value *zero = norni_scalar_const(g, NORN_I64, 0);
     norn_value *scalar = norni_i64_const(g, 0, NULL),
                *n = NORNI_OP2(g, norni_size_value(g, p, axis), scalar, "Reshape"),
                *m = NORNI_OP2(g, norni_size_value(g, u, axis), scalar, "Reshape");
     int64_t shape[NORN_MAX_RANK];
     for (int i = 0; i < rank; i++)
         shape[i] = i == axis ? -1 : 1;
-    norn_value *k =
-        NORNI_OP2(g, NORNI_OP3(g, zero, n, one, "Range"), norni_i64_const(g, rank, shape), "Reshape");
+    norn_value *k = NORNI_OP2(g, norni_counted(g, n), norni_i64_const(g, rank, shape), "Reshape");
     for (int i = 0; i < rank; i++)
         shape[i] = i == 0 ? -1 : 1;
     if (has_at(node))

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tile: the input repeated along each axis, as numpy.tile. Source: ONNX Tile-13. */
 #include "ops/copy.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 static norn_status infer(norni_infer *c) {
     const norni_type *x = norni_in_type(c, 0), *r = norni_in_type(c, 1);

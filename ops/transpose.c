@@ -2,14 +2,8 @@
 /* Transpose: size i of the output is size perm[i] of the input; without perm the axes are reversed.
  * Expand: numpy.broadcast_to, in both directions. Sources: ONNX Transpose-25, Expand-13. */
 #include "ops/copy.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 /* ---- Transpose. */
 typedef struct {

@@ -2,14 +2,8 @@
 /* Trilu: the upper or lower triangle of the last two axes, zeros elsewhere. EyeLike: a matrix with ones on a diagonal.
  * Sources: ONNX Trilu-14, EyeLike-22. */
 #include "ops/copy.h"
+#include "ops/rows.h"
 #include <string.h>
-
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 
 static void no_flops(const norn_node *node, norni_cost *c) {
     c->flops = 0;
@@ -85,13 +79,6 @@ static void grad_trilu(norni_grad *c) {
         NORNI_OP2(c->g, c->dy[0], k, "Trilu<upper=%d>", (int)((const trilu_attrs *)c->node->attrs)->upper);
 }
 
-/* 0, 1, ... as long as axis i of x. */
-static norn_value *counted(norn_graph *g, norn_value *x, int i) {
-    norn_value *n = norni_size_value(g, x, i), *none = norni_i64_const(g, 0, NULL);
-    return NORNI_OP3(g, norni_scalar_const(g, NORN_I64, 0), NORNI_OP2(g, n, none, "Reshape"),
-                     norni_scalar_const(g, NORN_I64, 1), "Range");
-}
-
 /* Where the column is far enough from the row. */
 static norn_status expand_trilu(norn_graph *g, const norn_node *node, norn_value **out) {
     norn_value *x = node->in[0], *k = node->n_in > 1 ? node->in[1] : NULL;
@@ -101,8 +88,8 @@ static norn_status expand_trilu(norn_graph *g, const norn_node *node, norn_value
     if (!k)
         k = norni_scalar_const(g, NORN_I64, 0);
     norn_value *last = norni_i64_const(g, 1, (int64_t[]){1});
-    norn_value *row = NORNI_OP2(g, counted(g, x, rank - 2), last, "Unsqueeze");
-    norn_value *past = NORNI_OP2(g, counted(g, x, rank - 1), row, "Sub");
+    norn_value *row = NORNI_OP2(g, norni_counted(g, norni_size_value(g, x, rank - 2)), last, "Unsqueeze");
+    norn_value *past = NORNI_OP2(g, norni_counted(g, norni_size_value(g, x, rank - 1)), row, "Sub");
     norn_value *in = NORNI_OP2(g, past, k, "%s",
                                ((const trilu_attrs *)node->attrs)->upper ? "GreaterOrEqual" : "LessOrEqual");
     out[0] = NORNI_OP3(g, in, x, norni_scalar_const(g, x->type.dtype, 0), "Where");

@@ -135,9 +135,14 @@ static void note(const char *key, int n, const char *const *values, int now) {
     for (size_t i = 0; i < watch->asked.n; i++)
         if (!strcmp(watch->asked.v[i].key, key))
             return;
-    norni_tuning_asked a = {norni_strdup(key), n, now, values};
-    if (!a.key || !NORNI_PUSH(&watch->asked, a))
-        norni_free(a.key); /* then it is not tuned */
+    const char **own = norni_alloc_array((size_t)n, sizeof *own);
+    norni_tuning_asked a = {norni_strdup(key), n, now, own};
+    if (own)
+        memcpy(own, values, (size_t)n * sizeof *own);
+    if (!a.key || !own || !NORNI_PUSH(&watch->asked, a)) { /* then it is not tuned */
+        norni_free(a.key);
+        norni_free(own);
+    }
 }
 
 int norni_tuned(const norn_device *d, const char *key, int n, const char *const *values, int rule) {
@@ -153,8 +158,10 @@ void norni_tuning_watch_set(norni_tuning_watch *w) {
 }
 
 void norni_tuning_watch_free(norni_tuning_watch *w) {
-    for (size_t i = 0; i < w->asked.n; i++)
+    for (size_t i = 0; i < w->asked.n; i++) {
         norni_free(w->asked.v[i].key);
+        norni_free(w->asked.v[i].values);
+    }
     norni_vec_free(&w->asked);
 }
 

@@ -16,7 +16,7 @@ int norni_tuned(const norn_device *d, const char *key, int n, const char *const 
 typedef struct {
     char *key;
     int n, now; /* now: what was used */
-    const char *const *values;
+    const char **values;
 } norni_tuning_asked;
 typedef struct {
     NORNI_VEC(norni_tuning_asked) asked; /* each key once */

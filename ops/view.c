@@ -1,24 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators that only look at their input in another shape: the output shares its memory.
  * Identity, Reshape, Flatten, Squeeze, Unsqueeze. Source: the ONNX operator pages. */
-#include "ops/op.h"
+#include "ops/rows.h"
 #include <string.h>
 
-#define PARAMS(...)                                                                                          \
-    (const norni_param[]) {                                                                                  \
-        __VA_ARGS__, {                                                                                       \
-            0                                                                                                \
-        }                                                                                                    \
-    }
 #define SAME_TYPE(types) PARAMS({"data", 0, types, 'T'})
-#define VERSIONS(...)                                                                                        \
-    .versions = (const int[]) {                                                                              \
-        __VA_ARGS__, 0                                                                                       \
-    }
-#define CASES(...)                                                                                           \
-    .cases = (const char *const[]) {                                                                         \
-        __VA_ARGS__, NULL                                                                                    \
-    }
 
 static const norni_impl alias_first[] = {{.name = "view", .alias = 1}, {0}};
 

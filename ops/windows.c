@@ -76,8 +76,7 @@ static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out
     norn_dtype t = a->output_datatype == NORN_F64 ? NORN_F64 : NORN_F32;
     factors(node->op, f);
     norn_value *n = NORNI_OP1(g, norni_cast(g, node->in[0], NORN_I64), "Squeeze");
-    norn_value *i =
-        NORNI_OP3(g, norni_scalar_const(g, NORN_I64, 0), n, norni_scalar_const(g, NORN_I64, 1), "Range");
+    norn_value *i = norni_counted(g, n);
     norn_value *size =
         norni_cast(g, a->periodic ? n : NORNI_OP2(g, n, norni_scalar_const(g, NORN_I64, 1), "Sub"), t);
     static const char *const names[] = {"i", "n", "turn", "a", "b", "c"};

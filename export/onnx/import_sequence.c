@@ -148,8 +148,7 @@ static norn_status split(norni_scope *sc, const norni_pb_node *n, norni_list **o
     int64_t from = 0;
     for (int i = 0; i < count; from += each[i++]) {
         int64_t to = from + each[i];
-        norn_value *in[] = {x, norni_i64_const(g, 1, &from), norni_i64_const(g, 1, &to), axes};
-        l->v[i] = norni_opf(g, 4, in, "Slice");
+        l->v[i] = norni_part(g, x, axis, from, to);
         if (!keep)
             l->v[i] = NORNI_OP2(g, l->v[i], axes, "Squeeze");
     }

@@ -301,10 +301,7 @@ RULE(cum_prod) {
     int size = (int)v->type.dims[at];
     for (int i = 0; i < size; i++) {
         int k = reverse ? size - 1 - i : i;
-        int64_t from = k, to = k + 1, along = at;
-        norn_value *in[] = {v, norni_i64_const(g, 1, &from), norni_i64_const(g, 1, &to),
-                            norni_i64_const(g, 1, &along)};
-        norn_value *item = norni_opf(g, 4, in, "Slice"), *before = run;
+        norn_value *item = norni_part(g, v, at, k, k + 1), *before = run;
         run = run ? NORNI_OP2(g, run, item, "Mul") : item;
         if (exclusive && !before) /* 1: nothing is multiplied yet */
             before = NORNI_OP2(g, zeros_like(g, item, v->type.dtype), norni_scalar_const(g, v->type.dtype, 1),

@@ -262,12 +262,6 @@ static norn_status copy_node(norni_rebuild *r, const norn_node *n, int64_t image
     return y ? NORN_OK : norn_graph_status(g);
 }
 
-static norn_value *part_of(norn_graph *g, norn_value *whole, int64_t from, int64_t to) {
-    norn_value *in[] = {whole, norni_i64_const(g, 1, &from), norni_i64_const(g, 1, &to),
-                        norni_i64_const(g, 1, &(int64_t){0})};
-    return norni_opf(g, 4, in, "Slice");
-}
-
 /* Somebody outside the stretch reads the value. */
 static bool leaves(const stretch *s, const norn_value *v) {
     int within = 0;
@@ -296,7 +290,7 @@ static norn_status slice(norni_rebuild *r, const norn_node *node, norn_value **i
             for (int x = 0; s->b->sliced[i] && x < from->nodes.v[i]->n_in; x++) {
                 const norn_value *v = from->nodes.v[i]->in[x];
                 if (v && s->b->batched[v->id] && !inside(s, v->producer) && of[v->id] == r->map[v->id] &&
-                    !(of[v->id] = part_of(g, r->map[v->id], begin, end)))
+                    !(of[v->id] = norni_part(g, r->map[v->id], 0, begin, end)))
                     return norn_graph_status(g);
             }
         for (int i = s->first; i <= s->last; i++)

@@ -120,10 +120,14 @@ def slices(d):
     steps = [d.one([1, 1, 2, 3, -1, -2, 100]) for _ in axes]
     d.take(d.data(d.one(ANY), s))
     const = d.chance(0.7)
+    strided = d.chance(0.7)
+    ends = [edge(s[a]) for a in axes]
+    if strided:  # backwards ONNX Runtime reads the largest numbers as the beginning
+        ends = [min(e, s[a] + 2) if step < 0 else e for e, a, step in zip(ends, axes, steps)]
     d.take(np.array([clamp(edge(s[a])) for a in axes], t), const)
-    d.take(np.array([clamp(edge(s[a])) for a in axes], t), const)
+    d.take(np.array([clamp(e) for e in ends], t), const)
     d.take(np.array([a - (len(s) if d.chance(0.4) and d.opset > 10 else 0) for a in axes], t), const)
-    if d.chance(0.7):
+    if strided:
         d.take(np.array(steps, t), const)
 
 
