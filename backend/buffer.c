@@ -185,6 +185,15 @@ norn_status norni_buffer_sub(norn_buffer *parent, size_t offset_bytes, size_t by
     return NORN_OK;
 }
 
+norn_buffer *norni_buffer_whole(norn_buffer *b, size_t *offset_bytes) {
+    *offset_bytes = b->offset;
+    return b->parent ? b->parent : b;
+}
+
+bool norni_buffer_alone(const norn_buffer *b) {
+    return b->refs == 1;
+}
+
 norn_buffer *norni_buffer_ref(norn_buffer *b) {
     b->refs++;
     return b;

@@ -12,6 +12,10 @@
  * parent outlives it (a reference is held). A part of 0 bytes is fine: every tensor has a buffer. Errors:
  * NORN_ARG. */
 norn_status norni_buffer_sub(norn_buffer *parent, size_t offset_bytes, size_t bytes, norn_buffer **out);
+/* The buffer that b is a part of, itself where it is none (borrowed), and where b starts in it. */
+norn_buffer *norni_buffer_whole(norn_buffer *b, size_t *offset_bytes);
+/* Nobody but the caller refers to b: neither a part of it, nor a kernel, nor a tensor. */
+bool norni_buffer_alone(const norn_buffer *b);
 norn_context *norni_buffer_context(const norn_buffer *b);
 /* Enqueued, not waited for: `data` must stay valid until norn_context_finish. A copy between contexts does
  * wait. */

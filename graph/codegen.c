@@ -1,39 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OpenCL C for groups of pointwise nodes: as a kernel of their own, or as the epilogue of another kernel.
- * Both print each node's formula once for vectors and once for single elements; they differ in how operands
- * are addressed. */
-#include "graph/plan.h"
+/* OpenCL C for groups of pointwise nodes, as a kernel of their own. Each node's formula is printed once for vectors and
+ * once for single elements. */
+#include "graph/codegen.h"
 #include "ops/blocked.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_OPERANDS = 32, MAX_DIMS = NORN_MAX_RANK };
-
-/* How a kernel reads an operand along the innermost (collapsed) dimension. */
-typedef enum { AT_FLAT, AT_UNIT, AT_SPLAT, AT_STRIDED } access_kind;
-
-typedef struct {
-    const norn_value *value;
-    bool channel;              /* a [C] vector along axis 1 */
-    norni_operand how;         /* in blocked form */
-    norni_ref ref;             /* its buffer */
-    int64_t strides[MAX_DIMS]; /* over the iteration space; after collapsing over that */
-    access_kind access;
-} operand;
-
-typedef struct {
-    norni_emit *e;
-    const norni_cluster *c;
-    const int *uses;
-    norni_expr_var *vars;        /* by operand, then by node */
-    const norni_expr **formulas; /* by node, over its inputs */
-    operand in[MAX_OPERANDS];
-    int n_in;
-    int stored[64], n_stored; /* nodes whose results are needed outside */
-    int rank;
-    int64_t dims[MAX_DIMS];
-    const norn_value *anchor; /* epilogues: the value that arrives in `acc` */
-} group;
+typedef norni_operand_code operand;
+typedef norni_group group;
 
 static bool is_literal(const norn_value *v) {
     if (v->kind != NORNI_CONST || norni_type_elems(&v->type) != 1 || v->data->dtype == NORN_BOOL)
@@ -61,7 +35,7 @@ static int find_operand(group *g, const norn_node *n, int k) {
     for (int i = 0; i < g->n_in; i++)
         if (g->in[i].value == v && g->in[i].channel == channel)
             return i;
-    if (g->n_in == MAX_OPERANDS)
+    if (g->n_in == NORNI_MAX_OPERANDS)
         return -1;
     operand *o = &g->in[g->n_in];
     *o = (operand){.value = v, .channel = channel};
@@ -73,7 +47,7 @@ static int find_operand(group *g, const norn_node *n, int k) {
     return g->n_in++;
 }
 
-static norn_status collect(group *g) {
+norn_status norni_code_collect(group *g) {
     const norni_cluster *c = g->c;
     const norni_type *out = &c->nodes[c->n_nodes - 1]->out[0]->type;
     g->rank = out->rank;
@@ -88,7 +62,8 @@ static norn_status collect(group *g) {
         for (int k = 0; k < n->n_in; k++) {
             const norn_value *v = n->in[k];
             if (v && inner_node(g, v) < 0 && !is_literal(v) && v != g->anchor && find_operand(g, n, k) < 0)
-                return norni_fail(NORN_INTERNAL, "pointwise group: more than %d operands", MAX_OPERANDS);
+                return norni_fail(NORN_INTERNAL, "pointwise group: more than %d operands",
+                                  NORNI_MAX_OPERANDS);
         }
         for (int j = i + 1; j < c->n_nodes; j++)
             for (int k = 0; k < c->nodes[j]->n_in; k++)
@@ -107,7 +82,7 @@ static norn_status collect(group *g) {
 /* In blocked form the iteration space is [N][C / block][spatial sizes][block]. */
 static void blocked_strides(const group *g, operand *o) {
     const norni_type *t = &o->value->type, *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
-    int64_t own[MAX_DIMS];
+    int64_t own[NORNI_MAX_LOOPS];
     int shift = out->rank - t->rank, last = g->rank - 1, block = norni_block_of(out->dtype);
     if (o->how == NORNI_OPERAND_VECTOR) {
         o->strides[1] = block;
@@ -131,7 +106,7 @@ static void blocked_strides(const group *g, operand *o) {
 
 static void operand_strides(const group *g, operand *o) {
     const norni_type *t = &o->value->type;
-    int64_t own[MAX_DIMS];
+    int64_t own[NORNI_MAX_LOOPS];
     memset(o->strides, 0, sizeof o->strides);
     if (norni_makes_blocked(g->e->form)) {
         blocked_strides(g, o);
@@ -167,7 +142,7 @@ static void collapse(group *g) {
     if (r == 0)
         g->dims[r++] = 1; /* strides beyond rank are zero */
     g->rank = r;
-    int64_t flat[MAX_DIMS];
+    int64_t flat[NORNI_MAX_LOOPS];
     norni_strides(r, g->dims, flat);
     for (int i = 0; i < g->n_in; i++) {
         operand *o = &g->in[i];
@@ -180,7 +155,7 @@ static void collapse(group *g) {
 }
 
 /* ---- Text. */
-static const char *storage_type(norn_dtype t, char buf[24]) {
+const char *norni_code_storage(norn_dtype t, char buf[24]) {
     if (t == NORN_F16)
         return "half";
     if (t == NORN_BF16)
@@ -189,7 +164,7 @@ static const char *storage_type(norn_dtype t, char buf[24]) {
 }
 
 /* Loads `w` elements of type t at p[i]. */
-static void print_load(norni_str *s, norn_dtype t, int w, const char *p, const char *i) {
+void norni_code_load(norni_str *s, norn_dtype t, int w, const char *p, const char *i) {
     const char *f = t == NORN_F16 ? "vload_half" : t == NORN_BF16 ? "norni_bf16_ld" : "vload";
     if (w > 1)
         norni_str_addf(s, "%s%d(%s%s + %s)", f, w, t == NORN_BF16 ? "" : "0, ", p, i);
@@ -199,7 +174,7 @@ static void print_load(norni_str *s, norn_dtype t, int w, const char *p, const c
         norni_str_addf(s, t == NORN_BF16 ? "norni_bf16_ld(%s[%s])" : "%s[%s]", p, i);
 }
 
-static void print_store(norni_str *s, norn_dtype t, int w, const char *p, const char *i, const char *v) {
+void norni_code_store(norni_str *s, norn_dtype t, int w, const char *p, const char *i, const char *v) {
     const char *f = t == NORN_F16    ? "vstore_half"
                     : t == NORN_BF16 ? "norni_bf16_st"
                                      : "vstore",
@@ -212,17 +187,17 @@ static void print_store(norni_str *s, norn_dtype t, int w, const char *p, const 
         norni_str_addf(s, t == NORN_BF16 ? "%s[%s] = norni_bf16_st(%s);\n" : "%s[%s] = %s;\n", p, i, v);
 }
 
-static void print_splat(norni_str *s, norn_dtype t, int w, const char *p, const char *i) {
+void norni_code_splat(norni_str *s, norn_dtype t, int w, const char *p, const char *i) {
     char type[24];
     if (w > 1)
         norni_str_addf(s, "(%s)(", norni_cl_type(norni_compute_dtype(t), w, type));
-    print_load(s, t, 1, p, i);
+    norni_code_load(s, t, 1, p, i);
     if (w > 1)
         norni_str_add(s, ")");
 }
 
 /* One statement a node: the value v<i> of its compute type. Operand k is x<k>; the anchor's result is acc. */
-static norn_status print_nodes(group *g, norni_str *s, int w, const char *indent) {
+norn_status norni_code_nodes(group *g, norni_str *s, int w, const char *indent) {
     for (int i = 0; i < g->c->n_nodes; i++) {
         const norn_node *n = g->c->nodes[i];
         norni_expr_var vars[32];
@@ -265,7 +240,7 @@ static norn_status print_nodes(group *g, norni_str *s, int w, const char *indent
 }
 
 /* Vector width of the group on the device. */
-static int choose_width(const group *g) {
+int norni_code_width(const group *g) {
     int bits = 32;
     for (int i = 0; i < g->c->n_nodes; i++) {
         const norn_node *n = g->c->nodes[i];
@@ -285,7 +260,7 @@ static int choose_width(const group *g) {
 }
 
 /* Switches of the prelude that the group's types need. */
-static void define_types(group *g, norni_step *s, int width) {
+void norni_code_types(group *g, norni_step *s, int width) {
     bool f64 = false, ints = false;
     for (int i = 0; i < g->c->n_nodes; i++) {
         const norn_node *n = g->c->nodes[i];
@@ -303,8 +278,8 @@ static void define_types(group *g, norni_step *s, int width) {
         norni_step_define(g->e, s, "NORNI_INTS", 1);
 }
 
-static void kernel_name(const group *g, char buf[80]) {
-    size_t n = (size_t)snprintf(buf, 80, "pointwise");
+void norni_code_name(const group *g, const char *prefix, char buf[80]) {
+    size_t n = (size_t)snprintf(buf, 80, "%s", prefix);
     for (int i = 0; i < g->c->n_nodes && n < 60; i++)
         n += (size_t)snprintf(buf + n, 80 - n, "_%.18s", g->c->nodes[i]->op->name);
 }
@@ -332,7 +307,7 @@ static void print_row_offsets(const group *g, norni_str *s) {
     }
 }
 
-static norn_status print_body(group *g, norni_str *s, int w) {
+norn_status norni_code_body(group *g, norni_str *s, int w) {
     const char *indent = "            ";
     for (int i = 0; i < g->n_in; i++) {
         const operand *o = &g->in[i];
@@ -341,34 +316,34 @@ static norn_status print_body(group *g, norni_str *s, int w) {
         snprintf(p, sizeof p, "p%d", i);
         norni_str_addf(s, "%sconst %s x%d = ", indent, norni_cl_type(norni_compute_dtype(t), w, type), i);
         if (o->access == AT_FLAT)
-            print_load(s, t, w, p, "(f + j)");
+            norni_code_load(s, t, w, p, "(f + j)");
         else if (o->access == AT_UNIT) {
             snprintf(at, sizeof at, "(o%d + j)", i);
-            print_load(s, t, w, p, at);
+            norni_code_load(s, t, w, p, at);
         } else if (o->access == AT_SPLAT) {
             snprintf(at, sizeof at, "o%d", i);
-            print_splat(s, t, w, p, at);
+            norni_code_splat(s, t, w, p, at);
         } else if (w == 1) {
             snprintf(at, sizeof at, "(o%d + j * s%d_%d)", i, i, g->rank - 1);
-            print_load(s, t, 1, p, at);
+            norni_code_load(s, t, 1, p, at);
         } else {
             norni_str_addf(s, "(%s)(", type);
             for (int l = 0; l < w; l++) {
                 snprintf(at, sizeof at, "(o%d + (j + %d) * s%d_%d)", i, l, i, g->rank - 1);
                 norni_str_add(s, l ? ", " : "");
-                print_load(s, t, 1, p, at);
+                norni_code_load(s, t, 1, p, at);
             }
             norni_str_add(s, ")");
         }
         norni_str_add(s, ";\n");
     }
-    NORNI_TRY(print_nodes(g, s, w, indent));
+    NORNI_TRY(norni_code_nodes(g, s, w, indent));
     for (int i = 0; i < g->n_stored; i++) {
         char p[16], v[16];
         snprintf(p, sizeof p, "y%d", i);
         snprintf(v, sizeof v, "v%d", g->stored[i]);
         norni_str_add(s, indent);
-        print_store(s, g->c->nodes[g->stored[i]]->out[0]->type.dtype, w, p, "(f + j)", v);
+        norni_code_store(s, g->c->nodes[g->stored[i]]->out[0]->type.dtype, w, p, "(f + j)", v);
     }
     return NORN_OK;
 }
@@ -378,10 +353,11 @@ static norn_status print_kernel(group *g, norni_str *s, const char *name, int w,
     int outer = g->rank - 1;
     norni_str_addf(s, "__kernel void %s(", name);
     for (int i = 0; i < g->n_in; i++)
-        norni_str_addf(s, "__global const %s *p%d, ", storage_type(g->in[i].value->type.dtype, type), i);
+        norni_str_addf(s, "__global const %s *p%d, ", norni_code_storage(g->in[i].value->type.dtype, type),
+                       i);
     for (int i = 0; i < g->n_stored; i++)
         norni_str_addf(s, "__global %s *y%d, ",
-                       storage_type(g->c->nodes[g->stored[i]]->out[0]->type.dtype, type), i);
+                       norni_code_storage(g->c->nodes[g->stored[i]]->out[0]->type.dtype, type), i);
     norni_str_add(s, "const ulong n, const ulong chunk, const ulong rows, const ulong rows_per_item");
     norni_str body = {0};
     for (int k = 1; k < outer; k++) {
@@ -417,11 +393,11 @@ static norn_status print_kernel(group *g, norni_str *s, const char *name, int w,
     norni_str_add(s, "        size_t j = j0;\n");
     if (w > 1) {
         norni_str_addf(s, "        for (; j + %d <= j1; j += %d) {\n", w, w);
-        NORNI_TRY(print_body(g, s, w));
+        NORNI_TRY(norni_code_body(g, s, w));
         norni_str_add(s, "        }\n");
     }
     norni_str_add(s, "        for (; j < j1; j++) {\n");
-    NORNI_TRY(print_body(g, s, 1));
+    NORNI_TRY(norni_code_body(g, s, 1));
     norni_str_add(s, "        }\n    }\n}\n");
     return NORN_OK;
 }
@@ -450,18 +426,18 @@ static void set_range(const group *g, norni_step *s, int w, int64_t *chunk, int6
 
 norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const int *uses) {
     group g = {.e = e, .c = c, .uses = uses};
-    NORNI_TRY(collect(&g));
+    NORNI_TRY(norni_code_collect(&g));
     for (int i = 0; i < g.n_in; i++)
         operand_strides(&g, &g.in[i]);
     collapse(&g);
-    int w = choose_width(&g), n_strides = 0;
+    int w = norni_code_width(&g), n_strides = 0;
     for (int i = 0; i < g.n_in; i++)
         if (g.in[i].access != AT_FLAT)
             n_strides += g.rank;
     bool literal = g.n_in + g.n_stored + n_strides + g.rank + 4 > 44;
     char name[80];
     norni_str s = {0};
-    kernel_name(&g, name);
+    norni_code_name(&g, "pointwise", name);
     norn_status st = print_kernel(&g, &s, name, w, literal);
     if (st == NORN_OK && s.failed)
         st = norni_nomem();
@@ -470,7 +446,7 @@ norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const in
     norni_str_free(&s);
     if (!step)
         return st == NORN_OK ? e->status : st;
-    define_types(&g, step, w);
+    norni_code_types(&g, step, w);
     int64_t n = g.dims[g.rank - 1], rows = 1, chunk, rows_per_item;
     for (int k = 0; k < g.rank - 1; k++)
         rows *= g.dims[k];
@@ -498,133 +474,4 @@ norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const in
     for (int i = 0; i < c->n_nodes; i++)
         step->flops += (double)norni_type_elems(&c->nodes[i]->out[0]->type) * norni_expr_count(g.formulas[i]);
     return e->status;
-}
-
-/* ---- Epilogues. */
-typedef struct {
-    norni_epilogue base;
-    group g;
-    int axis;
-} epilogue;
-
-static norn_status print_epilogue(epilogue *p, norni_str *s, int w, norni_lanes lanes) {
-    group *g = &p->g;
-    char type[24];
-    const norni_type *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
-    norni_cl_type(norni_compute_dtype(g->anchor->type.dtype), w, type);
-    norn_dtype ret = norni_compute_dtype(out->dtype);
-    char ret_type[24];
-    norni_str_addf(s, "static inline %s norni_epi_%d(const %s acc, const size_t i, const size_t c",
-                   norni_cl_type(ret, w, ret_type), w, type);
-    for (int k = 0; k < g->n_in; k++)
-        norni_str_addf(s, ", __global const %s *e%d", storage_type(g->in[k].value->type.dtype, type), k);
-    for (int k = 0; k < g->n_stored - 1; k++)
-        norni_str_addf(s, ", __global %s *z%d",
-                       storage_type(g->c->nodes[g->stored[k]]->out[0]->type.dtype, type), k);
-    norni_str_add(s, ") {\n");
-    for (int k = 0; k < g->n_in; k++) {
-        const operand *o = &g->in[k];
-        norn_dtype t = o->value->type.dtype;
-        char ptr[16];
-        snprintf(ptr, sizeof ptr, "e%d", k);
-        norni_str_addf(s, "    const %s x%d = ", norni_cl_type(norni_compute_dtype(t), w, type), k);
-        if (norni_shape_equal(&o->value->type, out) && !o->channel)
-            print_load(s, t, w, ptr, "i");
-        else if (norni_type_elems(&o->value->type) == 1)
-            print_splat(s, t, w, ptr, "0");
-        else if (lanes == NORNI_LANES_CHANNELS)
-            print_load(s, t, w, ptr, "c");
-        else
-            print_splat(s, t, w, ptr, "c");
-        norni_str_add(s, ";\n");
-    }
-    NORNI_TRY(print_nodes(g, s, w, "    "));
-    for (int k = 0; k < g->n_stored - 1; k++) {
-        char ptr[16], v[16];
-        snprintf(ptr, sizeof ptr, "z%d", k);
-        snprintf(v, sizeof v, "v%d", g->stored[k]);
-        norni_str_add(s, "    ");
-        print_store(s, g->c->nodes[g->stored[k]]->out[0]->type.dtype, w, ptr, "i", v);
-    }
-    norni_str_addf(s, "    return v%d;\n}\n", g->c->n_nodes - 1);
-    return NORN_OK;
-}
-
-/* How a result of another type than the anchor's is stored. */
-static void print_stores(norni_str *s, norn_dtype t, unsigned widths) {
-    char type[24];
-    for (int w = 1; w <= 16; w *= 2) {
-        if (!(widths & (unsigned)w))
-            continue;
-        norni_str_addf(s, "static inline void norni_epi_st%d(__global %s *p, const size_t i, ", w,
-                       storage_type(t, type));
-        norni_str_addf(s, "const %s v) {\n    ", norni_cl_type(norni_compute_dtype(t), w, type));
-        print_store(s, t, w, "p", "i", "v");
-        norni_str_add(s, "}\n");
-    }
-    norni_str_addf(s,
-                   "#undef NORNI_EPI_T\n#undef NORNI_EPI_ST\n#define NORNI_EPI_T %s\n"
-                   "#define NORNI_EPI_ST(w, p, i, v) NORNI_CAT(norni_epi_st, w)(p, i, v)\n",
-                   storage_type(t, type));
-}
-
-static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
-    epilogue *p = (epilogue *)e->epilogue;
-    group *g = &p->g;
-    norni_str text = {0};
-    char type[24];
-    norn_status st = NORN_OK;
-    for (int w = 1; w <= 16 && st == NORN_OK; w *= 2)
-        if (widths & (unsigned)w)
-            st = print_epilogue(p, &text, w, lanes);
-    const norni_type *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
-    if (g->c->anchor->op->epilogue_retypes)
-        print_stores(&text, out->dtype, widths);
-    norni_str_add(&text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#define NORNI_EPI_ARGS ");
-    for (int k = 0; k < g->n_in; k++)
-        norni_str_addf(&text, ", __global const %s *norni_e%d",
-                       storage_type(g->in[k].value->type.dtype, type), k);
-    for (int k = 0; k < g->n_stored - 1; k++)
-        norni_str_addf(&text, ", __global %s *norni_z%d",
-                       storage_type(g->c->nodes[g->stored[k]]->out[0]->type.dtype, type), k);
-    norni_str_add(&text, "\n#define NORNI_EPI(w, acc, i, c) NORNI_CAT(norni_epi_, w)(acc, i, c");
-    for (int k = 0; k < g->n_in; k++)
-        norni_str_addf(&text, ", norni_e%d", k);
-    for (int k = 0; k < g->n_stored - 1; k++)
-        norni_str_addf(&text, ", norni_z%d", k);
-    norni_str_add(&text, ")\n");
-    if (st == NORN_OK && text.failed)
-        st = norni_nomem();
-    s->source = st == NORN_OK ? norni_arena_strdup(e->arena, text.s) : NULL;
-    norni_str_free(&text);
-    if (!s->source) {
-        if (e->status == NORN_OK)
-            e->status = st == NORN_OK ? norni_nomem() : st;
-        return;
-    }
-    /* Only the widest of the vector forms of the prelude's helpers is needed: kernels use one width and 1. */
-    int widest = 1;
-    for (int w = 2; w <= 16; w *= 2)
-        widest = widths & (unsigned)w ? w : widest;
-    define_types(g, s, widest);
-    for (int k = 0; k < g->n_in; k++) {
-        norni_step_buffer(e, s, g->in[k].ref, NORNI_READ);
-        if (s->n_args)
-            s->args[s->n_args - 1].elementwise =
-                p->base.once && !g->in[k].channel && norni_shape_equal(&g->in[k].value->type, out);
-    }
-    for (int k = 0; k < g->n_stored - 1; k++)
-        norni_step_buffer(e, s, norni_builder_value(e->plan, g->c->nodes[g->stored[k]]->out[0]), NORNI_WRITE);
-}
-
-norn_status norni_epilogue_new(norni_emit *e, const norni_cluster *c, const int *uses, norni_epilogue **out) {
-    epilogue *p = norni_arena_alloc(e->arena, sizeof *p);
-    if (!p)
-        return norni_nomem();
-    p->g = (group){.e = e, .c = c, .uses = uses, .anchor = c->anchor->out[0]};
-    p->base.attach = attach;
-    NORNI_TRY(collect(&p->g));
-    p->base.out = norni_builder_value(e->plan, c->nodes[c->n_nodes - 1]->out[0]);
-    *out = &p->base;
-    return NORN_OK;
 }

@@ -83,10 +83,10 @@ static bool stays_inside(const norni_cluster *c, int i, const int *uses) {
 }
 
 /* Pointwise nodes in blocked form: all values of the shape of the result are floats with blocks of one size, but for
- * those (masks) that stay inside. */
+ * those (masks) that stay inside. States are plain, and their updates one launch (graph/update.c). */
 static bool pointwise_fits(const norni_cluster *c, const int *uses) {
     const norni_type *out = out_type(c);
-    if (!norni_blockable(out))
+    if (!norni_blockable(out) || (!c->anchor && norni_is_next(c->nodes[c->n_nodes - 1]->out[0])))
         return false;
     for (int i = 0; i < c->n_nodes; i++) {
         const norn_node *n = c->nodes[i];

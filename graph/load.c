@@ -2,6 +2,7 @@
 /* A plan on a device: memory, programs, kernels with their arguments set once, and the enqueueing of a run.
  */
 #include "backend/program.h"
+#include "graph/load_parts.h"
 #include "graph/session.h"
 #include "ops/kernel_source.h"
 #include <stdio.h>
@@ -11,10 +12,11 @@ struct norni_loaded {
     norn_context *ctx;
     norn_plan *plan;
     norn_state *state;
-    norn_buffer **mems;     /* by memory of the plan; MEM_LOAD ones are dropped after loading */
-    norn_buffer **bufs;     /* by planned buffer; NULL where no step reads it */
-    norni_kernel **kernels; /* by step */
-    uint64_t state_version; /* for which prepacked states are valid */
+    norn_buffer **mems;         /* by memory of the plan; MEM_LOAD ones are dropped after loading */
+    norn_buffer **bufs;         /* by planned buffer; NULL where no step reads it */
+    norni_kernel **kernels;     /* by step */
+    norni_loaded_parts **parts; /* by step; NULL where it is not in parts */
+    uint64_t state_version;     /* for which prepacked states are valid */
     bool packs_state, updates_state;
     NORNI_VEC(const norn_tensor *) uploads; /* being written */
     size_t uploading_bytes;
@@ -30,12 +32,15 @@ void norni_loaded_free(norni_loaded *l) {
     if (l->plan) {
         for (size_t i = 0; l->kernels && i < l->plan->builder.steps.n; i++)
             norni_kernel_free(l->kernels[i]);
+        for (size_t i = 0; l->parts && i < l->plan->builder.steps.n; i++)
+            norni_parts_free(l->parts[i]);
         for (size_t i = 0; l->bufs && i < l->plan->builder.bufs.n; i++)
             norn_buffer_free(l->bufs[i]);
         for (int i = 0; l->mems && i < l->plan->n_mems; i++)
             norn_buffer_free(l->mems[i]);
     }
     norni_free(l->kernels);
+    norni_free(l->parts);
     norni_free(l->bufs);
     norni_free(l->mems);
     norni_vec_free(&l->uploads);
@@ -168,12 +173,33 @@ static norn_status make_programs(norni_loaded *l, programs *out) {
     return s;
 }
 
+static norn_status make_parts(norni_loaded *l, norni_program *program, size_t i) {
+    const norni_step *st = l->plan->builder.steps.v[i];
+    norn_buffer **bufs = norni_alloc_array((size_t)st->n_args, sizeof *bufs);
+    size_t *elem_bytes = norni_alloc_array((size_t)st->n_args, sizeof *elem_bytes);
+    norn_status s = bufs && elem_bytes ? NORN_OK : norni_nomem();
+    for (int k = 0; k < st->n_args && s == NORN_OK; k++) {
+        norni_ref r = st->args[k].ref;
+        elem_bytes[k] = norni_dtype_bytes(l->plan->builder.bufs.v[r].value->type.dtype, 1);
+        s = buffer(l, r, &bufs[k]);
+    }
+    if (s == NORN_OK)
+        s = norni_parts_load(l->ctx, st, program, bufs, elem_bytes, &l->parts[i]);
+    norni_free(bufs);
+    norni_free(elem_bytes);
+    return s;
+}
+
 static norn_status make_kernels(norni_loaded *l, const programs *p, bool load) {
     const norni_plan_builder *b = &l->plan->builder;
     for (size_t i = 0; i < b->steps.n; i++) {
         const norni_step *st = b->steps.v[i];
         if (st->kind != NORNI_STEP_KERNEL || st->load != load)
             continue;
+        if (st->parts) {
+            NORNI_TRY(norni_prefix(make_parts(l, p->programs[p->which[i]], i), "%s", st->what));
+            continue;
+        }
         norn_status s = norni_kernel_new(p->programs[p->which[i]], st->kernel, &l->kernels[i]);
         for (int k = 0; k < st->n_args && s == NORN_OK; k++)
             s = set_arg(l, l->kernels[i], (unsigned)k, &st->args[k]);
@@ -274,6 +300,8 @@ static norn_status run_step(norni_loaded *l, size_t i) {
     norn_buffer *a = NULL, *b = NULL;
     switch (s->kind) {
     case NORNI_STEP_KERNEL: {
+        if (s->parts)
+            return norni_parts_launch(l->parts[i], s);
         norni_launch launch = {.dims = s->dims, .what = s->what, .flops = s->flops, .bytes = s->bytes};
         memcpy(launch.global, s->global, sizeof launch.global);
         memcpy(launch.local, s->local, sizeof launch.local);
@@ -372,8 +400,10 @@ static norn_status load(norni_loaded *l) {
     l->mems = norni_alloc_array((size_t)p->n_mems, sizeof *l->mems);
     l->bufs = norni_alloc_array(p->builder.bufs.n, sizeof *l->bufs);
     l->kernels = norni_alloc_array(p->builder.steps.n, sizeof *l->kernels);
-    if (!l->mems || !l->bufs || !l->kernels)
+    l->parts = norni_alloc_array(p->builder.steps.n, sizeof *l->parts);
+    if (!l->mems || !l->bufs || !l->kernels || !l->parts)
         return norni_nomem();
+    NORNI_TRY(norni_state_reserve(l->state, p->graph));
     for (size_t i = 0; i < p->graph->states.n; i++) { /* every state exists, also one that no step touches */
         norn_buffer *b;
         NORNI_TRY(norni_state_find(l->state, p->graph->states.v[i].value, &b));

@@ -133,8 +133,9 @@ static void merge_in_place(layout *l) {
                 continue;
             for (int k = 0; k < s->n_args; k++) {
                 norni_ref in = s->args[k].kind == NORNI_ARG_BUFFER ? l->root[s->args[k].ref] : -1;
-                if (in < 0 || !s->args[k].elementwise || at[in].last != i || in == out || !l->is_work[in] ||
-                    !l->is_work[out] || b->bufs.v[in].bytes != b->bufs.v[out].bytes ||
+                if (in < 0 || !s->args[k].elementwise || s->args[k].part != s->args[o].part ||
+                    at[in].last != i || in == out || !l->is_work[in] || !l->is_work[out] ||
+                    b->bufs.v[in].bytes != b->bufs.v[out].bytes ||
                     b->bufs.v[s->args[k].ref].bytes != b->bufs.v[in].bytes)
                     continue;
                 bool alone = true; /* no other argument of the step lies there */
@@ -341,6 +342,7 @@ norn_status norni_plan_memory(norn_plan *p) {
         l.is_work[r] = !is_constant(buf) && p->places[r].state < 0;
     }
     NORNI_TRY(norni_memory_merge_moves(&l));
+    NORNI_TRY(norni_memory_merge_updates(&l));
     norni_memory_lives(&l);
     merge_in_place(&l);
     NORNI_TRY(place_work(&l));
@@ -446,7 +448,8 @@ norn_status norn_plan_verify(const norn_plan *p) {
             for (int j = 0; j < st->n_args && a->access & NORNI_WRITE && s == NORN_OK; j++)
                 if (j != k && st->args[j].kind == NORNI_ARG_BUFFER && st->args[j].ref != a->ref &&
                     overlap(&p->places[st->args[j].ref], at) &&
-                    !(st->args[j].elementwise && p->places[st->args[j].ref].offset == at->offset))
+                    !(st->args[j].elementwise && st->args[j].part == a->part &&
+                      p->places[st->args[j].ref].offset == at->offset))
                     s = bad_step(p, i, "writes over another argument");
         }
         for (int k = 0; k < st->n_args && s == NORN_OK; k++) {

@@ -19,6 +19,10 @@ void norni_memory_roots(norni_memory *l);
 void norni_memory_lives(norni_memory *l);
 /* Lays buffers into others where a step would only copy them there. */
 norn_status norni_memory_merge_moves(norni_memory *l);
+/* The largest sum of live work buffers, after working out lives anew; live: room for n_steps + 3. */
+size_t norni_memory_peak(norni_memory *l, size_t *live);
+/* Joins the steps that do the same to states (graph/update.c). */
+norn_status norni_memory_merge_updates(norni_memory *l);
 /* The content of a buffer, or of what it views, is there. */
 bool norni_plan_valid(const norn_plan *p, norni_ref r, const bool *valid);
 /* What is written by the steps before `step` and moved there is where the plan says that it is; an error otherwise. */

@@ -26,20 +26,18 @@ static bool is_result(const norni_plan_builder *b, norni_ref r) {
            !b->bufs.v[r].load;
 }
 
-/* The largest sum of live work buffers. */
-static size_t peak(moves *m) {
-    norni_memory *l = m->l;
+size_t norni_memory_peak(norni_memory *l, size_t *live) {
     const norni_place *at = l->p->places;
     size_t sum = 0, most = 0;
     norni_memory_lives(l);
-    memset(m->live, 0, ((size_t)l->n_steps + 3) * sizeof *m->live);
+    memset(live, 0, ((size_t)l->n_steps + 3) * sizeof *live);
     for (int r = 0; r < l->n; r++)
         if (l->root[r] == r && l->is_work[r] && at[r].last >= at[r].first) {
-            m->live[at[r].first + 1] += l->p->builder.bufs.v[r].bytes;
-            m->live[at[r].last + 2] -= l->p->builder.bufs.v[r].bytes; /* sums wrap and come out right */
+            live[at[r].first + 1] += l->p->builder.bufs.v[r].bytes;
+            live[at[r].last + 2] -= l->p->builder.bufs.v[r].bytes; /* sums wrap and come out right */
         }
     for (int i = 0; i < l->n_steps + 2; i++) {
-        sum += m->live[i];
+        sum += live[i];
         most = sum > most ? sum : most;
     }
     return most;
@@ -87,7 +85,7 @@ static bool lay(moves *m, norni_ref r, norni_ref whole, size_t at, size_t most) 
     b->within = whole + 1;
     b->at = at;
     norni_memory_roots(m->l);
-    if (peak(m) <= most)
+    if (norni_memory_peak(m->l, m->live) <= most)
         return true;
     b->within = 0;
     norni_memory_roots(m->l);
@@ -126,7 +124,7 @@ norn_status norni_memory_merge_moves(norni_memory *l) {
     p->moved_before = norni_arena_array(p->arena, (size_t)l->n_steps + 1, sizeof *p->moved_before);
     if (!m.gone || !m.live || !p->moved || !p->moved_before)
         return norni_nomem();
-    size_t most = peak(&m), n = 0;
+    size_t most = norni_memory_peak(l, m.live), n = 0;
     most += most / 20;
     for (int i = 0; i < l->n_steps; i++)
         m.gone[i] = merge(&m, i, most);

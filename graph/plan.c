@@ -328,7 +328,10 @@ static norn_status plan_cluster_in(norn_plan *p, const norni_cluster *c, const i
     if (!host) {
         e.node = root;
         const norni_cluster own = {NULL, c->nodes, c->n_nodes};
-        NORNI_TRY(at_node(norni_emit_pointwise(&e, &own, uses), p, root));
+        bool update;
+        NORNI_TRY(at_node(norni_emit_update(&e, &own, uses, &update), p, root));
+        if (!update)
+            NORNI_TRY(at_node(norni_emit_pointwise(&e, &own, uses), p, root));
         finish_steps(p, from, root, &own, form);
         return NORN_OK;
     }

@@ -49,6 +49,13 @@ norni_operand norni_blocked_operand(const norni_type *out, const norn_node *node
 /* ---- Code for clusters (graph/codegen.c). */
 /* Emits the step for the pointwise nodes of a cluster. */
 norn_status norni_emit_pointwise(norni_emit *e, const norni_cluster *c, const int *uses);
+/* The same as a kernel that can do more of its kind in one launch, where all that it makes are next contents of states
+ * (graph/update.c); else *done is false. */
+norn_status norni_emit_update(norni_emit *e, const norni_cluster *c, const int *uses, bool *done);
+/* A state's next content. */
+bool norni_is_next(const norn_value *v);
+/* Cuts the parts of such a step into work-groups. */
+void norni_update_range(norni_step *s, const norn_device *d);
 /* Makes the epilogue that computes the cluster's pointwise nodes on the anchor's result. */
 norn_status norni_epilogue_new(norni_emit *e, const norni_cluster *c, const int *uses, norni_epilogue **out);
 

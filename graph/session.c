@@ -63,12 +63,14 @@ static norni_state_entry *find(const norn_state *st, const char *name) {
     return NULL;
 }
 
+/* in: the buffer that holds it, taken over also on failure; NULL: one of its own is made. */
 static norn_status add(norn_state *st, const char *name, const norni_type *type, const norn_tensor *data,
-                       norni_state_entry **out) {
-    norni_state_entry e = {norni_strdup(name), *type, NULL};
+                       norn_buffer *in, norni_state_entry **out) {
+    norni_state_entry e = {norni_strdup(name), *type, in};
     size_t bytes = norni_type_bytes(type);
-    norn_status s =
-        e.name ? norn_buffer_new(st->session->contexts[0], bytes ? bytes : 1, &e.buffer) : norni_nomem();
+    norn_status s = e.name ? NORN_OK : norni_nomem();
+    if (s == NORN_OK && !in)
+        s = norn_buffer_new(st->session->contexts[0], bytes ? bytes : 1, &e.buffer);
     if (s == NORN_OK)
         s = data ? norn_buffer_write(e.buffer, 0, norni_tensor_data(data), bytes)
                  : norn_buffer_fill(e.buffer, 0, bytes, 0);
@@ -81,7 +83,69 @@ static norn_status add(norn_state *st, const char *name, const norni_type *type,
         norn_buffer_free(e.buffer);
         return norni_prefix(s, "state '%s'", name);
     }
-    *out = &st->entries.v[st->entries.n - 1];
+    if (out)
+        *out = &st->entries.v[st->entries.n - 1];
+    return NORN_OK;
+}
+
+/* The bytes that a value takes of a piece that is shared; 0: it has, or gets, a buffer of its own or in another piece. */
+static size_t bytes_to_place(const norn_state *st, const norn_value *v) {
+    const norni_state_entry *e = find(st, v->name);
+    size_t at;
+    if (e && (!norni_type_equal(&e->type, &v->type) || norni_buffer_whole(e->buffer, &at) != e->buffer ||
+              !norni_buffer_alone(e->buffer)))
+        return 0;
+    return norni_type_bytes(&v->type);
+}
+
+static norn_status place(norn_state *st, const norn_value *v, norn_buffer *piece, size_t at, size_t bytes) {
+    norni_state_entry *e = find(st, v->name);
+    norn_buffer *part;
+    NORNI_TRY(norni_buffer_sub(piece, at, bytes, &part));
+    if (!e)
+        return add(st, v->name, &v->type, v->data, part, NULL);
+    norn_status s = norni_buffer_copy_async(e->buffer, 0, part, 0, bytes);
+    norn_buffer *old = s == NORN_OK ? e->buffer : part;
+    e->buffer = s == NORN_OK ? part : e->buffer;
+    norn_buffer_free(old);
+    return s;
+}
+
+/* The states from *i on that fit into one piece. */
+static norn_status reserve_piece(norn_state *st, const norn_graph *g, size_t *i) {
+    norn_context *ctx = st->session->contexts[0];
+    const norn_device *d = norn_context_device(ctx);
+    size_t align = d->base_align_bytes ? d->base_align_bytes : 128, total = 0, n = 0, end = *i, at = 0;
+    for (; end < g->states.n; end++) {
+        size_t bytes = bytes_to_place(st, g->states.v[end].value), from = (total + align - 1) / align * align;
+        if (!bytes)
+            continue;
+        if (n && from + bytes > d->max_alloc_bytes)
+            break;
+        total = from + bytes;
+        n++;
+    }
+    size_t from = *i;
+    norn_buffer *piece;
+    *i = end;
+    if (n < 2) /* made when it is looked for */
+        return NORN_OK;
+    NORNI_TRY(norn_buffer_new(ctx, total, &piece));
+    norn_status s = NORN_OK;
+    for (size_t k = from; k < end && s == NORN_OK; k++) {
+        size_t bytes = bytes_to_place(st, g->states.v[k].value);
+        if (!bytes)
+            continue;
+        s = place(st, g->states.v[k].value, piece, at, bytes);
+        at = (at + bytes + align - 1) / align * align;
+    }
+    norn_buffer_free(piece); /* its parts hold it */
+    return s;
+}
+
+norn_status norni_state_reserve(norn_state *st, const norn_graph *g) {
+    for (size_t i = 0; i < g->states.n;)
+        NORNI_TRY(reserve_piece(st, g, &i));
     return NORN_OK;
 }
 
@@ -89,7 +153,7 @@ norn_status norni_state_find(norn_state *st, const norn_value *v, norn_buffer **
     norni_state_entry *e = find(st, v->name);
     *out = NULL;
     if (!e)
-        NORNI_TRY(add(st, v->name, &v->type, v->data, &e));
+        NORNI_TRY(add(st, v->name, &v->type, v->data, NULL, &e));
     if (!norni_type_equal(&e->type, &v->type)) {
         norni_str a = {0}, b = {0};
         norni_type_print(&a, v->graph, &e->type);
@@ -126,7 +190,7 @@ norn_status norn_state_set(norn_state *st, const char *name, const norn_tensor *
     norni_state_entry *e = find(st, name);
     norn_status s = NORN_OK;
     if (!e)
-        s = add(st, name, &type, host, &e);
+        s = add(st, name, &type, host, NULL, &e);
     else if (!norni_type_equal(&e->type, &type))
         s = norni_fail(NORN_SHAPE, "state '%s': got a tensor of another type or shape", name);
     else

@@ -30,6 +30,10 @@ struct norn_state {
 /* The entry for a graph's state value; made, with the value's initial content, when there is none yet. */
 norn_status norni_state_find(norn_state *st, const norn_value *v, norn_buffer **out);
 
+/* Makes the entries for all of a graph's states that there are not yet, side by side in as few pieces of memory as the device
+ * allows, so that one launch can update them (graph/update.c); entries that nobody uses yet move there. */
+norn_status norni_state_reserve(norn_state *st, const norn_graph *g);
+
 /* Enqueues the last run of an executable again, with the same inputs, which its plan has kept (plan option keep_inputs).
  * NORN_UNSUPPORTED when shapes depend on results. */
 norn_status norni_executable_rerun(norn_executable *e);

@@ -59,21 +59,25 @@ NORNI_JOIN_LANES(sum_of, C, NORNI_PLUS)
 #else
 #define SAMPLE_VAR(m2, n) ((m2) / (n))
 #endif
+/* Everything old is read before anything is stored: new values may lie where the old ones were. */
 #ifdef RUNNING
-#define STORE_RUNNING(m, m2, n)                                                                              \
-    new_mean[c] = NEW(old_mean, m);                                                                          \
-    new_var[c] = NEW(old_var, SAMPLE_VAR(m2, n))
+#define MAKE_RUNNING(m, m2, n) const C new_m_ = NEW(old_mean, m), new_v_ = NEW(old_var, SAMPLE_VAR(m2, n))
+#define STORE_RUNNING                                                                                        \
+    new_mean[c] = new_m_;                                                                                    \
+    new_var[c] = new_v_
 #else
-#define STORE_RUNNING(m, m2, n)
+#define MAKE_RUNNING(m, m2, n)
+#define STORE_RUNNING
 #endif
 #define STATS_RESULTS                                                                                        \
     __global C *mean, __global C *inv RUNNING_ARGS, const C epsilon, const C momentum, const C rest
 #define STORE_STATS(m_, m2_, n_)                                                                             \
     {                                                                                                        \
         const C mean_ = (n_) > 0 ? (m_) : (C)NAN;                                                            \
+        MAKE_RUNNING(mean_, m2_, n_);                                                                        \
         mean[c] = mean_;                                                                                     \
         inv[c] = (C)1 / sqrt((m2_) / (n_) + epsilon);                                                        \
-        STORE_RUNNING(mean_, m2_, n_);                                                                         \
+        STORE_RUNNING;                                                                                       \
     }
 #define SUMS_RESULTS __global C *db, __global C *dscale
 #define STORE_SUMS(s1, s2)                                                                                   \

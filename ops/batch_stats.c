@@ -212,8 +212,11 @@ static void stats_results(norni_emit *e, norni_step *k, norn_dtype t, int64_t ch
             norni_step_define(e, k, "UNBIASED", 1);
         if (has(n, 1)) {
             norni_step_define(e, k, "OLD", 1);
-            norni_step_buffer(e, k, norni_emit_in(e, 1), NORNI_READ);
-            norni_step_buffer(e, k, norni_emit_in(e, 2), NORNI_READ);
+            for (int i = 1; i <= 2; i++) {
+                norni_step_buffer(e, k, norni_emit_in(e, i), NORNI_READ);
+                if (k && k->n_args)
+                    k->args[k->n_args - 1].elementwise = n->in[1] != n->in[2];
+            }
         }
         for (int i = NEW_MEAN; i <= NEW_VAR; i++)
             norni_step_buffer(e, k, wants(n, i) ? norni_emit_out(e, i) : norni_emit_scratch(e, bytes),

@@ -26,9 +26,10 @@ typedef struct {
     norni_arg_kind kind;
     norni_access access; /* BUFFER */
     bool elementwise;    /* BUFFER, read: each work-item reads element i before it writes element i of the
-                            outputs, and    no other, so that an output may take this buffer's memory when it is
-                            not    needed later */
+                            outputs (of the same part), and no other, so that an output may take this buffer's
+                            memory when it is not needed later */
     norni_ref ref;       /* BUFFER */
+    int part;            /* BUFFER, of a step in parts: 1 + the part that it belongs to; else 0 */
     int64_t i;           /* I32, I64, LOCAL (bytes) */
     double f;            /* F32, F64 */
 } norni_arg;
@@ -43,6 +44,15 @@ typedef enum {
 
 enum { NORNI_MAX_ARGS = 64 };
 
+/* What a step does to several sets of buffers in one launch: the updates of states (graph/update.c). Arguments are buffers
+ * only: first `shared` ones that all parts read, then `roles` for each part, in the same order and of the same types. */
+typedef struct {
+    int n, shared, roles;
+    int64_t *elems; /* by part */
+    int room;       /* parts that fit into `elems` and the step's arguments */
+    int64_t chunk;  /* elements that a work-group takes, of one part */
+} norni_parts;
+
 typedef struct {
     norni_step_kind kind;
     const char *file;   /* kernel file, or a made-up name for generated source */
@@ -53,9 +63,10 @@ typedef struct {
     int n_args, dims;
     norni_arg *args;
     size_t global[3], local[3];
-    bool blocked;    /* works on values in blocked form (ops/blocked.h) */
-    bool load;       /* runs when the plan is loaded (weights prepacked), not at each run */
-    norni_gemm gemm; /* STEP_GEMM: buffers are args[0..2] = a, b, c */
+    bool blocked;       /* works on values in blocked form (ops/blocked.h) */
+    bool load;          /* runs when the plan is loaded (weights prepacked), not at each run */
+    norni_gemm gemm;    /* STEP_GEMM: buffers are args[0..2] = a, b, c */
+    norni_parts *parts; /* STEP_KERNEL; NULL: the arguments are those of the kernel */
     /* Not 0: all that the step does is to copy these bytes of args[0] to args[1], from one offset to the other. */
     size_t move_bytes, move_from, move_to;
     const norn_node *node;

@@ -148,13 +148,13 @@ enum { PAGE_BYTES = 4096, ROWS_IN_CACHE = 6, FEW_ROWS = 32, FEW_COLUMNS = 512, F
 static bool reads_a_rows(const norni_emit *e, const norni_product *g, int mr) {
     size_t row = (size_t)g->a.ld * norni_compute_bytes(g->dtype);
     bool clash = !g->a.trans && mr > ROWS_IN_CACHE && row % PAGE_BYTES == 0 && g->k > FEW_COLUMNS;
-    return !g->a_packed && plain(g, &g->a) && !packed_at_load(e, &g->a) && !clash &&
+    return g->k && !g->a_packed && plain(g, &g->a) && !packed_at_load(e, &g->a) && !clash &&
            (g->n <= FEW_COLUMNS || g->m * g->k <= FEW_ELEMS);
 }
 
 static bool reads_b_rows(const norni_emit *e, const norni_product *g, int width) {
-    return !g->b_packed && !g->b.trans && plain(g, &g->b) && !packed_at_load(e, &g->b) && g->n >= width / 4 &&
-           (g->m <= FEW_ROWS || g->n * g->k <= FEW_ELEMS);
+    return g->k && !g->b_packed && !g->b.trans && plain(g, &g->b) && !packed_at_load(e, &g->b) &&
+           g->n >= width / 4 && (g->m <= FEW_ROWS || g->n * g->k <= FEW_ELEMS);
 }
 
 static void groups(norni_emit *e, norni_step *s, const norni_product *g, int64_t a_outer, int64_t b_outer) {
@@ -237,7 +237,8 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     norni_gemm_tile(e->device, g->dtype, g->m, g->tile_n ? g->tile_n : g->n, &mr, &nr, &width);
     if (!g->a_packed && !g->b_packed)
         tuned_tile(e->device, g, &mr, &nr, width);
-    bool a_rows = cpu && reads_a_rows(e, g, mr), b_rows = cpu && reads_b_rows(e, g, width);
+    bool sums = cpu && g->k > 0; /* of an empty sum nothing is read: an operand may never have been written */
+    bool a_rows = sums && reads_a_rows(e, g, mr), b_rows = sums && reads_b_rows(e, g, width);
     if (b_rows)
         narrow_tile(g->n, &nr, &width);
     norni_matrix a = g->a, b = g->b;

@@ -3,6 +3,7 @@
  * without weights, elements are moved. What Resize does along each axis: a product with a sparse matrix, whose
  * transpose, made when the gradient is built, is the gradient. */
 #include "ops/interpolate.h"
+#include "ops/blocked.h"
 #include "ops/copy.h"
 #include <string.h>
 
@@ -163,10 +164,19 @@ static norn_status eval(norni_eval *e) {
 }
 
 /* ---- Device. */
-static norn_status emit(norni_emit *e) {
+/* Every element twice: a network's upsampling by 2. */
+static bool doubles(const norn_value *index, const sizes *z) {
+    if (!norni_is_const(index) || z->taps != 1 || z->n_out != 2 * z->n)
+        return false;
+    for (int64_t i = 0; i < z->n_out; i++)
+        if (norni_get_int(NORN_I32, norni_tensor_data(index->data), i) != i / 2)
+            return false;
+    return true;
+}
+
+static norn_status emit_sizes(norni_emit *e, sizes z) {
     const norn_node *node = e->node;
     norn_dtype t = node->in[0]->type.dtype;
-    sizes z = sizes_of(node);
     bool cpu = norni_device_is_cpu(e->device), w = weighted(node);
     if (norni_type_elems(&node->out[0]->type) == 0)
         return e->status;
@@ -182,6 +192,8 @@ static norn_status emit(norni_emit *e) {
         norni_step_define(e, s, "WEIGHTED", 1);
     if (z.taps <= 4)
         norni_step_define(e, s, "TAPS", z.taps);
+    if (!lines && !w && width >= 4 && z.inner == 1 && doubles(node->in[1], &z))
+        norni_step_define(e, s, "DOUBLED", 1);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_in(e, w ? 2 : 1), NORNI_READ);
@@ -203,6 +215,28 @@ static norn_status emit(norni_emit *e) {
     else
         norni_step_items(e, s, 2, norni_ceil_div(z.n_out, chunk), norni_ceil_div(z.outer, each), 1);
     return e->status;
+}
+
+static norn_status emit(norni_emit *e) {
+    return emit_sizes(e, sizes_of(e->node));
+}
+
+/* In blocked form the channels of a block lie innermost, so that every spatial axis has vectors along it. */
+static norn_status emit_blocked(norni_emit *e) {
+    const norni_type *x = &e->node->in[0]->type;
+    sizes z = sizes_of(e->node);
+    z.outer = x->dims[0] * norni_channel_blocks(x) * norni_elems(axis_of(e->node) - 2, x->dims + 2);
+    z.inner *= norni_block_of(x->dtype);
+    return emit_sizes(e, z);
+}
+
+static const char *fits_blocked(const norni_fit *f) {
+    const norn_node *n = f->node;
+    if (!norni_device_is_cpu(f->device))
+        return "for CPUs";
+    if (!norni_blockable(&n->in[0]->type) || !norni_blockable(&n->out[0]->type))
+        return "the type has no blocked form";
+    return axis_of(n) >= 2 ? NULL : "the axis is not a spatial one";
 }
 
 /* ---- The transposed table, and the operator by ONNX's. */
@@ -291,7 +325,14 @@ static void cost(const norn_node *node, norni_cost *c) {
                    : 0;
 }
 
-static const norni_impl impls[] = {{.name = "tables", .emit = emit}, {0}};
+static const norni_impl impls[] = {{.name = "blocks",
+                                    .fits = fits_blocked,
+                                    .emit = emit_blocked,
+                                    .form = NORNI_BLOCKED,
+                                    .n_blocked = 1,
+                                    .gain = 2},
+                                   {.name = "tables", .emit = emit},
+                                   {0}};
 
 const norn_op norni_op_Interpolate = {
     .domain = "norn",
@@ -319,6 +360,10 @@ const norn_op norni_op_Interpolate = {
             "float[2,7]{0.5,1.0,0.25,0.5,0.75,0.5,1.0,0.0,0.75,0.5,0.25,0.5,0.5,2.0})",
             "norn.Interpolate<axis=1>(float[2,3,37], int32[3,2]{0,-1,1,2,2,0}, "
             "float[3,2]{0.5,1.0,0.25,0.5,-1.0,0.5})",
+            "norn.Interpolate<axis=2>(float[2,19,3,5], int32[1,5]{2,0,-1,2,1})",
+            "norn.Interpolate<axis=3>(float[2,35,3,4], int32[2,3]{0,1,3,1,-1,0}, "
+            "float[2,3]{0.5,1.0,0.25,0.5,0.75,0.5})",
+            "norn.Interpolate<axis=1>(float[5,9], int32[1,18]{0,0,1,1,2,2,3,3,4,4,5,5,6,6,7,7,8,8})",
             "norn.Interpolate<axis=1>(float[2,4,3], int32[1,5]{3,0,-1,2,1})",
             "norn.Interpolate<axis=0>(uint8[3,70], int32[1,4]{2,2,0,1})",
             "norn.Interpolate<axis=1>(int64[3,2], int32[1,20]{1,0,0,0,0,0,0,0,1,1,1,1,1,1,1,0,1,0,1,0})",

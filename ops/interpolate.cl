@@ -6,6 +6,7 @@
  *   rows    vectors along the outputs, for small `inner`; an item does `chunk` outputs of `each` rows; range (chunks,
  *           outer / each)
  *   -DW=16       vector width            -DTAPS=2   the number of taps, where it is small
+ *   -DDOUBLED    rows: index i is i / 2, and inner is 1
  *   -DWEIGHTED   without it the weights are 1 and elements are just moved (T of any type of the right size) */
 #ifndef W
 #define W 16
@@ -19,6 +20,13 @@
 #endif
 #define VEC NORNI_CAT(T_NAME, W)
 #define ONE T
+#endif
+#if W == 16
+#define HALF 8
+#elif W == 8
+#define HALF 4
+#else
+#define HALF 2
 #endif
 #ifdef TAPS
 #define N_TAPS TAPS
@@ -98,6 +106,16 @@ __kernel void rows(TABLES) {
     const long o0 = get_global_id(1) * each, o1 = min(o0 + each, outer);
     long i = i0;
 #if W > 1
+#ifdef DOUBLED /* every element twice */
+    const long i2 = i0 + (i1 - i0) / W * W;
+    for (long o = o0; o < o1; o++)
+        for (i = i0; i < i2; i += W) {
+            VEC v;
+            v.even = NORNI_CAT(vload, HALF)(0, x + o * n + i / 2);
+            v.odd = v.even;
+            NORNI_CAT(vstore, W)(v, 0, y + o * n_out + i);
+        }
+#else
     /* The tables are read once for the rows of an item. */
     if (inner == 1)
         for (; i + W <= i1; i += W)
@@ -122,6 +140,7 @@ __kernel void rows(TABLES) {
                 NORNI_CAT(vstore, W)(sum, 0, y + o * n_out + i);
 #endif
             }
+#endif
 #endif
     for (; i < i1; i++)
         for (long o = o0; o < o1; o++)

@@ -1,12 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A training step keeps parameters on the device and waits for it once. The calls that wait are counted here: this program
- * defines them in place of the loader's. */
+/* A training step keeps parameters on the device, waits for it once, and updates all parameters in one launch. The calls are
+ * counted here: this program defines them in place of the loader's. */
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include "tests/backend.h"
 #include <dlfcn.h>
 
 static int waits;
+static int updates, copies; /* launches of kernels that update parameters; copies from buffer to buffer */
 static size_t read_bytes, written_bytes;
+
+cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset,
+                              const size_t *global, const size_t *local, cl_uint n, const cl_event *events,
+                              cl_event *event) {
+    static cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *,
+                          const size_t *, cl_uint, const cl_event *, cl_event *);
+    char name[200] = "";
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "clEnqueueNDRangeKernel");
+    clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
+    updates += !strncmp(name, "update_", 7);
+    return real(q, k, dims, offset, global, local, n, events, event);
+}
+
+cl_int clEnqueueCopyBuffer(cl_command_queue q, cl_mem from, cl_mem to, size_t from_at, size_t to_at,
+                           size_t bytes, cl_uint n, const cl_event *events, cl_event *event) {
+    static cl_int (*real)(cl_command_queue, cl_mem, cl_mem, size_t, size_t, size_t, cl_uint, const cl_event *,
+                          cl_event *);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "clEnqueueCopyBuffer");
+    copies++;
+    return real(q, from, to, from_at, to_at, bytes, n, events, event);
+}
 
 cl_int clFinish(cl_command_queue q) {
     static cl_int (*real)(cl_command_queue);
@@ -70,10 +94,12 @@ static void run_steps(const char *net, int rank, const int64_t *sample) {
         OK(norn_trainer_step(t, x, y, &r));
     double before = r.loss;
     for (int i = 0; i < 5; i++) {
-        waits = 0;
+        waits = updates = copies = 0;
         read_bytes = written_bytes = 0;
         OK(norn_trainer_step(t, x, y, &r));
         assert_int_equal(waits, 1);
+        assert_int_equal(updates, 1);
+        assert_int_equal(copies, 0);
         assert_in_range(read_bytes, 1, 64); /* loss, right answers */
         assert_in_range(written_bytes, 1,
                         norn_tensor_bytes(x) + norn_tensor_bytes(y) + 64); /* the batch, lr */
