@@ -353,16 +353,16 @@ def main():
     peaks = report["peaks"][0]
     parts = {"gemm": gemm, "memory": memory, "inference": inference, "cold": cold, "solvers": solvers}
     head = (f"{report['host_cpu']}, {os.cpu_count()} cores, {report['host_system']} {report['host_release']}; device "
-            f"{peaks['device']} ({peaks['device_version']}, driver {peaks['driver']}), norn {report['version']}, {versions()}; "
-            f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, load of the machine before: {os.getloadavg()[0]:.1f}. "
-            f"Peak in that run: {peaks['fp32_gflops']:.0f} GFLOP/s, copies {peaks['copy_gbytes_s']:.0f} GB/s.")
+            f"{peaks['device']} ({peaks['device_version']}, driver {peaks['driver']}), norn {report['version']}.")
+    run = f"{versions()}; peak {peaks['fp32_gflops']:.0f} GFLOP/s, copies {peaks['copy_gbytes_s']:.0f} GB/s."
     text = {"machine": head}
     wanted = args.only.split(",")
     if unknown := [name for name in wanted if name not in parts]:
         sys.exit(f"--only: there is no '{unknown[0]}' (wanted {', '.join(parts)})")
     for name in wanted:
         print(f"{name} ...", file=sys.stderr)
-        text[name] = parts[name](peaks)
+        taken = f"Taken {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, load of the machine before: {os.getloadavg()[0]:.1f}"
+        text[name] = f"{parts[name](peaks)}\n\n{taken}, {run}"
     if not args.page:
         print("\n\n".join(text.values()))
         return 0
