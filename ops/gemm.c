@@ -237,7 +237,8 @@ norn_status norni_emit_product(norni_emit *e, const norni_product *g) {
     norni_gemm_tile(e->device, g->dtype, g->m, g->tile_n ? g->tile_n : g->n, &mr, &nr, &width);
     if (!g->a_packed && !g->b_packed)
         tuned_tile(e->device, g, &mr, &nr, width);
-    bool a_rows = cpu && reads_a_rows(e, g, mr), b_rows = cpu && reads_b_rows(e, g, width);
+    bool sums = cpu && g->k > 0; /* of an empty sum nothing is read: an operand may never have been written */
+    bool a_rows = sums && reads_a_rows(e, g, mr), b_rows = sums && reads_b_rows(e, g, width);
     if (b_rows)
         narrow_tile(g->n, &nr, &width);
     norni_matrix a = g->a, b = g->b;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Levenberg-Marquardt with Marquardt's scaling and Nielsen's damping (Madsen, Nielsen, Tingleff, Methods for non-linear least squares
- * problems, 2004). Errors of the estimates: the covariance s^2 (J'J)^-1, s^2 = sum of squares / (m - n), as of a linear model at
- * the minimum, where J'J is the Hessian of half the sum of squares but for terms in the residuals. */
+ * problems, 2004). With bounds, steps are made in the subspace of the entries that no bound holds, and projected (Bertsekas, Projected
+ * Newton methods, 1982; Kanzow, Yamashita, Fukushima, 2004). Errors of the estimates: the covariance s^2 (J'J)^-1, s^2 = sum of squares / (m - n), as of a linear model at
+ * the minimum, where J'J is the Hessian of half the sum of squares but for terms in the residuals; what a bound holds counts as known:
+ * it is no estimate, and the others' errors are those of a model without it. */
 #include "symbolic/least_squares.h"
 #include <math.h>
 #include <string.h>
@@ -55,7 +57,33 @@ typedef struct {
     norni_squares *q;
     int64_t m, n;
     double *r, *r_new, *j, *jtj, *a, *g, *step, *x_new; /* j: column by column */
+    bool *held;                                         /* at a bound, to which the gradient pushes */
 } work;
+
+static double within(const norni_squares *q, int64_t i, double x) {
+    if (q->lower)
+        x = fmax(x, q->lower[i]);
+    return q->upper ? fmin(x, q->upper[i]) : x;
+}
+
+/* What a bound holds, and the largest entry of the projected gradient. */
+static double find_held(work *w, const double *x) {
+    double most = 0;
+    for (int64_t i = 0; i < w->n; i++) {
+        double step = within(w->q, i, x[i] - 2 * w->g[i]) - x[i];
+        w->held[i] = step == 0 && w->g[i] != 0 && (w->q->lower || w->q->upper);
+        most = fmax(most, isnan(step) ? (double)INFINITY : fabs(step));
+    }
+    return most;
+}
+
+/* The system without what is held: those rows and columns become the identity's, the step there 0. */
+static void leave_out_held(work *w) {
+    for (int64_t i = 0; i < w->n; i++)
+        for (int64_t k = 0; k < w->n; k++)
+            if (w->held[i] || w->held[k])
+                w->a[i * w->n + k] = i == k;
+}
 
 static double squares(int64_t n, const double *r) {
     double s = 0;
@@ -88,8 +116,9 @@ static bool damped_step(work *w, double damping) {
     for (int64_t i = 0; i < w->n; i++) {
         double d = w->jtj[i * w->n + i];
         w->a[i * w->n + i] += damping * (d > 0 ? d : 1);
-        w->step[i] = -w->g[i];
+        w->step[i] = w->held[i] ? 0 : -w->g[i];
     }
+    leave_out_held(w);
     if (!norni_cholesky(w->n, w->a))
         return false;
     norni_cholesky_solve(w->n, w->a, w->step);
@@ -98,8 +127,11 @@ static bool damped_step(work *w, double damping) {
 
 static norn_status statistics(work *w, double f, double *errors) {
     int64_t n = w->n, freedom = w->m - n;
+    for (int64_t i = 0; i < n; i++)
+        freedom += w->held[i];
     w->q->determined = freedom > 0;
     memcpy(w->a, w->jtj, (size_t)(n * n) * sizeof *w->a);
+    leave_out_held(w);
     if (freedom <= 0 || !norni_cholesky(n, w->a)) {
         w->q->determined = false;
         return NORN_OK;
@@ -110,24 +142,36 @@ static norn_status statistics(work *w, double f, double *errors) {
         for (int64_t k = 0; k < n; k++)
             w->step[k] = k == i;
         norni_cholesky_solve(n, w->a, w->step);
-        errors[i] = w->q->deviation * sqrt(fmax(w->step[i], 0));
+        errors[i] = w->held[i] ? (double)NAN : w->q->deviation * sqrt(fmax(w->step[i], 0));
         errors[n + i] = t * errors[i];
-        w->q->determined = w->q->determined && isfinite(errors[i]);
+        w->q->determined = w->q->determined && (w->held[i] || isfinite(errors[i]));
     }
     return NORN_OK;
 }
 
+/* What the linear model of the residuals says that a step takes off the sum of squares. */
+static double expected(const work *w, const double *x) {
+    double down = 0;
+    for (int64_t i = 0; i < w->n; i++) {
+        double h = 0;
+        for (int64_t k = 0; k < w->n; k++)
+            h += w->jtj[i * w->n + k] * (w->x_new[k] - x[k]);
+        down -= (w->x_new[i] - x[i]) * (2 * w->g[i] + h);
+    }
+    return down;
+}
+
 static norn_status iterate(work *w, const norni_method *m, double *x, norni_outcome *out) {
     double damping = 1e-3, grow = 2;
+    for (int64_t i = 0; i < w->n; i++) /* a start within the bounds */
+        x[i] = within(w->q, i, x[i]);
     NORNI_TRY(w->q->residuals(w->q, x, w->r));
     out->f = squares(w->m, w->r);
     if (!isfinite(out->f))
         return norni_fail(NORN_ARG, "solve: the value at the start is %g (wanted a finite number)", out->f);
     NORNI_TRY(linearise(w, x));
     for (;;) {
-        out->gradient = 0;
-        for (int64_t i = 0; i < w->n; i++)
-            out->gradient = fmax(out->gradient, fabs(2 * w->g[i]));
+        out->gradient = find_held(w, x);
         norni_trace t = {out->f, out->gradient, {x[0], w->n > 1 ? x[1] : 0}};
         if (!NORNI_PUSH(&out->trace, t))
             return norni_nomem();
@@ -143,12 +187,11 @@ static norn_status iterate(work *w, const norni_method *m, double *x, norni_outc
             double f = (double)INFINITY, moved = 0, size = 0, want = 0;
             if (damped_step(w, damping)) {
                 for (int64_t i = 0; i < w->n; i++) {
-                    w->x_new[i] = x[i] + w->step[i];
-                    moved = fmax(moved, fabs(w->step[i]));
+                    w->x_new[i] = within(w->q, i, x[i] + w->step[i]);
+                    moved = fmax(moved, fabs(w->x_new[i] - x[i]));
                     size = fmax(size, fabs(x[i]));
-                    double d = w->jtj[i * w->n + i];
-                    want += w->step[i] * (damping * (d > 0 ? d : 1) * w->step[i] - w->g[i]);
                 }
+                want = expected(w, x);
                 NORNI_TRY(w->q->residuals(w->q, w->x_new, w->r_new));
                 f = squares(w->m, w->r_new);
             }
@@ -183,10 +226,14 @@ norn_status norni_least_squares(norni_squares *q, const norni_method *m, double 
                                 norni_outcome *out) {
     size_t rows = (size_t)q->m, n = (size_t)q->n;
     double *all = norni_alloc_array(rows * (n + 2) + n * (2 * n + 3) + 1, sizeof *all);
+    bool *held = norni_alloc_array(n + 1, sizeof *held);
     *out = (norni_outcome){0};
-    if (!all)
+    if (!all || !held) {
+        norni_free(all);
+        norni_free(held);
         return norni_nomem();
-    work w = {.q = q, .m = q->m, .n = q->n, .r = all};
+    }
+    work w = {.q = q, .m = q->m, .n = q->n, .r = all, .held = held};
     w.r_new = w.r + rows;
     w.j = w.r_new + rows;
     w.jtj = w.j + rows * n;
@@ -198,5 +245,6 @@ norn_status norni_least_squares(norni_squares *q, const norni_method *m, double 
     if (s == NORN_OK)
         s = statistics(&w, out->f, errors);
     norni_free(all);
+    norni_free(held);
     return s;
 }

@@ -6,6 +6,7 @@
 
 typedef struct norni_squares {
     int64_t m, n;
+    double *lower, *upper; /* NULL: none */
     norn_status (*residuals)(struct norni_squares *q, const double *x, double *r);
     norn_status (*column)(struct norni_squares *q, const double *x, int64_t k,
                           double *out); /* of the Jacobian */
@@ -15,7 +16,7 @@ typedef struct norni_squares {
     double deviation;
 } norni_squares;
 
-/* errors: n standard errors, then n half widths of 95 % confidence intervals. The value of the outcome is the sum of squares. */
+/* errors: n standard errors, then n half widths of 95 % confidence intervals; NaN of entries that a bound holds. The value of the outcome is the sum of squares. */
 norn_status norni_least_squares(norni_squares *q, const norni_method *m, double *x, double *errors,
                                 norni_outcome *out);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convex quadratic programs by operator splitting: Stellato, Banjac, Goulart, Bemporad, Boyd, OSQP, Mathematical Programming
  * Computation 12 (2020): algorithm 1, scaling (algorithm 2), adaptive rho, certificates of infeasibility, polishing. Each iteration
- * solves with one Cholesky factor of P + sigma I + rho A'A. */
+ * solves with one Cholesky factor of P + sigma I + rho A'A. What touches a matrix runs on the device, many iterations between two
+ * looks at the residuals; here is what is decided from vectors. */
+#include "symbolic/qp.h"
 #include "base/dtype.h"
 #include "base/tensor.h"
 #include "symbolic/solve.h"
@@ -9,315 +11,247 @@
 #include <string.h>
 
 enum { SCALINGS = 10, CHECK = 25, ADAPT = 100, REFINEMENTS = 30 };
-static const double sigma = 1e-6, relaxation = 1.6, equal_weight = 1e3;
+static const double sigma = 1e-6, equal_weight = 1e3, polish_sigma = 1e-7;
 
 typedef struct {
+    const norni_quadratic *q;
+    norni_splitting *on;
     int64_t n, m;
-    double *p, *q, *a, *l, *u;      /* scaled */
-    double *p0, *q0, *a0, *l0, *u0; /* as given */
-    double *d, *e, cost;            /* scaling: x = D x~, y = E y~ / cost */
-    double rho, *rho_of, *k;        /* k: the factor */
-    double *x, *y, *z, *xt, *zt, *x_old, *y_old, *work, *px, *aty, *ax;
-} program;
-
-static void times(int64_t rows, int64_t columns, const double *a, const double *x, double *out) {
-    for (int64_t i = 0; i < rows; i++)
-        out[i] = norni_dot(columns, a + i * columns, x);
-}
-
-static void transposed_times(int64_t rows, int64_t columns, const double *a, const double *y, double *out) {
-    memset(out, 0, (size_t)columns * sizeof *out);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < columns && y[i] != 0; k++)
-            out[k] += a[i * columns + k] * y[i];
-}
-
-/* ---- Reading. */
-static norn_status read_part(const char *name, const norn_tensor *t, int rank, int64_t rows, int64_t columns,
-                             double *out) {
-    bool ok = t && t->rank == rank && t->dims[0] == rows && (rank < 2 || t->dims[1] == columns);
-    if (!t)
-        return norni_fail(NORN_ARG, "qp: there is no %s", name);
-    if (!norni_dtype_is_float(t->dtype) && !norni_dtype_is_int(t->dtype))
-        return norni_fail(NORN_DTYPE, "qp: %s is %s (wanted numbers)", name, norni_dtype_name(t->dtype));
-    if (!ok) {
-        char text[128];
-        return norni_fail(
-            NORN_SHAPE, rank < 2 ? "qp: %s is %s (wanted [%lld])" : "qp: %s is %s (wanted [%lld,%lld])", name,
-            norni_shape_text(t->rank, t->dims, text), (long long)rows, (long long)columns);
-    }
-    for (int64_t i = 0; i < norni_tensor_elems(t); i++) {
-        out[i] = norn_tensor_get(t, i);
-        if (isnan(out[i]) || (isinf(out[i]) && *name != 'l' && *name != 'u'))
-            return norni_fail(NORN_ARG, "qp: %s has an entry %g", name, out[i]);
-        if (fabs(out[i]) >= 1e20 && (*name == 'l' || *name == 'u'))
-            out[i] = copysign((double)INFINITY, out[i]);
-    }
-    return NORN_OK;
-}
+    double cost; /* scaling: x = D x~, y = E y~ / cost */
+    double rho;
+    double *d, *e;                               /* D, E */
+    double *x, *z, *y, *dx, *dy;                 /* iterates and their last steps, scaled */
+    double *px, *aty, *ax;                       /* products with either */
+    double *best_x, *best_y, *proof_x, *proof_y; /* as given */
+} solver;
 
 /* ---- Scaling: rows and columns of [P A'; A 0] of size about 1. */
-static void scale(program *s) {
+static norn_status scale(solver *s) {
+    double *p_norm = norni_splitting_n(s->on, N_P_NORM), *a_norm = norni_splitting_n(s->on, N_A_NORM),
+           *row_norm = norni_splitting_m(s->on, M_ROW_NORM), *q = norni_splitting_n(s->on, N_Q);
     for (int64_t i = 0; i < s->n; i++)
         s->d[i] = 1;
     for (int64_t i = 0; i < s->m; i++)
         s->e[i] = 1;
     s->cost = 1;
-    for (int pass = 0; pass < SCALINGS; pass++) {
-        double *c = s->work, *r = s->zt;
-        for (int64_t k = 0; k < s->n; k++)
-            c[k] = norni_largest(s->n, s->p + k * s->n);
-        for (int64_t i = 0; i < s->m; i++) {
-            r[i] = norni_largest(s->n, s->a + i * s->n);
-            for (int64_t k = 0; k < s->n; k++)
-                c[k] = fmax(c[k], fabs(s->a[i * s->n + k]));
+    for (int pass = 0; pass <= SCALINGS; pass++) {
+        double mean = 0, most = 0;
+        NORNI_TRY(norni_splitting_write_n(s->on, N_SCALE));
+        NORNI_TRY(norni_splitting_write_m(s->on, M_SCALE));
+        NORNI_TRY(norni_splitting_norms(s->on));
+        NORNI_TRY(norni_splitting_read_n(s->on, N_P_NORM));
+        NORNI_TRY(norni_splitting_read_n(s->on, N_A_NORM));
+        NORNI_TRY(norni_splitting_read_m(s->on, M_ROW_NORM));
+        for (int64_t i = 0; i < s->n && pass; i++) {
+            mean += s->cost * p_norm[i] / (double)s->n;
+            most = fmax(most, s->cost * fabs(s->d[i] * s->q->q[i]));
         }
-        for (int64_t k = 0; k < s->n; k++)
-            c[k] = c[k] > 1e-8 ? 1 / sqrt(c[k]) : 1;
-        for (int64_t i = 0; i < s->m; i++)
-            r[i] = r[i] > 1e-8 ? 1 / sqrt(r[i]) : 1;
-        for (int64_t i = 0; i < s->n; i++)
-            for (int64_t k = 0; k < s->n; k++)
-                s->p[i * s->n + k] *= c[i] * c[k];
-        for (int64_t i = 0; i < s->m; i++)
-            for (int64_t k = 0; k < s->n; k++)
-                s->a[i * s->n + k] *= r[i] * c[k];
-        for (int64_t k = 0; k < s->n; k++) {
-            s->d[k] *= c[k];
-            s->q[k] *= c[k];
+        if (fmax(mean, most) > 1e-8)
+            s->cost /= fmax(mean, most);
+        for (int64_t i = 0; i < s->n && pass < SCALINGS; i++) {
+            double c = fmax(s->cost * p_norm[i], a_norm[i]);
+            s->d[i] *= c > 1e-8 ? 1 / sqrt(c) : 1;
         }
-        for (int64_t i = 0; i < s->m; i++)
-            s->e[i] *= r[i];
-        double mean = 0;
-        for (int64_t k = 0; k < s->n; k++)
-            mean += norni_largest(s->n, s->p + k * s->n) / (double)s->n;
-        double size = fmax(mean, norni_largest(s->n, s->q)), f = size > 1e-8 ? 1 / size : 1;
-        for (int64_t i = 0; i < s->n * s->n; i++)
-            s->p[i] *= f;
-        for (int64_t i = 0; i < s->n; i++)
-            s->q[i] *= f;
-        s->cost *= f;
+        for (int64_t i = 0; i < s->m && pass < SCALINGS; i++)
+            s->e[i] *= row_norm[i] > 1e-8 ? 1 / sqrt(row_norm[i]) : 1;
     }
-    for (int64_t i = 0; i < s->m; i++) {
-        s->l[i] = s->l0[i] * s->e[i];
-        s->u[i] = s->u0[i] * s->e[i];
-    }
-}
-
-/* ---- The factor of P + sigma I + A' diag(rho) A. */
-static norn_status factor(program *s) {
-    memcpy(s->k, s->p, (size_t)(s->n * s->n) * sizeof *s->k);
+    double *low = norni_splitting_m(s->on, M_LOW), *high = norni_splitting_m(s->on, M_HIGH);
     for (int64_t i = 0; i < s->n; i++)
-        s->k[i * s->n + i] += sigma;
-    for (int64_t r = 0; r < s->m; r++) {
-        const double *row = s->a + r * s->n;
-        s->rho_of[r] = s->l[r] == s->u[r]                 ? s->rho * equal_weight
-                       : isinf(s->l[r]) && isinf(s->u[r]) ? 1e-6
-                                                          : s->rho;
-        for (int64_t i = 0; i < s->n; i++) {
-            double f = s->rho_of[r] * row[i];
-            if (f == 0)
-                continue;
-            for (int64_t k = 0; k <= i; k++)
-                s->k[i * s->n + k] += f * row[k];
-        }
+        q[i] = s->cost * s->d[i] * s->q->q[i];
+    for (int64_t i = 0; i < s->m; i++) {
+        low[i] = s->e[i] * s->q->l[i];
+        high[i] = s->e[i] * s->q->u[i];
     }
-    return norni_cholesky(s->n, s->k) ? NORN_OK : norni_fail(NORN_ARG, "qp: P is not positive semidefinite");
+    NORNI_TRY(norni_splitting_write_n(s->on, N_Q));
+    NORNI_TRY(norni_splitting_write_m(s->on, M_LOW));
+    NORNI_TRY(norni_splitting_write_m(s->on, M_HIGH));
+    return norni_splitting_scale(s->on, s->cost);
 }
 
-/* ---- Residuals, of the program as it was given, at x = D x~, y = E y~ / cost. */
+/* ---- The factor for the present rho, and what depends on rho besides. */
+static norn_status factor(solver *s) {
+    double *rho = norni_splitting_m(s->on, M_RHO), *w = norni_splitting_m(s->on, M_W);
+    bool definite;
+    for (int64_t i = 0; i < s->m; i++) {
+        rho[i] = s->q->l[i] == s->q->u[i]                 ? s->rho * equal_weight
+                 : isinf(s->q->l[i]) && isinf(s->q->u[i]) ? 1e-6
+                                                          : s->rho;
+        w[i] = rho[i] * s->z[i] - s->y[i];
+    }
+    NORNI_TRY(norni_splitting_write_m(s->on, M_RHO));
+    NORNI_TRY(norni_splitting_write_m(s->on, M_W));
+    NORNI_TRY(norni_splitting_factor(s->on, false, true, sigma, &definite));
+    return definite ? NORN_OK : norni_fail(NORN_ARG, "qp: P is not positive semidefinite");
+}
+
+/* ---- Residuals, of the program as it was given. */
 typedef struct {
     double primal, dual, gap, objective, primal_size, dual_size;
 } residuals;
 
-static void measure(const program *s, const double *x, const double *y, residuals *r, double *work) {
-    double *ax = work, *px = ax + s->m, *aty = px + s->n;
+static double worst(const residuals *r) {
+    return fmax(r->primal, fmax(r->dual, r->gap));
+}
+static bool within(const residuals *r, double tolerance) {
+    return r->primal <= tolerance * (1 + r->primal_size) && r->dual <= tolerance * (1 + r->dual_size);
+}
+
+/* Of x~ and y~, whose products were read. */
+static void measure(const solver *s, const double *x, const double *y, residuals *r) {
+    double support = 0, xpx = 0, qx = 0;
     *r = (residuals){0};
-    times(s->m, s->n, s->a0, x, ax);
-    times(s->n, s->n, s->p0, x, px);
-    transposed_times(s->m, s->n, s->a0, y, aty);
-    double support = 0;
     for (int64_t i = 0; i < s->m; i++) {
-        r->primal = fmax(r->primal, fmax(s->l0[i] - ax[i], ax[i] - s->u0[i]));
-        r->primal_size = fmax(r->primal_size, fabs(ax[i]));
-        double bound = y[i] > 0 ? s->u0[i] : s->l0[i];
-        if (y[i] != 0)
-            support += isinf(bound) ? fabs(y[i]) * 1e20 : y[i] * bound;
+        double ax = s->ax[i] / s->e[i], yi = s->e[i] * y[i] / s->cost;
+        r->primal = fmax(r->primal, fmax(s->q->l[i] - ax, ax - s->q->u[i]));
+        r->primal_size = fmax(r->primal_size, fabs(ax));
+        double bound = yi > 0 ? s->q->u[i] : s->q->l[i];
+        if (yi != 0)
+            support += isinf(bound) ? fabs(yi) * 1e20 : yi * bound;
     }
     for (int64_t i = 0; i < s->n; i++) {
-        r->dual = fmax(r->dual, fabs(px[i] + s->q0[i] + aty[i]));
-        r->dual_size = fmax(r->dual_size, fmax(fabs(px[i]), fmax(fabs(s->q0[i]), fabs(aty[i]))));
+        double f = 1 / (s->d[i] * s->cost), px = f * s->px[i], aty = f * s->aty[i], q = s->q->q[i];
+        r->dual = fmax(r->dual, fabs(px + q + aty));
+        r->dual_size = fmax(r->dual_size, fmax(fabs(px), fmax(fabs(q), fabs(aty))));
+        xpx += s->d[i] * x[i] * px;
+        qx += s->d[i] * x[i] * q;
     }
-    double xpx = norni_dot(s->n, x, px), qx = norni_dot(s->n, s->q0, x);
     r->objective = 0.5 * xpx + qx;
     r->gap = fabs(xpx + qx + support);
 }
 
-static void unscaled(const program *s, double *x, double *y) {
+static void keep(solver *s, const double *x, const double *y) {
     for (int64_t i = 0; i < s->n; i++)
-        x[i] = s->d[i] * s->x[i];
+        s->best_x[i] = s->d[i] * x[i];
     for (int64_t i = 0; i < s->m; i++)
-        y[i] = s->e[i] * s->y[i] / s->cost;
+        s->best_y[i] = s->e[i] * y[i] / s->cost;
 }
 
-/* ---- Certificates: differences of iterates that prove that there is no point, or no end. */
-static bool infeasible(const program *s, double *dy, double *work) {
-    double size, support = 0;
+/* ---- Certificates: differences of iterates that prove that there is no point, or no end. What needs no product is checked first. */
+
+/* The step of y, as given, of size 1. */
+static bool may_prove_infeasible(solver *s, double *support) {
+    double size = 0;
     for (int64_t i = 0; i < s->m; i++)
-        dy[i] = s->e[i] * (s->y[i] - s->y_old[i]);
-    size = norni_largest(s->m, dy);
+        size = fmax(size, fabs(s->proof_y[i] = s->e[i] * s->dy[i]));
+    *support = 0;
     if (size < 1e-12)
         return false;
     for (int64_t i = 0; i < s->m; i++) {
-        double v = dy[i] / size;
+        double v = s->proof_y[i] / size;
         if (fabs(v) < 1e-9)
             v = 0;
-        if (v > 0 ? isinf(s->u0[i]) : v < 0 && isinf(s->l0[i]))
+        if (v > 0 ? isinf(s->q->u[i]) : v < 0 && isinf(s->q->l[i]))
             return false;
-        support += v > 0 ? s->u0[i] * v : v < 0 ? s->l0[i] * v : 0;
-        dy[i] = v;
+        *support += v > 0 ? s->q->u[i] * v : v < 0 ? s->q->l[i] * v : 0;
+        s->proof_y[i] = v;
     }
-    transposed_times(s->m, s->n, s->a0, dy, work);
-    return support < -1e-7 && norni_largest(s->n, work) <= 1e-7 * fmin(1, -support);
+    return *support < -1e-7;
 }
 
-static bool unbounded(const program *s, double *dx, double *work) {
-    double size;
+static bool may_prove_unbounded(solver *s, double *down) {
+    double size = 0;
     for (int64_t i = 0; i < s->n; i++)
-        dx[i] = s->d[i] * (s->x[i] - s->x_old[i]);
-    size = norni_largest(s->n, dx);
+        size = fmax(size, fabs(s->proof_x[i] = s->d[i] * s->dx[i]));
+    *down = 0;
     if (size < 1e-12)
         return false;
     for (int64_t i = 0; i < s->n; i++)
-        dx[i] /= size;
-    double down = norni_dot(s->n, s->q0, dx), eps = 1e-7 * fmin(1, -down);
-    times(s->n, s->n, s->p0, dx, work);
-    if (!(down < -1e-7) || norni_largest(s->n, work) > eps)
-        return false;
-    times(s->m, s->n, s->a0, dx, work);
-    for (int64_t i = 0; i < s->m; i++)
-        if ((!isinf(s->u0[i]) && work[i] > eps) || (!isinf(s->l0[i]) && work[i] < -eps))
-            return false;
-    return true;
+        *down += s->q->q[i] * (s->proof_x[i] /= size);
+    return *down < -1e-7;
+}
+
+/* The products of the steps are there; those of x and y are not any more. */
+static norn_status certificates(solver *s, norn_qp_status *found) {
+    double support, down, size = 0, off = 0;
+    bool infeasible = may_prove_infeasible(s, &support), unbounded = may_prove_unbounded(s, &down);
+    if (!infeasible && !unbounded)
+        return NORN_OK;
+    /* The certificate of y has small entries left out: so its product is worked out from what is kept. */
+    double *step = norni_splitting_m(s->on, M_DY);
+    for (int64_t i = 0; i < s->m && infeasible; i++)
+        step[i] = s->proof_y[i] / s->e[i];
+    if (infeasible)
+        NORNI_TRY(norni_splitting_write_m(s->on, M_DY));
+    NORNI_TRY(norni_splitting_products(s->on, QP_OF_STEPS));
+    NORNI_TRY(norni_splitting_read(s->on));
+    for (int64_t i = 0; i < s->n; i++)
+        off = fmax(off, fabs(s->aty[i] / s->d[i]));
+    if (infeasible && off <= 1e-7 * fmin(1, -support)) {
+        memcpy(s->best_y, s->proof_y, (size_t)s->m * sizeof *s->best_y);
+        *found = NORN_QP_INFEASIBLE;
+        return NORN_OK;
+    }
+    for (int64_t i = 0; i < s->n; i++)
+        size = fmax(size, fabs(s->d[i] * s->dx[i]));
+    double eps = 1e-7 * fmin(1, -down);
+    for (int64_t i = 0; i < s->n && unbounded; i++)
+        unbounded = fabs(s->px[i] / (s->d[i] * s->cost * size)) <= eps;
+    for (int64_t i = 0; i < s->m && unbounded; i++) {
+        double v = s->ax[i] / (s->e[i] * size);
+        unbounded = (isinf(s->q->u[i]) || v <= eps) && (isinf(s->q->l[i]) || v >= -eps);
+    }
+    if (unbounded) {
+        memcpy(s->best_x, s->proof_x, (size_t)s->n * sizeof *s->best_x);
+        *found = NORN_QP_UNBOUNDED;
+    }
+    return NORN_OK;
 }
 
 /* ---- Polishing: the equations of the constraints that are active, solved with a small regularisation that refinement takes out
- * again. x and y (as given) become better, or stay. */
-static norn_status polish(program *s, double *x, double *y, bool *done) {
-    const double delta = 1e-7;
-    int64_t n = s->n, m = s->m, active = 0;
-    double *all = norni_alloc_array((size_t)(n * n + 6 * n + 8 * m + 1), sizeof *all);
-    int64_t *rows = norni_alloc_array((size_t)m + 1, sizeof *rows);
-    residuals before, after;
+ * again. `r`, of what is kept, becomes smaller, or stays. */
+static norn_status polish(solver *s, residuals *r, bool *done) {
+    double *xp = norni_splitting_n(s->on, N_XP), *yp = norni_splitting_m(s->on, M_YP),
+           *bound = norni_splitting_m(s->on, M_BOUND), *active = norni_splitting_m(s->on, M_ACTIVE),
+           *low = norni_splitting_m(s->on, M_LOW), *high = norni_splitting_m(s->on, M_HIGH);
+    bool definite;
     *done = false;
-    if (!all || !rows) {
-        norni_free(all);
-        norni_free(rows);
-        return norni_nomem();
+    for (int64_t i = 0; i < s->m;
+         i++) { /* the sign of the multiplier against the distance to the bound, as given */
+        double ax = s->ax[i] / s->e[i], y = s->best_y[i];
+        bool is_low = ax - s->q->l[i] < -y, is_high = s->q->u[i] - ax < y, equal = s->q->l[i] == s->q->u[i];
+        bool on = is_low || is_high || equal;
+        active[i] = on ? 1 / polish_sigma : 0;
+        bound[i] = on ? (is_low || equal ? low[i] : high[i]) : 0;
+        yp[i] = on ? s->y[i] : 0;
     }
-    double *k = all, *px = k + n * n, *dx = px + n, *rx = dx + n, *ax = rx + n, *b = ax + m, *py = b + m,
-           *ry = py + m, *dy = ry + m, *full = dy + m, *work = full + m; /* work: m + 2 n */
-    measure(s, x, y, &before, work);
-    times(m, n, s->a0, x, ax);
-    for (int64_t i = 0; i < m; i++) { /* the sign of the multiplier against the distance to the bound */
-        bool low = ax[i] - s->l0[i] < -y[i], high = s->u0[i] - ax[i] < y[i];
-        if (s->l0[i] == s->u0[i] || low || high) {
-            b[active] = low || s->l0[i] == s->u0[i] ? s->l0[i] : s->u0[i];
-            py[active] = y[i];
-            rows[active++] = i;
-        }
+    memcpy(xp, s->x, (size_t)s->n * sizeof *xp);
+    NORNI_TRY(norni_splitting_write_m(s->on, M_ACTIVE));
+    NORNI_TRY(norni_splitting_write_m(s->on, M_BOUND));
+    NORNI_TRY(norni_splitting_write_m(s->on, M_YP));
+    NORNI_TRY(norni_splitting_write_n(s->on, N_XP));
+    NORNI_TRY(norni_splitting_factor(s->on, true, true, polish_sigma, &definite));
+    if (!definite)
+        return NORN_OK;
+    residuals after;
+    NORNI_TRY(norni_splitting_refine(s->on, polish_sigma, REFINEMENTS));
+    NORNI_TRY(norni_splitting_products(s->on, QP_OF_POLISHED));
+    NORNI_TRY(norni_splitting_read(s->on));
+    NORNI_TRY(norni_splitting_read_n(s->on, N_XP));
+    NORNI_TRY(norni_splitting_read_m(s->on, M_YP));
+    measure(s, xp, yp, &after);
+    if (isfinite(worst(&after)) && worst(&after) < worst(r)) {
+        keep(s, xp, yp);
+        *r = after;
+        *done = true;
     }
-    memcpy(px, x, (size_t)n * sizeof *px);
-    /* [P + delta I, B'; B, -delta I]: the second row eliminated. */
-    memcpy(k, s->p0, (size_t)(n * n) * sizeof *k);
-    for (int64_t i = 0; i < n; i++)
-        k[i * n + i] += delta;
-    for (int64_t r = 0; r < active; r++) {
-        const double *row = s->a0 + rows[r] * n;
-        for (int64_t i = 0; i < n; i++) {
-            double f = row[i] / delta;
-            for (int64_t c = 0; c <= i && f != 0; c++)
-                k[i * n + c] += f * row[c];
-        }
-    }
-    bool ok = norni_cholesky(n, k);
-    for (int step = 0; step < REFINEMENTS && ok; step++) {
-        memset(full, 0, (size_t)m * sizeof *full);
-        for (int64_t r = 0; r < active; r++)
-            full[rows[r]] = py[r];
-        times(n, n, s->p0, px, rx);
-        transposed_times(m, n, s->a0, full, dx);
-        for (int64_t i = 0; i < n; i++)
-            rx[i] = -(rx[i] + s->q0[i] + dx[i]);
-        for (int64_t r = 0; r < active; r++)
-            ry[r] = b[r] - norni_dot(n, s->a0 + rows[r] * n, px);
-        memcpy(dx, rx, (size_t)n * sizeof *dx);
-        for (int64_t r = 0; r < active; r++) {
-            double f = ry[r] / delta;
-            for (int64_t i = 0; i < n; i++)
-                dx[i] += s->a0[rows[r] * n + i] * f;
-        }
-        norni_cholesky_solve(n, k, dx);
-        for (int64_t r = 0; r < active; r++)
-            dy[r] = (norni_dot(n, s->a0 + rows[r] * n, dx) - ry[r]) / delta;
-        for (int64_t i = 0; i < n; i++)
-            px[i] += dx[i];
-        for (int64_t r = 0; r < active; r++)
-            py[r] += dy[r];
-    }
-    if (ok) {
-        memset(full, 0, (size_t)m * sizeof *full);
-        for (int64_t r = 0; r < active; r++)
-            full[rows[r]] = py[r];
-        measure(s, px, full, &after, work);
-        double was = fmax(before.primal, fmax(before.dual, before.gap)),
-               now = fmax(after.primal, fmax(after.dual, after.gap));
-        if (isfinite(now) && now < was) {
-            memcpy(x, px, (size_t)n * sizeof *x);
-            memcpy(y, full, (size_t)m * sizeof *y);
-            *done = true;
-        }
-    }
-    norni_free(all);
-    norni_free(rows);
     return NORN_OK;
 }
 
 /* ---- Iterations. */
-static void iterate(program *s) {
-    memcpy(s->x_old, s->x, (size_t)s->n * sizeof *s->x);
-    memcpy(s->y_old, s->y, (size_t)s->m * sizeof *s->y);
-    for (int64_t i = 0; i < s->m; i++)
-        s->zt[i] = s->rho_of[i] * s->z[i] - s->y[i];
-    transposed_times(s->m, s->n, s->a, s->zt, s->xt);
-    for (int64_t i = 0; i < s->n; i++)
-        s->xt[i] += sigma * s->x[i] - s->q[i];
-    norni_cholesky_solve(s->n, s->k, s->xt);
-    times(s->m, s->n, s->a, s->xt, s->zt);
-    for (int64_t i = 0; i < s->n; i++)
-        s->x[i] = relaxation * s->xt[i] + (1 - relaxation) * s->x[i];
-    for (int64_t i = 0; i < s->m; i++) {
-        double v = relaxation * s->zt[i] + (1 - relaxation) * s->z[i], z = v + s->y[i] / s->rho_of[i];
-        z = fmin(fmax(z, s->l[i]), s->u[i]);
-        s->y[i] += s->rho_of[i] * (v - z);
-        s->z[i] = z;
-    }
-}
 
-/* rho so that both residuals fall alike; true when it was changed. */
-static bool adapt(program *s) {
-    times(s->m, s->n, s->a, s->x, s->ax);
-    times(s->n, s->n, s->p, s->x, s->px);
-    transposed_times(s->m, s->n, s->a, s->y, s->aty);
-    double primal = 0, dual = 0;
-    for (int64_t i = 0; i < s->m; i++)
+/* rho so that both residuals fall alike, from the products of x and y; true when it was changed. */
+static bool adapt(solver *s) {
+    const double *q = norni_splitting_n(s->on, N_Q);
+    double primal = 0, dual = 0, primal_size = 0, dual_size = 0;
+    for (int64_t i = 0; i < s->m; i++) {
         primal = fmax(primal, fabs(s->ax[i] - s->z[i]));
-    for (int64_t i = 0; i < s->n; i++)
-        dual = fmax(dual, fabs(s->px[i] + s->q[i] + s->aty[i]));
-    double ps = fmax(norni_largest(s->m, s->ax), norni_largest(s->m, s->z)),
-           ds =
-               fmax(norni_largest(s->n, s->px), fmax(norni_largest(s->n, s->q), norni_largest(s->n, s->aty)));
-    double f = sqrt((primal / fmax(ps, 1e-10)) / fmax(dual / fmax(ds, 1e-10), 1e-10));
+        primal_size = fmax(primal_size, fmax(fabs(s->ax[i]), fabs(s->z[i])));
+    }
+    for (int64_t i = 0; i < s->n; i++) {
+        dual = fmax(dual, fabs(s->px[i] + q[i] + s->aty[i]));
+        dual_size = fmax(dual_size, fmax(fabs(s->px[i]), fmax(fabs(q[i]), fabs(s->aty[i]))));
+    }
+    double f = sqrt((primal / fmax(primal_size, 1e-10)) / fmax(dual / fmax(dual_size, 1e-10), 1e-10));
     double next = fmin(fmax(s->rho * f, 1e-6), 1e6);
     if (!(next > 5 * s->rho || next < s->rho / 5))
         return false;
@@ -325,123 +259,105 @@ static bool adapt(program *s) {
     return true;
 }
 
-static norn_status run(program *s, double tolerance, int64_t limit, double *x, double *y, double *work,
-                       norn_qp_result *out) {
+static norn_status run(solver *s, double tolerance, int64_t limit, norn_qp_result *out, residuals *r) {
     NORNI_TRY(factor(s));
     out->status = NORN_QP_UNFINISHED;
-    for (out->iterations = 1; out->iterations <= limit; out->iterations++) {
-        iterate(s);
-        if (out->iterations % CHECK)
-            continue;
-        residuals r;
-        unscaled(s, x, y);
-        measure(s, x, y, &r, work);
-        bool near = r.primal <= 1e-4 * (1 + r.primal_size) && r.dual <= 1e-4 * (1 + r.dual_size);
-        bool there = r.primal <= tolerance * (1 + r.primal_size) && r.dual <= tolerance * (1 + r.dual_size);
-        if (!there && near &&
-            out->iterations % (4 * CHECK) == 0) { /* often the active constraints are known early */
-            NORNI_TRY(polish(s, x, y, &out->polished));
-            measure(s, x, y, &r, work);
-            there = r.primal <= tolerance * (1 + r.primal_size) && r.dual <= tolerance * (1 + r.dual_size) &&
-                    r.gap <= tolerance * (1 + fabs(r.objective));
-            if (there) {
+    while (out->iterations < limit) {
+        int64_t times = limit - out->iterations < CHECK ? limit - out->iterations : CHECK;
+        NORNI_TRY(norni_splitting_iterate(s->on, sigma, times));
+        NORNI_TRY(norni_splitting_products(s->on, QP_OF_X));
+        NORNI_TRY(norni_splitting_read(s->on));
+        out->iterations += times;
+        measure(s, s->x, s->y, r);
+        keep(s, s->x, s->y);
+        bool there = within(r, tolerance), near = within(r, 1e-4), last = out->iterations >= limit;
+        bool change = out->iterations % ADAPT == 0 && !there && adapt(s);
+        /* Often the active constraints are known early. */
+        if (there || last || (near && out->iterations % (4 * CHECK) == 0)) {
+            NORNI_TRY(polish(s, r, &out->polished));
+            if (there || (within(r, tolerance) && r->gap <= tolerance * (1 + fabs(r->objective)))) {
                 out->status = NORN_QP_SOLVED;
                 return NORN_OK;
             }
         }
-        if (there) {
-            out->status = NORN_QP_SOLVED;
-            return polish(s, x, y, &out->polished);
-        }
-        if (infeasible(s, y, work)) {
-            out->status = NORN_QP_INFEASIBLE;
+        if (last)
+            break;
+        NORNI_TRY(certificates(s, &out->status));
+        if (out->status != NORN_QP_UNFINISHED)
             return NORN_OK;
-        }
-        if (unbounded(s, x, work)) {
-            out->status = NORN_QP_UNBOUNDED;
-            return NORN_OK;
-        }
-        if (out->iterations % ADAPT == 0 && adapt(s))
+        if (change)
             NORNI_TRY(factor(s));
     }
-    out->iterations = limit;
-    unscaled(s, x, y);
-    return polish(s, x, y, &out->polished);
+    if (within(r, 1e-6))
+        out->status = NORN_QP_SOLVED;
+    return NORN_OK;
 }
 
-norn_status norn_solve_qp(const norn_tensor *p, const norn_tensor *q, const norn_tensor *a,
-                          const norn_tensor *l, const norn_tensor *u, double tolerance,
-                          int64_t max_iterations, norn_qp_result *out) {
-    program s = {.rho = 0.1};
+/* Whether P has no eigenvalue below 0, but for what its element type rounds. */
+static norn_status check_convex(solver *s, norn_dtype dtype) {
+    double slack = norni_dtype_is_int(dtype) || dtype == NORN_F64 ? 1e-6 : dtype == NORN_F32 ? 1e-4 : 1e-2;
+    bool definite;
+    NORNI_TRY(norni_splitting_factor(s->on, true, false, slack, &definite));
+    return definite ? NORN_OK : norni_fail(NORN_ARG, "qp: P is not positive semidefinite");
+}
+
+static norn_status solve(solver *s, norn_dtype dtype, double tolerance, int64_t limit, norn_qp_result *out) {
+    residuals r = {0};
+    s->d = norni_splitting_n(s->on, N_SCALE);
+    s->e = norni_splitting_m(s->on, M_SCALE);
+    s->x = norni_splitting_n(s->on, N_X);
+    s->dx = norni_splitting_n(s->on, N_DX);
+    s->px = norni_splitting_n(s->on, N_PX);
+    s->aty = norni_splitting_n(s->on, N_ATY);
+    s->z = norni_splitting_m(s->on, M_Z);
+    s->y = norni_splitting_m(s->on, M_Y);
+    s->dy = norni_splitting_m(s->on, M_DY);
+    s->ax = norni_splitting_m(s->on, M_AX);
+    NORNI_TRY(scale(s));
+    NORNI_TRY(check_convex(s, dtype));
+    NORNI_TRY(run(s, tolerance, limit, out, &r));
+    out->objective = r.objective;
+    out->primal = r.primal;
+    out->dual = r.dual;
+    out->gap = r.gap;
+    double *x = norni_tensor_data(out->x);
+    for (int64_t i = 0; i < s->n; i++)
+        x[s->q->order[i]] = s->best_x[i];
+    memcpy(norni_tensor_data(out->y), s->best_y, (size_t)s->m * sizeof *s->best_y);
+    return NORN_OK;
+}
+
+norn_status norn_solve_qp(norn_session *session, const norn_qp *qp, double tolerance, int64_t max_iterations,
+                          norn_qp_result *out) {
+    norni_quadratic q;
+    norni_splitting *on = NULL;
     *out = (norn_qp_result){0};
-    if (!q || q->rank != 1 || !a || a->rank != 2)
-        return norni_fail(NORN_SHAPE, "qp: q must be a vector and A a matrix");
-    int64_t n = s.n = q->dims[0], m = s.m = a->dims[0], square = n * n, wide = n * m;
-    if (n < 1)
-        return norni_fail(NORN_SHAPE, "qp: there are no variables");
-    double *all = norni_alloc_array((size_t)(3 * square + 2 * wide + 12 * n + 16 * m), sizeof *all),
-           *at = all;
-    if (!all)
-        return norni_nomem();
-    const struct {
-        double **to;
-        int64_t count;
-    } parts[] = {{&s.p, square}, {&s.p0, square}, {&s.k, square}, {&s.a, wide},  {&s.a0, wide},
-                 {&s.q, n},      {&s.q0, n},      {&s.d, n},      {&s.x, n},     {&s.xt, n},
-                 {&s.x_old, n},  {&s.px, n},      {&s.aty, n},    {&s.work, n},  {&s.l, m},
-                 {&s.l0, m},     {&s.u, m},       {&s.u0, m},     {&s.e, m},     {&s.rho_of, m},
-                 {&s.y, m},      {&s.z, m},       {&s.zt, m},     {&s.y_old, m}, {&s.ax, m}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++, at += parts[i - 1].count)
-        *parts[i].to = at;
-    double *scratch = norni_alloc_array((size_t)(3 * n + 2 * m + 1), sizeof *scratch); /* measure: m + 2 n */
-    norn_status st = scratch ? read_part("P", p, 2, n, n, s.p0) : norni_nomem();
-    if (st == NORN_OK)
-        st = read_part("q", q, 1, n, 0, s.q0);
-    if (st == NORN_OK)
-        st = read_part("A", a, 2, m, n, s.a0);
-    if (st == NORN_OK)
-        st = read_part("l", l, 1, m, 0, s.l0);
-    if (st == NORN_OK)
-        st = read_part("u", u, 1, m, 0, s.u0);
-    for (int64_t i = 0; i < n && st == NORN_OK; i++)
-        for (int64_t k = 0; k < i && st == NORN_OK; k++) {
-            double x = s.p0[i * n + k], y = s.p0[k * n + i];
-            if (fabs(x - y) > 1e-6 * fmax(1, fmax(fabs(x), fabs(y))))
-                st = norni_fail(NORN_ARG, "qp: P is not symmetric: [%lld,%lld] is %g, [%lld,%lld] is %g",
-                                (long long)i, (long long)k, x, (long long)k, (long long)i, y);
-            s.p0[i * n + k] = s.p0[k * n + i] = (x + y) / 2;
-        }
-    for (int64_t i = 0; i < m && st == NORN_OK; i++)
-        if (s.l0[i] > s.u0[i])
-            st = norni_fail(NORN_ARG, "qp: row %lld: l is %g, u is %g", (long long)i, s.l0[i], s.u0[i]);
-    if (st == NORN_OK)
-        st = norni_tensor_host(NORN_F64, 1, &n, &out->x);
-    if (st == NORN_OK)
-        st = norni_tensor_host(NORN_F64, 1, &m, &out->y);
+    norn_status st = norni_quadratic_read(qp, &q);
+    solver s = {.q = &q, .n = q.n, .m = q.m, .rho = 0.1};
     if (st == NORN_OK) {
-        double *x = norni_tensor_data(out->x), *y = norni_tensor_data(out->y);
-        residuals r;
-        memcpy(s.p, s.p0, (size_t)square * sizeof *s.p);
-        memcpy(s.a, s.a0, (size_t)wide * sizeof *s.a);
-        memcpy(s.q, s.q0, (size_t)n * sizeof *s.q);
-        scale(&s);
-        st = run(&s, tolerance > 0 ? tolerance : 1e-9, max_iterations > 0 ? max_iterations : 20000, x, y,
-                 scratch, out);
-        measure(&s, x, y, &r, scratch);
-        out->objective = r.objective;
-        out->primal = r.primal;
-        out->dual = r.dual;
-        out->gap = r.gap;
-        if (st == NORN_OK && out->status == NORN_QP_UNFINISHED &&
-            fmax(r.primal / (1 + r.primal_size), r.dual / (1 + r.dual_size)) <= 1e-6)
-            out->status = NORN_QP_SOLVED;
+        s.best_x = norni_alloc_array(2 * (size_t)(q.n + q.m) + 1, sizeof *s.best_x);
+        st = s.best_x ? norni_splitting_new(session, &q, &on) : norni_nomem();
     }
+    s.on = on;
+    if (st == NORN_OK) {
+        s.best_y = s.best_x + q.n;
+        s.proof_x = s.best_y + q.m;
+        s.proof_y = s.proof_x + q.n;
+    }
+    if (st == NORN_OK)
+        st = norni_tensor_host(NORN_F64, 1, &q.n, &out->x);
+    if (st == NORN_OK)
+        st = norni_tensor_host(NORN_F64, 1, &q.m, &out->y);
+    if (st == NORN_OK)
+        st = solve(&s, qp->p->dtype, tolerance > 0 ? tolerance : 1e-9,
+                   max_iterations > 0 ? max_iterations : 20000, out);
     if (st != NORN_OK) {
         norn_tensor_free(out->x);
         norn_tensor_free(out->y);
         *out = (norn_qp_result){0};
     }
-    norni_free(scratch);
-    norni_free(all);
+    norni_splitting_free(on);
+    norni_quadratic_free(&q);
+    norni_free(s.best_x);
     return st;
 }

@@ -241,6 +241,16 @@ static norn_status spread_bounds(const setting *s, size_t n, const norn_feed *b,
     return NORN_OK;
 }
 
+static norn_status read_bounds(const setting *s, const norn_solve_options *o, double **lower,
+                               double **upper) {
+    NORNI_TRY(spread_bounds(s, o->n_lower, o->lower, -(double)INFINITY, lower));
+    NORNI_TRY(spread_bounds(s, o->n_upper, o->upper, (double)INFINITY, upper));
+    for (int64_t i = 0; i < s->at[s->n] && *lower && *upper; i++)
+        if (!((*lower)[i] <= (*upper)[i]))
+            return norni_fail(NORN_ARG, "bounds: the lower one is above the upper one");
+    return NORN_OK;
+}
+
 /* ---- Solutions. */
 void norn_solution_free(norn_solution *s) {
     if (!s)
@@ -295,12 +305,7 @@ static norn_status solve_function(setting *s, const norn_solve_options *o, doubl
             st = norn_executable_new(s->session, s->second_graph, NULL, NULL, &s->second);
     }
     if (st == NORN_OK)
-        st = spread_bounds(s, o->n_lower, o->lower, -(double)INFINITY, &p.lower);
-    if (st == NORN_OK)
-        st = spread_bounds(s, o->n_upper, o->upper, (double)INFINITY, &p.upper);
-    for (int64_t i = 0; i < p.n && st == NORN_OK; i++)
-        if ((p.lower ? p.lower[i] : -(double)INFINITY) > (p.upper ? p.upper[i] : (double)INFINITY))
-            st = norni_fail(NORN_ARG, "bounds: the lower one is above the upper one");
+        st = read_bounds(s, o, &p.lower, &p.upper);
     if (st == NORN_OK)
         st = norni_minimise(&p, &m, x, &r->outcome);
     r->info.values = p.values;
@@ -315,8 +320,6 @@ static norn_status solve_squares(setting *s, const norn_solve_options *o, double
     const norni_type *t = &s->bound->outputs.v[0].value->type;
     norni_squares q = {.n = s->at[s->n], .residuals = residuals, .column = column, .ctx = s};
     norni_method m = {o->method, o->max_iterations, o->tolerance, o->progress, o->user};
-    if (o->n_lower || o->n_upper)
-        return norni_fail(NORN_UNSUPPORTED, "Levenberg-Marquardt has no bounds (wanted another method)");
     if (!norni_type_static(t))
         return norni_fail(NORN_SHAPE, "the sizes of the formula are not known");
     q.m = norni_type_elems(t);
@@ -329,6 +332,8 @@ static norn_status solve_squares(setting *s, const norn_solve_options *o, double
     if (st == NORN_OK)
         st = norn_executable_new(s->session, s->second_graph, NULL, NULL, &s->second);
     if (st == NORN_OK)
+        st = read_bounds(s, o, &q.lower, &q.upper);
+    if (st == NORN_OK)
         st = norni_least_squares(&q, &m, x, errors, &r->outcome);
     if (st == NORN_OK && q.determined) {
         st = tensors(s, errors, r->errors);
@@ -339,6 +344,8 @@ static norn_status solve_squares(setting *s, const norn_solve_options *o, double
     r->info.products = q.products;
     r->info.residuals = q.m;
     r->info.deviation = q.deviation;
+    norni_free(q.lower);
+    norni_free(q.upper);
     norni_free(errors);
     return st;
 }

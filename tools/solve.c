@@ -35,7 +35,9 @@ static void print_numbers(const char *name, const norn_solution *s) {
                       *w = norn_solution_interval(s, name);
     printf("%s = ", name);
     print_value(v);
-    if (e && norn_tensor_rank(v) == 0) {
+    if (e && norn_tensor_rank(v) == 0 && isnan(norn_tensor_get(e, 0)))
+        printf("    at its bound, which holds it: no standard error\n");
+    else if (e && norn_tensor_rank(v) == 0) {
         double x = norn_tensor_get(v, 0), d = norn_tensor_get(w, 0);
         int digits = 6; /* as many as tell the ends apart */
         while (digits < 17 && fabs(rounded(x + d, digits) - rounded(x - d, digits) - 2 * d) > 0.02 * d)
@@ -180,11 +182,11 @@ static const char *const qp_status[] = {"solved", "infeasible: no point fulfils 
                                         "unbounded: the objective falls without end", "not converged"};
 
 /* Solves and reports. start: of what the entries of x are, where they have names; constant: the formula's value at 0. */
-static int solve_arrays(const solve_options *o, norn_tensor *const t[5], size_t n_start,
+static int solve_arrays(const solve_options *o, norn_session *session, const norn_qp *qp, size_t n_start,
                         const norn_feed *start, double constant) {
     norn_qp_result r;
     double seconds = -now_seconds();
-    norn_status s = norn_solve_qp(t[0], t[1], t[2], t[3], t[4], o->tolerance, o->max_iterations, &r);
+    norn_status s = norn_solve_qp(session, qp, o->tolerance, o->max_iterations, &r);
     seconds += now_seconds();
     if (s != NORN_OK)
         return fail(s);
@@ -238,15 +240,23 @@ static int solve_arrays(const solve_options *o, norn_tensor *const t[5], size_t 
 }
 
 static int solve_program(const solve_options *o) {
-    static const char *const names[] = {"P", "q", "A", "l", "u"};
+    enum { NEEDED = 5, ALL = 9 };
+    static const char *const names[ALL] = {"P",         "q",        "A",         "l",       "u",
+                                           "P_indices", "P_indptr", "A_indices", "A_indptr"};
     norn_archive *a = NULL;
-    norn_tensor *t[5] = {0};
+    norn_tensor *t[ALL] = {0};
+    norn_session *session = NULL;
     norn_status s = norn_archive_open(o->qp, &a);
-    for (int i = 0; i < 5 && s == NORN_OK; i++)
-        s = norn_archive_load(a, names[i], &t[i]);
+    for (int i = 0; i < ALL && s == NORN_OK; i++)
+        if (i < NEEDED || norn_archive_has(a, names[i]))
+            s = norn_archive_load(a, names[i], &t[i]);
     norn_archive_close(a);
-    int code = s == NORN_OK ? solve_arrays(o, t, 0, NULL, 0) : fail(s);
-    for (int i = 0; i < 5; i++)
+    if (s == NORN_OK)
+        s = norn_session_open(o->device, &session);
+    const norn_qp qp = {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]};
+    int code = s == NORN_OK ? solve_arrays(o, session, &qp, 0, NULL, 0) : fail(s);
+    norn_session_close(session);
+    for (int i = 0; i < ALL; i++)
         norn_tensor_free(t[i]);
     return code;
 }
@@ -301,7 +311,8 @@ static int solve_formula(const solve_options *o, const char *text) {
         norn_status st = norn_session_open(o->device, &session);
         code = st == NORN_OK ? quadratic_program(session, &c, t, &constant) : fail(st);
         if (!code)
-            code = solve_arrays(o, t, start.n, feeds, constant);
+            code = solve_arrays(o, session, &(norn_qp){.p = t[0], .q = t[1], .a = t[2], .l = t[3], .u = t[4]},
+                                start.n, feeds, constant);
         for (int i = 0; i < 5; i++)
             norn_tensor_free(t[i]);
     } else if (!code) {
@@ -372,7 +383,9 @@ static const option options[] = {
     {"plot", "FILE.svg", OPT_TEXT, offsetof(solve_options, plot),
      "draw the convergence, and of two numbers the contours with the path", NULL, 0},
     {"qp", "FILE.npz", OPT_TEXT, offsetof(solve_options, qp),
-     "a quadratic program: minimise 1/2 x'Px + q'x subject to l <= Ax <= u", NULL, 0},
+     "a quadratic program: minimise 1/2 x'Px + q'x subject to l <= Ax <= u; sparse P or A as P, P_indices, "
+     "P_indptr (CSR)",
+     NULL, 0},
     {"out", "FILE.npz", OPT_TEXT, offsetof(solve_options, out),
      "of a quadratic program: write x and the multipliers y", NULL, 0},
     {"dtype", "T", OPT_CHOICE, offsetof(solve_options, dtype), "type of numbers in formulas", dtypes, 0},

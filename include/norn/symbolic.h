@@ -137,8 +137,7 @@ typedef struct norn_solve_options {
     int64_t max_iterations; /* 0: 10000 */
     double tolerance;       /* of the largest entry of the (projected) gradient; 0: 1e-8 */
     size_t n_lower, n_upper;
-    const norn_feed *lower,
-        *upper; /* bounds by variable: scalars, or of its shape; not with Levenberg-Marquardt */
+    const norn_feed *lower, *upper; /* bounds by variable: scalars, or of its shape */
     /* Called after every iteration; false ends, which is no error. NULL: none. */
     bool (*progress)(void *user, int64_t iteration, double value, double gradient);
     void *user;
@@ -166,7 +165,8 @@ NORN_API void norn_solution_get(const norn_solution *s, norn_solution_info *out)
 /* The minimum, by variable: NULL when there is none of this name. Lent. */
 NORN_API const norn_tensor *norn_solution_value(const norn_solution *s, const char *name);
 /* Levenberg-Marquardt: standard errors of the estimates, and half the width of their 95 % confidence intervals (Student's t),
- * in the shape of the variable; NULL for other methods, and where the data do not determine the variables. */
+ * in the shape of the variable; NULL for other methods, and where the data do not determine the variables. What a bound holds is no
+ * estimate: NaN there, and the others' are those of a model in which it is known. */
 NORN_API const norn_tensor *norn_solution_error(const norn_solution *s, const char *name);
 NORN_API const norn_tensor *norn_solution_interval(const norn_solution *s, const char *name);
 /* What happened: value and gradient after `i` iterations; x: the first two unknowns. */
@@ -175,8 +175,14 @@ NORN_API void norn_solution_trace(const norn_solution *s, size_t i, double *valu
                                   double x[2]);
 
 /* Quadratic programs: minimise 1/2 x'Px + q'x subject to l <= Ax <= u, by operator splitting (Stellato et al., OSQP, 2020) with a
- * polished solution. p [n,n], symmetric and positive semidefinite; q [n]; a [m,n]; l and u [m], infinite where there is no bound.
- * Any floating-point type. */
+ * polished solution. P symmetric and positive semidefinite. Any numbers; they are computed with in double, on the session's device. */
+typedef struct norn_qp {
+    const norn_tensor *p, *q, *a, *l,
+        *u; /* [n,n], [n], [m,n], [m], [m]; l and u infinite where there is no bound */
+    /* Sparse matrices by rows (CSR, as SciPy has them), else NULL: the columns of the entries, which p or a then holds one after
+     * the other, and where each row begins, [n + 1] or [m + 1]. */
+    const norn_tensor *p_indices, *p_indptr, *a_indices, *a_indptr;
+} norn_qp;
 typedef enum norn_qp_status {
     NORN_QP_SOLVED,
     NORN_QP_INFEASIBLE,
@@ -195,9 +201,8 @@ typedef struct norn_qp_result {
                            is a direction without bound */
 } norn_qp_result;
 /* tolerance 0: 1e-9; max_iterations 0: 20000. Errors: NORN_SHAPE, NORN_DTYPE, NORN_ARG (l above u, NaN, P not positive
- * semidefinite). */
-NORN_API norn_status norn_solve_qp(const norn_tensor *p, const norn_tensor *q, const norn_tensor *a,
-                                   const norn_tensor *l, const norn_tensor *u, double tolerance,
+ * semidefinite), NORN_UNSUPPORTED (a device without double). */
+NORN_API norn_status norn_solve_qp(norn_session *session, const norn_qp *qp, double tolerance,
                                    int64_t max_iterations, norn_qp_result *out);
 
 #ifdef __cplusplus

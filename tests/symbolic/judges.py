@@ -17,6 +17,8 @@ try:
     import sympy as sp
 except ImportError:
     sp = None
+    if os.environ.get("NORN_JUDGES") == "all":
+        sys.exit("sympy is not there (wanted all judges)")
     print("sympy is not there: judged without it")
 
 norn, table, cc = sys.argv[1:4]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quadratic programs solved by norn, judged by their KKT conditions (which prove the solution), by construction, and, where
 it is installed, by OSQP, whose verdict and objective (to 1e-6) must be the same: qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate,
-infeasible, unbounded."""
+infeasible, unbounded; each on the host, and on the device that NORN_DEVICE names (else the first), from dense and from sparse matrices."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,19 +16,34 @@ try:
     from scipy import sparse
 except ImportError:
     osqp = None
-    print("OSQP is not there: judged without it")
+    if os.environ.get("NORN_JUDGES") == "all":
+        sys.exit("OSQP and SciPy are not there (wanted all judges)")
+    print("OSQP is not there: judged by the KKT conditions only")
 
 norn, largest = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200
-path = tempfile.mkdtemp() + "/p.npz"
+folder = tempfile.mkdtemp()
+path = folder + "/p.npz"
 failures = 0
+NAMES = ("P", "q", "A", "l", "u")
 
 
-def solve(p, q, a, l, u):
-    np.savez(path, P=p, q=q, A=a, l=l, u=u)
-    r = subprocess.run([norn, "solve", "--qp", path, "--json", "--out", path + ".out.npz"], capture_output=True,
-                       text=True, env={**os.environ, "NORN_DEVICE": "host"})
+def rows(name, m):
+    """A matrix as SciPy's csr_matrix has it."""
+    columns = [np.flatnonzero(row) for row in m]
+    return {name: np.concatenate([row[c] for row, c in zip(m, columns)] or [np.zeros(0)]),
+            name + "_indices": np.concatenate(columns or [np.zeros(0, int)]).astype(np.int32),
+            name + "_indptr": np.cumsum([0] + [len(c) for c in columns]).astype(np.int32)}
+
+
+def solve(device, is_sparse, *program):
+    given = dict(zip(NAMES, program))
+    if is_sparse:
+        given.update(rows("P", program[0]), **rows("A", program[2]))
+    np.savez(path, **given)
+    r = subprocess.run([norn, "solve", "--qp", path, "--json", "--out", path + ".out.npz"] + device, capture_output=True,
+                       text=True, env={**os.environ, "NORN_CACHE": "1", "NORN_CACHE_DIR": folder})
     if r.returncode not in (0, 1):
-        return {"status": r.stderr}
+        return {"status": r.stderr.strip()}
     out = json.loads(r.stdout)
     out.update(np.load(path + ".out.npz"))
     return out
@@ -47,10 +63,14 @@ def by_osqp(p, q, a, l, u):
 
 
 def check(name, p, q, a, l, u, want="solved"):
+    osqp_says = by_osqp(p, q, a, l, u) if osqp else None
+    for how, device, is_sparse in ("host", ["--device", "host"], False), ("device", [], False), ("device, sparse", [], True):
+        judge(f"{name} ({how})", solve(device, is_sparse, p, q, a, l, u), osqp_says, p, q, a, l, u, want)
+
+
+def judge(name, r, osqp_says, p, q, a, l, u, want):
     global failures
-    if osqp:
-        judge, best = by_osqp(p, q, a, l, u)
-    r = solve(p, q, a, l, u)
+    verdict, best = osqp_says or (None, None)
     text, ok = f"{r['status']}", r["status"] == want
     if ok and want == "solved":
         x, y = r["x"], r["y"]
@@ -65,7 +85,7 @@ def check(name, p, q, a, l, u, want="solved"):
         worst = max(primal / size, dual / size, free / size, gap / (1 + abs(objective)))
         ok = worst <= 1e-6 and abs(objective - r["objective"]) <= 1e-6 * (1 + abs(objective))
         text += f", KKT residual {worst:.1e}, {r['iterations']:.0f} iterations"
-        if osqp and judge == "solved":
+        if verdict == "solved":
             apart = abs(r["objective"] - best) / (1 + abs(best))
             ok = ok and apart <= 1e-6
             text += f", objective {apart:.1e} from OSQP's"
@@ -78,9 +98,9 @@ def check(name, p, q, a, l, u, want="solved"):
         ax = a @ x
         ok = np.abs(p @ x).max() < 1e-6 and q @ x < -1e-6 and \
             ax[np.isfinite(u)].max(initial=0) < 1e-6 and ax[np.isfinite(l)].min(initial=0) > -1e-6
-    if osqp and judge != want:
-        text += f" (OSQP says {judge})"
-        ok = ok and judge not in DECIDED  # it may give up; another verdict is one too many
+    if verdict and verdict != want:
+        text += f" (OSQP says {verdict})"
+        ok = ok and verdict not in DECIDED  # it may give up; another verdict is one too many
     failures += not ok
     print("ok  " if ok else "FAIL", name, text, flush=True)
 
@@ -95,12 +115,22 @@ def dense(n, m, r, rank=None):
 
 rng = np.random.default_rng(3)
 inf = np.inf
-sizes = [n for n in (20, 50, 200, 500, 1000, 2000) if n <= largest]
+sizes = [n for n in (20, 50, 200, 1000, 2000) if n <= largest]
 for n in sizes:
     check(f"dense {n}", *dense(n, n // 2, rng))
     check(f"dense {n}, P of half rank", *dense(n, n, rng, n // 2))
     p = np.diag(np.full(n, 2.0)) + np.diag(np.full(n - 1, -1.0), 1) + np.diag(np.full(n - 1, -1.0), -1)
     check(f"banded {n}", p, rng.normal(size=n), np.eye(n), np.full(n, -0.3), np.full(n, 0.3))
+    # The same in another order, which has to be found again, and programs whose entries have no order.
+    some = rng.permutation(n)
+    check(f"banded {n}, shuffled", p[np.ix_(some, some)], rng.normal(size=n), np.eye(n)[some], np.full(n, -0.3), np.full(n, 0.3))
+    f = np.where(rng.uniform(size=(n, n)) < 2 / n, rng.normal(size=(n, n)), 0)
+    a = np.where(rng.uniform(size=(n // 2, n)) < 3 / n, rng.normal(size=(n // 2, n)), 0)
+    a[0], a[1] = 0, rng.normal(size=n)
+    x = rng.normal(size=n)
+    check(f"sparse {n}, a row of nothing and one of all", f.T @ f + 0.1 * np.eye(n), rng.normal(size=n), a, a @ x - rng.uniform(0, 1, n // 2),
+          a @ x + rng.uniform(0, 1, n // 2))
+check("dense 600", *dense(600, 300, rng))  # large enough that all of the device works on one part at a time
 n = 30
 p, q, a, l, u = dense(n, 20, rng)
 e = a[:5]
@@ -126,4 +156,11 @@ x = np.vstack([rng.normal(size=(30, 2)) + 1.5, rng.normal(size=(30, 2)) - 1.5])
 s = np.concatenate([np.ones(30), -np.ones(30)])
 check("SVM dual", (s[:, None] * s) * (x @ x.T), -np.ones(60), np.vstack([s, np.eye(60)]), np.zeros(61),
       np.concatenate([[0], np.full(60, 1.0)]))
+# Refused: P with an eigenvalue below 0, of whatever size A is, and without symmetry.
+for name, bad, says in ("not convex", np.diag([1.0, -0.1]), "not positive semidefinite"), ("not symmetric", np.array([[1, 2], [0, 1.0]]), "not symmetric"):
+    for how, device, is_sparse in ("host", ["--device", "host"], False), ("device", [], False), ("device, sparse", [], True):
+        r = solve(device, is_sparse, bad, np.ones(2), 100 * np.eye(2), -np.ones(2), np.ones(2))
+        failures += says not in r["status"]
+        print("ok  " if says in r["status"] else "FAIL", f"{name} ({how}):", r["status"])
+shutil.rmtree(folder)
 sys.exit(failures != 0)

@@ -149,22 +149,51 @@ static void fit(void **state) {
     norn_tensor_free(start);
 }
 
-/* The same steps where the values are computed on an OpenCL device. */
-static void on_device(void **state) {
-    session = device;
-    for (int m = NORN_SOLVE_CG; m <= NORN_SOLVE_NEWTON_CG; m++) {
-        norn_solve_options o = {.method = (norn_solver)m, .max_iterations = 1000};
-        norn_solution *s;
-        norn_solution_info info;
-        if (minimise(&functions[0], &o, &s) != NORN_OK)
-            fail_msg("%s", norn_error());
-        norn_solution_get(s, &info);
-        if (!info.converged || !(info.gradient <= 1e-8) || !(info.value <= 1e-9))
-            fail_msg("%s: value %g, gradient %g: %s", info.method, info.value, info.gradient, info.reason);
-        norn_solution_free(s);
-    }
-    fit(state);
-    session = host;
+/* The line, its intercept kept at 0.5 or above, which it would be below: b is that of y - 0.5 through the origin. */
+static void fit_in_bounds(void **state) {
+    const double t[] = {1, 2, 3, 4, 5, 6}, y[] = {1.1, 1.9, 3.2, 3.9, 5.1, 5.8}, ones[] = {1, 1}, half = 0.5,
+                 large = 100;
+    norn_tensor *tt = numbers(6, t), *ty = numbers(6, y), *start = numbers(0, ones), *low = numbers(0, &half),
+                *high = numbers(0, &large);
+    norn_feed x[] = {{"a", start}, {"b", start}}, data[] = {{"t", tt}, {"y", ty}}, lower = {"a", low},
+              upper[] = {{"a", high}, {"b", high}};
+    norn_graph *g;
+    norn_solution *s;
+    norn_solution_info info;
+    norn_solve_options o = {.n_lower = 1, .lower = &lower, .n_upper = 2, .upper = upper};
+    (void)state;
+    assert_int_equal(norn_formula_parse("t: f64[N], y: f64[N]; a + b*t - y", NORN_F64, &g, NULL), NORN_OK);
+    if (norn_solve(session, g, 2, x, 2, data, &o, &s) != NORN_OK)
+        fail_msg("%s", norn_error());
+    norn_solution_get(s, &info);
+    assert_true(info.converged);
+    double tt2 = 0, ty2 = 0, ssr = 0;
+    for (int i = 0; i < 6; i++)
+        tt2 += t[i] * t[i], ty2 += t[i] * (y[i] - 0.5);
+    double b = ty2 / tt2;
+    for (int i = 0; i < 6; i++)
+        ssr += (0.5 + b * t[i] - y[i]) * (0.5 + b * t[i] - y[i]);
+    assert_true(norn_tensor_get(norn_solution_value(s, "a"), 0) == 0.5);
+    assert_true(fabs(norn_tensor_get(norn_solution_value(s, "b"), 0) - b) < 1e-8);
+    assert_true(isnan(norn_tensor_get(norn_solution_error(s, "a"), 0)));
+    assert_true(fabs(norn_tensor_get(norn_solution_error(s, "b"), 0) - sqrt(ssr / 5 / tt2)) < 1e-8);
+    /* Student's t with 5 degrees of freedom: 2.5705818 */
+    assert_true(
+        fabs(norn_tensor_get(norn_solution_interval(s, "b"), 0) - 2.5705818366 * sqrt(ssr / 5 / tt2)) < 1e-7);
+    norn_solution_free(s);
+    /* Bounds that hold nothing change nothing; those that cross are refused. */
+    o = (norn_solve_options){.n_upper = 2, .upper = upper};
+    assert_int_equal(norn_solve(session, g, 2, x, 2, data, &o, &s), NORN_OK);
+    assert_true(norn_tensor_get(norn_solution_error(s, "a"), 0) > 0);
+    norn_solution_free(s);
+    o = (norn_solve_options){.n_lower = 1, .lower = upper, .n_upper = 1, .upper = &lower};
+    assert_int_equal(norn_solve(session, g, 2, x, 2, data, &o, &s), NORN_ARG);
+    norn_graph_free(g);
+    norn_tensor_free(tt);
+    norn_tensor_free(ty);
+    norn_tensor_free(start);
+    norn_tensor_free(low);
+    norn_tensor_free(high);
 }
 
 /* A single residual whose square has no step down that numbers can hold is no minimum. */
@@ -245,7 +274,8 @@ static norn_qp_result program(const double *p, const double *q, const double *a,
                               const double *u) {
     norn_tensor *t[] = {matrix(2, 2, p), numbers(2, q), matrix(3, 2, a), numbers(3, l), numbers(3, u)};
     norn_qp_result r;
-    if (norn_solve_qp(t[0], t[1], t[2], t[3], t[4], 0, 0, &r) != NORN_OK)
+    const norn_qp qp = {.p = t[0], .q = t[1], .a = t[2], .l = t[3], .u = t[4]};
+    if (norn_solve_qp(session, &qp, 0, 0, &r) != NORN_OK)
         fail_msg("%s", norn_error());
     for (int i = 0; i < 5; i++)
         norn_tensor_free(t[i]);
@@ -275,11 +305,31 @@ static void programs(void **state) {
     norn_tensor_free(r.y);
 }
 
+/* The same steps where the values are computed on an OpenCL device. */
+static void on_device(void **state) {
+    session = device;
+    for (int m = NORN_SOLVE_CG; m <= NORN_SOLVE_NEWTON_CG; m++) {
+        norn_solve_options o = {.method = (norn_solver)m, .max_iterations = 1000};
+        norn_solution *s;
+        norn_solution_info info;
+        if (minimise(&functions[0], &o, &s) != NORN_OK)
+            fail_msg("%s", norn_error());
+        norn_solution_get(s, &info);
+        if (!info.converged || !(info.gradient <= 1e-8) || !(info.value <= 1e-9))
+            fail_msg("%s: value %g, gradient %g: %s", info.method, info.value, info.gradient, info.reason);
+        norn_solution_free(s);
+    }
+    fit(state);
+    fit_in_bounds(state);
+    programs(state);
+    session = host;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(methods),   cmocka_unit_test(bounds),   cmocka_unit_test(fit),
-        cmocka_unit_test(on_device), cmocka_unit_test(stuck),    cmocka_unit_test(endless),
-        cmocka_unit_test(refused),   cmocka_unit_test(programs),
+        cmocka_unit_test(methods),       cmocka_unit_test(bounds),    cmocka_unit_test(fit),
+        cmocka_unit_test(fit_in_bounds), cmocka_unit_test(on_device), cmocka_unit_test(stuck),
+        cmocka_unit_test(endless),       cmocka_unit_test(refused),   cmocka_unit_test(programs),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }
