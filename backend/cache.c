@@ -24,7 +24,7 @@
 
 enum { FORMAT = 1, DEFAULT_MB = 512, ABANDONED_S = 3600 };
 static const char magic[8] = "NORNPRG";
-static const char suffix[] = ".norn", unfinished[] = "unfinished-";
+static const char suffix[] = ".norn", unfinished[] = NORNI_UNFINISHED;
 
 typedef struct {
     char magic[8];
@@ -319,14 +319,16 @@ void norni_cache_trim(const norni_cache *c) {
         size_t n = strlen(e->d_name);
         bool ours = n == 16 + sizeof suffix - 1 && !strcmp(e->d_name + 16, suffix);
         bool temp = !strncmp(e->d_name, unfinished, sizeof unfinished - 1);
-        if ((!ours && !temp) || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-            !S_ISREG(st.st_mode))
+        if ((!ours && !temp) || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
-        if (temp) {
-            if (time(NULL) - st.st_mtime > ABANDONED_S)
-                unlinkat(dirfd(dir), e->d_name, 0);
+        if (temp) { /* a file, or the folder of workers */
+            if (time(NULL) - st.st_mtime > ABANDONED_S && unlinkat(dirfd(dir), e->d_name, 0) &&
+                S_ISDIR(st.st_mode))
+                norni_remove_folder(dirfd(dir), e->d_name);
             continue;
         }
+        if (!S_ISREG(st.st_mode))
+            continue;
         file f = {.used = st.st_mtim, .bytes = (uint64_t)st.st_size};
         memcpy(f.name, e->d_name, n + 1);
         if (!NORNI_PUSH(&files, f))

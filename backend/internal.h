@@ -96,6 +96,25 @@ void norni_cache_store(const norni_cache *c, const char *key, const norni_cache_
 void norni_cache_trim(const norni_cache *c);
 void norni_cache_entry_free(norni_cache_entry *e);
 
+/* Of temporary files and folders. */
+#define NORNI_UNFINISHED "unfinished-"
+
+/* Programs from other processes ------------------------------------------------------------------- */
+typedef struct {
+    const char *options, *source;
+    const char *variants;  /* lines "KERNEL FORM", as in backend/worker/protocol.h */
+    unsigned char *binary; /* NULL: not delivered; to be freed */
+    size_t binary_bytes;
+    uint64_t made; /* bit i: the binary has machine code for line i */
+} norni_order;
+
+/* Has workers compile the orders, first ones first, and waits for them. Without a worker program nothing is delivered. */
+void norni_workers_run(norn_context *ctx, norni_order *orders, size_t n);
+/* When no worker has answered for so long, they are given up; tests make it short. */
+extern int norni_workers_silent_ms;
+/* rm -r of a folder; links in it are not followed. */
+void norni_remove_folder(int in, const char *name);
+
 /* Profile ----------------------------------------------------------------------------------------- */
 typedef struct {
     norn_profile_entry entry;
@@ -182,6 +201,12 @@ struct norn_buffer {
 };
 
 /* Programs ---------------------------------------------------------------------------------------- */
+/* A launch that is to come. */
+typedef struct {
+    uint64_t variant;
+    char *line; /* "KERNEL FORM" */
+} norni_wanted;
+
 struct norni_program {
     norn_context *ctx;
     int refs; /* the context's table, kernels */
@@ -189,10 +214,15 @@ struct norni_program {
     uint64_t hash; /* of source and options */
     cl_program cl;
     NORNI_VEC(uint64_t) variants;
-    bool unsaved; /* the file in the cache, if any, lacks something */
+    NORNI_VEC(norni_wanted) wanted; /* until it is there */
+    bool unsaved;                   /* the file in the cache, if any, lacks something */
 };
 
 void norni_program_unref(norni_program *p);
+/* What PoCL compiles a kernel anew for: the local size, whether the range is small, and where we leave the
+ * local size to the driver, whatever it makes of the global one. */
+enum { NORNI_SMALL_RANGE = 65535 }; /* work-items in each dimension, below */
+uint64_t norni_variant(const char *kernel, const norni_launch *l);
 /* A launch of this variant comes next; true when it was not seen before in this program, here or in its
  * cached file. */
 bool norni_program_launches(norni_program *p, uint64_t variant);

@@ -247,14 +247,12 @@ static norn_status check_launch(const norni_kernel *k, const norni_launch *l) {
     return NORN_OK;
 }
 
-/* What PoCL compiles a kernel anew for: the local size, whether the range is small, and where we leave the
- * local size to the driver, whatever it makes of the global one. */
-static uint64_t variant_of(const norni_kernel *k, const norni_launch *l) {
-    uint64_t h = norni_hash_str(0, k->name);
+uint64_t norni_variant(const char *kernel, const norni_launch *l) {
+    uint64_t h = norni_hash_str(0, kernel);
     bool small = true;
     for (int i = 0; i < l->dims; i++) {
         h = norni_hash_u64(h, l->local[0] ? l->local[i] : l->global[i]);
-        small = small && l->global[i] < 65535;
+        small = small && l->global[i] < NORNI_SMALL_RANGE;
     }
     return norni_hash_u64(h, small);
 }
@@ -280,7 +278,7 @@ norn_status norni_kernel_launch(norni_kernel *k, const norni_launch *l) {
             return NORN_OK;
     norn_context *ctx = k->program->ctx;
     int e = CL_SUCCESS;
-    bool first = norni_program_launches(k->program, variant_of(k, l)) && ctx->timed_queue;
+    bool first = norni_program_launches(k->program, norni_variant(k->name, l)) && ctx->timed_queue;
     cl_event event, *at = norni_profile_event(ctx, &event);
     if (first) {
         at = &event;

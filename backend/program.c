@@ -7,7 +7,11 @@
  * when they have been launched: at norn_context_close, or at a norn_context_finish once the time that takes
  * is small beside the time the context has been open (PoCL compiles every kernel once more for any local size
  * before it gives the binary out, 0.1 s and more a kernel, and keeps everybody else waiting). A cached file
- * lists its variants; a program that gets a new one is saved again. */
+ * lists its variants; a program that gets a new one is saved again.
+ *
+ * PoCL holds one lock a process while it compiles, so threads do not help there. When several programs are missing and there is
+ * a cache, worker processes (backend/workers.c) compile them for the launches that are planned, and nothing is left to be done at
+ * first launches and at closing. Without a cache, programs are compiled here: then PoCL's own cache may have them. */
 #include "backend/internal.h"
 #include "base/hash.h"
 #include "base/str.h"
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MIN_ORDERS = 2 }; /* programs for which starting workers pays */
 enum { MAX_THREADS = 16, MAX_VARIANTS = 256, LOG_LINES = 12, LOG_BYTES = 2000 };
 enum { STACK_BYTES = 8 << 20 };       /* compilers recurse, and some C libraries give a thread little */
 enum { SAVING_GUESS_NS = 400000000 }; /* what saving one program is taken to cost beforehand */
@@ -193,6 +198,86 @@ static norn_status build_failed(norn_context *ctx, const job *j) {
     return status;
 }
 
+/* By workers -------------------------------------------------------------------------------------- */
+/* The names of variants that PoCL has, as far as the planned launches tell them. */
+static void want(norni_program *p, const norni_planned_list *list) {
+    for (size_t i = 0; i < list->n; i++) {
+        const norni_launch *l = &list->v[i].launch;
+        uint64_t variant = norni_variant(list->v[i].kernel, l);
+        bool known = !l->local[0], small = true, none = false;
+        for (size_t k = 0; k < p->wanted.n && !known; k++)
+            known = p->wanted.v[k].variant == variant;
+        for (int d = 0; d < l->dims; d++) {
+            small = small && l->global[d] < NORNI_SMALL_RANGE;
+            none = none || !l->global[d];
+        }
+        if (known || none)
+            continue;
+        norni_str s = {0};
+        norni_str_addf(&s, "%s %zu-%zu-%zu-goffs0%s\n", list->v[i].kernel, l->local[0],
+                       l->dims > 1 ? l->local[1] : 1, l->dims > 2 ? l->local[2] : 1,
+                       small ? "-smallgrid" : "");
+        norni_wanted w = {variant, norni_str_take(&s)};
+        if (w.line && !NORNI_PUSH(&p->wanted, w))
+            norni_free(w.line);
+    }
+}
+
+static void forget_wanted(norni_program *p) {
+    for (size_t i = 0; i < p->wanted.n; i++)
+        norni_free(p->wanted.v[i].line);
+    norni_vec_free(&p->wanted);
+}
+
+static bool order(const norni_program *p, norni_order *o) {
+    norni_str s = {0};
+    norni_str_add(&s, "");
+    for (size_t i = 0; i < p->wanted.n; i++)
+        norni_str_add(&s, p->wanted.v[i].line);
+    *o = (norni_order){.options = p->options, .source = p->source, .variants = norni_str_take(&s)};
+    return o->variants != NULL;
+}
+
+/* To the disk, from where it is loaded like any other. */
+static void deliver(norni_program *p, const norni_order *o) {
+    norni_cache_entry e = {.binary = o->binary, .binary_bytes = o->binary_bytes};
+    uint64_t variants[64];
+    for (size_t i = 0; i < p->wanted.n && i < sizeof variants / sizeof *variants; i++)
+        if (o->made >> i & 1)
+            variants[e.n_variants++] = p->wanted.v[i].variant;
+    e.variants = variants;
+    char *key = o->binary ? norni_cache_key(&p->ctx->cache, p->options, p->source) : NULL;
+    norni_cache_store(&p->ctx->cache, key, &e);
+    norni_free(key);
+}
+
+/* Those that are missing, by other processes; whatever they do not deliver is still missing afterwards. */
+static void build_elsewhere(norn_context *ctx, job *jobs, size_t n) {
+    norni_order *orders = norni_alloc_array(n, sizeof *orders);
+    size_t *who = norni_alloc_array(n, sizeof *who), n_orders = 0;
+    bool ok = orders && who;
+    for (size_t i = 0; i < n && ok; i++)
+        if (!jobs[i].p->cl && jobs[i].p->wanted.n && (ok = order(jobs[i].p, &orders[n_orders])))
+            who[n_orders++] = i;
+    if (ok && n_orders >= MIN_ORDERS) {
+        uint64_t start = norni_now_ns();
+        norni_workers_run(ctx, orders, n_orders);
+        for (size_t k = 0; k < n_orders; k++)
+            deliver(jobs[who[k]].p, &orders[k]);
+        ctx->builds.build_ms += (double)(norni_now_ns() - start) * 1e-6;
+        ctx->builds.cache_ms += work_on(ctx, jobs, n, load);
+        for (size_t k = 0; k < n_orders; k++)
+            ctx->builds.built += jobs[who[k]].p->cl != NULL;
+        norni_cache_trim(&ctx->cache);
+    }
+    for (size_t k = 0; k < n_orders; k++) {
+        norni_free((char *)orders[k].variants);
+        norni_free(orders[k].binary);
+    }
+    norni_free(orders);
+    norni_free(who);
+}
+
 /* The table --------------------------------------------------------------------------------------- */
 static bool same(const norni_program *p, uint64_t hash, const char *source, const char *options) {
     return p->hash == hash && !strcmp(p->source, source) && !strcmp(p->options, options);
@@ -205,6 +290,7 @@ void norni_program_unref(norni_program *p) {
     if (p->cl)
         clReleaseProgram(p->cl);
     norni_vec_free(&p->variants);
+    forget_wanted(p);
     norni_free(p->name);
     norni_free(p->source);
     norni_free(p->options);
@@ -231,8 +317,8 @@ static norni_program *program_new(norn_context *ctx, const norni_program_source 
 }
 
 /* From the table, from the jobs so far, or as a new job. */
-static norn_status find(norn_context *ctx, const norni_program_source *src, job *jobs, size_t *n,
-                        norni_program **out) {
+static norn_status find(norn_context *ctx, const norni_program_source *src, const norni_planned_list *planned,
+                        job *jobs, size_t *n, norni_program **out) {
     char *options;
     NORNI_TRY(full_options(src, &options));
     uint64_t hash = norni_hash_str(norni_hash_str(0, options), src->source);
@@ -251,6 +337,8 @@ static norn_status find(norn_context *ctx, const norni_program_source *src, job 
     *out = jobs[*n].p = program_new(ctx, src, options, hash);
     if (!*out)
         return norni_nomem();
+    if (planned && ctx->lazy)
+        want(*out, planned);
     (*n)++;
     return NORN_OK;
 }
@@ -261,7 +349,11 @@ static norn_status make(norn_context *ctx, job *jobs, size_t n) {
         ctx->builds.cache_ms += work_on(ctx, jobs, n, load);
         for (size_t i = 0; i < n; i++)
             ctx->builds.cached += jobs[i].p->cl != NULL;
+        if (ctx->lazy)
+            build_elsewhere(ctx, jobs, n);
     }
+    for (size_t i = 0; i < n; i++)
+        forget_wanted(jobs[i].p);
     size_t missing = 0;
     for (size_t i = 0; i < n; i++)
         missing += jobs[i].p->cl == NULL;
@@ -286,8 +378,8 @@ static norn_status make(norn_context *ctx, job *jobs, size_t n) {
     return s;
 }
 
-norn_status norni_programs_get(norn_context *ctx, const norni_program_source *src, size_t n,
-                               norni_program **out) {
+norn_status norni_programs_get_for(norn_context *ctx, const norni_program_source *src,
+                                   const norni_planned_list *planned, size_t n, norni_program **out) {
     for (size_t i = 0; i < n; i++)
         out[i] = NULL;
     NORNI_TRY(norni_context_check(ctx, "programs"));
@@ -300,7 +392,7 @@ norn_status norni_programs_get(norn_context *ctx, const norni_program_source *sr
     size_t n_jobs = 0;
     norn_status s = NORN_OK;
     for (size_t i = 0; i < n && s == NORN_OK; i++)
-        s = find(ctx, &src[i], jobs, &n_jobs, &out[i]);
+        s = find(ctx, &src[i], planned ? &planned[i] : NULL, jobs, &n_jobs, &out[i]);
     if (s == NORN_OK)
         s = make(ctx, jobs, n_jobs);
     for (size_t i = 0; i < n_jobs; i++)
@@ -309,6 +401,11 @@ norn_status norni_programs_get(norn_context *ctx, const norni_program_source *sr
     for (size_t i = 0; i < n && s != NORN_OK; i++)
         out[i] = NULL;
     return s;
+}
+
+norn_status norni_programs_get(norn_context *ctx, const norni_program_source *src, size_t n,
+                               norni_program **out) {
+    return norni_programs_get_for(ctx, src, NULL, n, out);
 }
 
 /* Saving ------------------------------------------------------------------------------------------ */

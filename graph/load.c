@@ -2,6 +2,7 @@
 /* A plan on a device: memory, programs, kernels with their arguments set once, and the enqueueing of a run.
  */
 #include "backend/program.h"
+#include "base/vec.h"
 #include "graph/load_parts.h"
 #include "graph/session.h"
 #include "ops/kernel_source.h"
@@ -123,6 +124,26 @@ static norn_status own_kernel_failed(const norni_step *st) {
     return s;
 }
 
+/* The launches of the steps of the program that `first` is the first step of. */
+static norn_status launches(const norni_loaded *l, size_t first, norni_planned_list *out) {
+    const norni_plan_builder *b = &l->plan->builder;
+    NORNI_VEC(norni_planned) list = {0};
+    for (size_t i = first; i < b->steps.n; i++) {
+        const norni_step *st = b->steps.v[i];
+        if (st->kind != NORNI_STEP_KERNEL || !same_program(b->steps.v[first], st))
+            continue;
+        norni_planned p = {.kernel = st->kernel, .launch = {.dims = st->dims}};
+        memcpy(p.launch.global, st->global, sizeof p.launch.global);
+        memcpy(p.launch.local, st->local, sizeof p.launch.local);
+        if (!NORNI_PUSH(&list, p)) {
+            norni_vec_free(&list);
+            return norni_nomem();
+        }
+    }
+    *out = (norni_planned_list){list.v, list.n};
+    return NORN_OK;
+}
+
 /* The programs of all steps: programs[which[i]] is that of step i. */
 typedef struct {
     norni_program **programs;
@@ -133,9 +154,10 @@ static norn_status make_programs(norni_loaded *l, programs *out) {
     const norni_plan_builder *b = &l->plan->builder;
     size_t n = b->steps.n, n_src = 0;
     norni_program_source *src = norni_alloc_array(n, sizeof *src);
+    norni_planned_list *planned = norni_alloc_array(n, sizeof *planned);
     size_t *first = norni_alloc_array(n, sizeof *first);
     *out = (programs){norni_alloc_array(n, sizeof *out->programs), norni_alloc_array(n, sizeof *out->which)};
-    norn_status s = src && out->programs && out->which && first ? NORN_OK : norni_nomem();
+    norn_status s = src && planned && out->programs && out->which && first ? NORN_OK : norni_nomem();
     for (size_t i = 0; i < n && s == NORN_OK; i++) {
         const norni_step *st = b->steps.v[i];
         if (st->kind != NORNI_STEP_KERNEL)
@@ -159,16 +181,17 @@ static norn_status make_programs(norni_loaded *l, programs *out) {
                                               : st->file ? st->file
                                                          : st->kernel,
                                               text, options};
-        if (!options)
-            s = norni_nomem();
+        s = options ? launches(l, i, &planned[n_src - 1]) : norni_nomem();
     }
     if (s == NORN_OK && n_src)
-        s = norni_programs_get(l->ctx, src, n_src, out->programs);
+        s = norni_programs_get_for(l->ctx, src, planned, n_src, out->programs);
     for (size_t k = 0; k < n_src; k++) {
         norni_free((char *)src[k].source);
         norni_free((char *)src[k].options);
+        norni_free((norni_planned *)planned[k].v);
     }
     norni_free(src);
+    norni_free(planned);
     norni_free(first);
     return s;
 }

@@ -238,7 +238,8 @@ NORN_API void norn_device_free(norn_device *d); /* of a parsed device */
 
 /* Opens the first device that `spec` names (see norn_devices_pick). Compiled kernels are kept in the folder
  * NORN_CACHE_DIR, else XDG_CACHE_HOME/norn, else ~/.cache/norn, up to NORN_CACHE_MB (512) megabytes;
- * NORN_CACHE=0 switches that off. Errors: NORN_DEVICE, NORN_UNSUPPORTED (a device that cannot compile),
+ * NORN_CACHE=0 switches that off. With it, programs for PoCL are compiled by processes of their own, which are
+ * started when needed and have ended when the call returns; NORN_WORKER=0 switches that off. Errors: NORN_DEVICE, NORN_UNSUPPORTED (a device that cannot compile),
  * NORN_NOMEM. */
 NORN_API norn_status norn_context_open(const char *spec, norn_context **out);
 /* Tensors and buffers that are left can only be freed afterwards. Closing may take a while after a first run:
@@ -862,9 +863,9 @@ typedef struct norn_bench_result {
         others[512]; /* of an operator: its implementation, and why the others are not; "" for none */
     double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
     double first_ms;                      /* plan, build and first run */
-    int64_t runs;
-    double gflops, gbytes_s; /* by the cost model, at the median; 0 if unknown */
-    uint64_t memory_bytes;   /* on the device */
+    int64_t runs, launches;               /* launches: of kernels in a run; 0: on the host */
+    double gflops, gbytes_s;              /* by the cost model, at the median; 0 if unknown */
+    uint64_t memory_bytes;                /* on the device */
     bool checked, correct;
     double
         max_error;  /* largest difference from it, relative to the largest element (of gradients: of norms) */

@@ -159,6 +159,7 @@ static inline C run_squares(__global const T *x, const long n, const C m) {
     return s;
 }
 
+#if !defined(NORNI_ONLY) || defined(K_stats_runs)
 __kernel void stats_runs(__global const T *x, STATS_OUT, SIZES, const long group) {
     const long c0 = get_global_id(0) * group, count = min(group, channels - c0), p = get_global_id(1);
     C m[GROUP], q[GROUP], n = 0;
@@ -186,7 +187,9 @@ __kernel void stats_runs(__global const T *x, STATS_OUT, SIZES, const long group
         PUT_STATS(p, m[k], q[k], n);
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_stats_cols)
 __kernel void stats_cols(__global const T *x, STATS_OUT, SIZES) {
     const long c0 = get_global_id(0) * W, p = get_global_id(1);
     if (c0 >= channels || p >= n_parts)
@@ -236,8 +239,10 @@ __kernel void stats_cols(__global const T *x, STATS_OUT, SIZES) {
         PUT_STATS(p, m, q, n);
     }
 }
+#endif
 
 #ifdef PARTS
+#if !defined(NORNI_ONLY) || defined(K_stats_join)
 __kernel void stats_join(__global const C *parts, STATS_RESULTS, const long channels, const long n_parts) {
     const long c = get_global_id(0);
     if (c >= channels)
@@ -250,7 +255,9 @@ __kernel void stats_join(__global const C *parts, STATS_RESULTS, const long chan
     }
     STORE_STATS(m, q, n)
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_sums_join)
 __kernel void sums_join(__global const C *parts, __global const C *inv, SUMS_RESULTS, const long channels,
                         const long n_parts) {
     const long c = get_global_id(0);
@@ -264,9 +271,11 @@ __kernel void sums_join(__global const C *parts, __global const C *inv, SUMS_RES
     STORE_SUMS(s1, s2);
 }
 #endif
+#endif
 
 #define SUMS_IN __global const T *dy, __global const T *x, __global const C *mean, __global const C *inv
 
+#if !defined(NORNI_ONLY) || defined(K_sums_runs)
 __kernel void sums_runs(SUMS_IN, SUMS_OUT, SIZES, const long group) {
     const long c0 = get_global_id(0) * group, count = min(group, channels - c0), p = get_global_id(1);
     C a[GROUP], b[GROUP];
@@ -300,7 +309,9 @@ __kernel void sums_runs(SUMS_IN, SUMS_OUT, SIZES, const long group) {
         PUT_SUMS(p, a[k], b[k]);
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_sums_cols)
 __kernel void sums_cols(SUMS_IN, SUMS_OUT, SIZES) {
     const long c0 = get_global_id(0) * W, p = get_global_id(1);
     if (c0 >= channels || p >= n_parts)
@@ -336,6 +347,7 @@ __kernel void sums_cols(SUMS_IN, SUMS_OUT, SIZES) {
         PUT_SUMS(p, a, b);
     }
 }
+#endif
 
 #ifdef BLOCKS
 /* Pixels d0 .. d1 - 1 of samples s0 .. s1 - 1, four sums at a time. */
@@ -354,6 +366,7 @@ __kernel void sums_cols(SUMS_IN, SUMS_OUT, SIZES) {
     }
 #define SUM4(v) ((v[0] + v[1]) + (v[2] + v[3]))
 
+#if !defined(NORNI_ONLY) || defined(K_stats_blocks)
 __kernel void stats_blocks(__global const T *x, STATS_OUT, SIZES) {
     const long block_c = get_global_id(0), blocks = get_global_size(0), p = get_global_id(1);
     UNITS(p)
@@ -383,7 +396,9 @@ __kernel void stats_blocks(__global const T *x, STATS_OUT, SIZES) {
         PUT_STATS(p, ms[k], qs[k], n);
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_sums_blocks)
 __kernel void sums_blocks(SUMS_IN, SUMS_OUT, SIZES) {
     const long block_c = get_global_id(0), blocks = get_global_size(0), p = get_global_id(1);
     UNITS(p)
@@ -411,6 +426,7 @@ __kernel void sums_blocks(SUMS_IN, SUMS_OUT, SIZES) {
     }
 }
 #endif
+#endif
 
 #if WG > 1
 NORNI_JOIN_ITEMS(group_sum, C, NORNI_PLUS)
@@ -418,6 +434,7 @@ NORNI_JOIN_ITEMS(group_sum, C, NORNI_PLUS)
 /* Element e of the values of a channel from unit u0 on, when all pieces but the last of a sample are whole. */
 #define PLACE(e) ((((e) / depth) * channels + c) * depth + (e) % depth)
 
+#if !defined(NORNI_ONLY) || defined(K_stats_group)
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void stats_group(__global const T *x, STATS_OUT, SIZES) {
     __local C all[WG];
     const long c = get_group_id(0), p = get_group_id(1), pieces = max((depth + piece - 1) / piece, 1L);
@@ -438,7 +455,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void stats_group(__glob
     if (l == 0)
         PUT_STATS(p, m, q, n);
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_sums_group)
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void sums_group(SUMS_IN, SUMS_OUT, SIZES) {
     __local C all[WG];
     const long c = get_group_id(0), p = get_group_id(1), pieces = max((depth + piece - 1) / piece, 1L);
@@ -459,4 +478,5 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void sums_group(SUMS_IN
         PUT_SUMS(p, a, b);
     }
 }
+#endif
 #endif

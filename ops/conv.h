@@ -65,6 +65,8 @@ norn_status norni_emit_conv_winograd(norni_emit *e); /* the same with kernels 3 
 const char *norni_conv_winograd_fits(const norni_fit *f);
 norn_status norni_emit_conv_channels(norni_emit *e); /* Conv in blocked form with one channel a group */
 const char *norni_conv_channels_fits(const norni_fit *f);
+norn_status norni_emit_conv_groups(norni_emit *e); /* the same with groups of some channels of a block */
+const char *norni_conv_groups_fits(const norni_fit *f);
 norn_status norni_emit_conv_direct_w(norni_emit *e); /* norn.ConvGradW */
 const char *norni_conv_direct_w_fits(const norni_fit *f);
 norn_status norni_emit_conv_blocked_w(norni_emit *e); /* norn.ConvGradW from blocked forms */

@@ -133,24 +133,32 @@ static void pair_of(const norn_node *node, norni_conv *first, norni_conv *second
     norni_window_of(&a->window, 2, x->dims + 2, node->out[0]->type.dims + 2, w2->dims + 2, &second->w);
 }
 
+/* As the kernels do, what lies between is not rounded to 16 bits. */
 static norn_status expand(norn_graph *g, const norn_node *node, norn_value **out) {
     const norni_expr *f;
     norni_conv first, second;
-    norn_value *b1 = bias_of(node, NORNI_PAIR_B1), *b2 = bias_of(node, NORNI_PAIR_B2);
-    if (!norni_type_static(&node->in[NORNI_PAIR_X]->type) ||
-        !norni_type_static(&node->in[NORNI_PAIR_W1]->type) ||
-        !norni_type_static(&node->in[NORNI_PAIR_W2]->type))
-        return norni_fail(NORN_UNSUPPORTED, "%s: sizes are not known", node->op->name);
+    norn_value *in[5] = {0};
+    norn_dtype t = node->in[NORNI_PAIR_X]->type.dtype;
+    for (int i = 0; i < node->n_in; i++) {
+        norn_value *v = node->in[i];
+        if (v && !norni_type_static(&v->type))
+            return norni_fail(NORN_UNSUPPORTED, "%s: sizes are not known", node->op->name);
+        if (v && !(in[i] = norni_dtype_bits(t) == 16 ? norni_cast(g, v, NORN_F32) : v))
+            return norn_graph_status(g);
+    }
     NORNI_TRY(formula_of(node, g->arena, &f));
     pair_of(node, &first, &second);
     const char *text = norni_conv_text(g->arena, &second);
     if (!text)
         return norni_nomem();
-    norn_value *e = norni_opf(g, b1 ? 3 : 2,
-                              (norn_value *[]){node->in[NORNI_PAIR_X], node->in[NORNI_PAIR_W1], b1}, "Conv");
-    e = e ? nodes_of(g, f, e) : NULL;
-    out[0] = e ? norni_opf(g, b2 ? 3 : 2, (norn_value *[]){e, node->in[NORNI_PAIR_W2], b2}, "Conv<%s>", text)
-               : NULL;
+    norn_value *y =
+        norni_opf(g, in[NORNI_PAIR_B1] ? 3 : 2,
+                  (norn_value *[]){in[NORNI_PAIR_X], in[NORNI_PAIR_W1], in[NORNI_PAIR_B1]}, "Conv");
+    y = y ? nodes_of(g, f, y) : NULL;
+    y = y ? norni_opf(g, in[NORNI_PAIR_B2] ? 3 : 2, (norn_value *[]){y, in[NORNI_PAIR_W2], in[NORNI_PAIR_B2]},
+                      "Conv<%s>", text)
+          : NULL;
+    out[0] = y && norni_dtype_bits(t) == 16 ? norni_cast(g, y, t) : y;
     return norn_graph_status(g);
 }
 

@@ -85,6 +85,7 @@ static inline void put(__global C2 *b, const long line, const long at, const lon
         const long chunk, const C scale
 
 #ifdef K_dft_pass
+#if !defined(NORNI_ONLY) || defined(K_dft_pass)
 __kernel void dft_pass(ARGS) {
     const long line = get_global_id(1), t0 = get_global_id(0) * chunk, t1 = min(t0 + chunk, items);
     const long m = n / R, unit = full / n;
@@ -105,8 +106,10 @@ __kernel void dft_pass(ARGS) {
     }
 }
 #endif
+#endif
 
 #ifdef K_dft_prime
+#if !defined(NORNI_ONLY) || defined(K_dft_prime)
 __kernel void dft_prime(ARGS) {
     const long line = get_global_id(1), t0 = get_global_id(0) * chunk, t1 = min(t0 + chunk, items);
     const long m = n / radix, unit = full / n, step = full / radix;
@@ -123,4 +126,5 @@ __kernel void dft_prime(ARGS) {
         put(b, line, q + s * (radix * p + k), full, inner, n_out, scale, mul(sum, w[p * k * unit]));
     }
 }
+#endif
 #endif

@@ -179,6 +179,7 @@ static inline void store_some(__global T *p, const long n, const VEC v) {
         ST(p, k, part[k]);
 }
 
+#if !defined(NORNI_ONLY) || defined(K_loss_rows)
 __kernel void loss_rows(FORWARD_ARGS, const long rows) {
     const long s0 = get_global_id(0) * rows, s1 = min(s0 + rows, samples);
     C loss_sum_ = 0, weight_sum_ = 0;
@@ -215,7 +216,9 @@ __kernel void loss_rows(FORWARD_ARGS, const long rows) {
     }
     FINISH(get_global_id(0), loss_sum_, weight_sum_);
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_loss_cols)
 __kernel void loss_cols(FORWARD_ARGS, const long depth) {
     const long j = get_global_id(0) * W, n = get_global_id(1), rest = min((long)W, depth - j);
     C loss_sum_ = 0, weight_sum_ = 0;
@@ -260,6 +263,7 @@ __kernel void loss_cols(FORWARD_ARGS, const long depth) {
     }
     FINISH(n * ((depth + W - 1) / W) + get_global_id(0), loss_sum_, weight_sum_);
 }
+#endif
 
 #if WG > 1
 NORNI_JOIN_ITEMS(group_sum, C, NORNI_PLUS)
@@ -267,6 +271,7 @@ NORNI_JOIN_ITEMS(group_max, C, max)
 #endif
 
 #if WG > 1 && defined(LOGITS)
+#if !defined(NORNI_ONLY) || defined(K_loss_group)
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void loss_group(FORWARD_ARGS) {
     __local C all[WG];
     const long s = get_group_id(0), l = labels[s];
@@ -290,8 +295,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void loss_group(FORWARD
     }
 }
 #endif
+#endif
 
 /* loss: without PER_SAMPLE; total: with TOTAL. */
+#if !defined(NORNI_ONLY) || defined(K_loss_sum)
 __kernel void loss_sum(__global const C *sums
 #ifndef PER_SAMPLE
                        , __global T *loss
@@ -324,6 +331,7 @@ __kernel void loss_sum(__global const C *sums
     ST(loss, 0, RESULT(l, w));
 #endif
 }
+#endif
 
 /* ---- Gradients. */
 #ifdef LOGITS
@@ -352,6 +360,7 @@ __kernel void loss_sum(__global const C *sums
 #define FACTOR(s, l) (IGNORED(l) ? (C)0 : WEIGHT_OF(l) * DY(s))
 #endif
 
+#if !defined(NORNI_ONLY) || defined(K_grad_rows)
 __kernel void grad_rows(GRAD_ARGS, const long each, const long rows) {
     const long c0 = get_global_id(0) * each, c1 = min(c0 + each, classes);
     const long s0 = get_global_id(1) * rows, s1 = min(s0 + rows, samples);
@@ -381,7 +390,9 @@ __kernel void grad_rows(GRAD_ARGS, const long each, const long rows) {
 #endif
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_grad_cols)
 __kernel void grad_cols(GRAD_ARGS, const long each, const long depth) {
     const long j = get_global_id(0) * W, n = get_global_id(1), rest = min((long)W, depth - j);
     const long c0 = get_global_id(2) * each, c1 = min(c0 + each, classes);
@@ -422,3 +433,4 @@ __kernel void grad_cols(GRAD_ARGS, const long each, const long depth) {
             ST(dx, c * depth + k, c == ls[k] ? -fs[k] : isnan(fs[k]) ? fs[k] : (C)0);
 #endif
 }
+#endif

@@ -298,6 +298,7 @@ static inline void long_row(__global const T *in, __global T *out, const long r)
     }
 }
 
+#if !defined(NORNI_ONLY) || defined(K_softmax_rows)
 __kernel void softmax_rows(__global const T *x, __global T *y, const long outer, const long r, const long rows) {
     const long o0 = get_global_id(0) * rows, o1 = min(o0 + rows, outer);
 #if KEEP
@@ -314,7 +315,9 @@ __kernel void softmax_rows(__global const T *x, __global T *y, const long outer,
         long_row(x + o * r, y + o * r, r);
 #endif
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_softmax_cols)
 __kernel void softmax_cols(__global const T *x, __global T *y, const long outer, const long r, const long inner) {
     const long o = get_global_id(1);
     long j = get_global_id(0) * (W * G);
@@ -368,7 +371,9 @@ __kernel void softmax_cols(__global const T *x, __global T *y, const long outer,
         }
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_softmax_grad_rows)
 __kernel void softmax_grad_rows(__global const T *y, __global const T *dy, __global T *dx, const long outer,
                                 const long r, const long rows) {
     const long o0 = get_global_id(0) * rows, o1 = min(o0 + rows, outer);
@@ -391,7 +396,9 @@ __kernel void softmax_grad_rows(__global const T *y, __global const T *dy, __glo
             ST(dx, i, GRAD(EXP1, LD(y, i), LD(dy, i), s));
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_softmax_grad_cols)
 __kernel void softmax_grad_cols(__global const T *y, __global const T *dy, __global T *dx, const long outer,
                                 const long r, const long inner) {
     const long j = get_global_id(0) * W, o = get_global_id(1);
@@ -416,10 +423,12 @@ __kernel void softmax_grad_cols(__global const T *y, __global const T *dy, __glo
             ST(dx, i, GRAD(EXP1, LD(y, i), LD(dy, i), s));
     }
 }
+#endif
 
 NORNI_JOIN_ITEMS(group_sum, C, NORNI_PLUS)
 NORNI_JOIN_ITEMS(group_max, C, max)
 
+#if !defined(NORNI_ONLY) || defined(K_softmax_group)
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 softmax_group(__global const T *x, __global T *y, const long outer, const long r) {
     __local C all[WG];
@@ -441,7 +450,9 @@ softmax_group(__global const T *x, __global T *y, const long outer, const long r
         ST(y, i, OUT(EXPN1, v, s));
     }
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_softmax_grad_group)
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 softmax_grad_group(__global const T *y, __global const T *dy, __global T *dx, const long outer, const long r) {
     __local C all[WG];
@@ -454,7 +465,9 @@ softmax_grad_group(__global const T *y, __global const T *dy, __global T *dx, co
     for (long i = o * r + l; i < end; i += WG)
         ST(dx, i, GRAD(EXP1, LD(y, i), LD(dy, i), s));
 }
+#endif
 
+#if !defined(NORNI_ONLY) || defined(K_hardmax)
 __kernel void hardmax(__global const T *x, __global T *y, const long outer, const long r, const long inner) {
     const long j = get_global_id(0), o = get_global_id(1);
     if (j >= inner || o >= outer)
@@ -473,3 +486,4 @@ __kernel void hardmax(__global const T *x, __global T *y, const long outer, cons
     for (long i = 0; i < r; i++)
         ST(y, i * inner, (C)(i == at ? 1 : 0));
 }
+#endif
