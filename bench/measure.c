@@ -76,11 +76,20 @@ static int by_time(const void *a, const void *b) {
     return x->ms > y->ms ? -1 : x->ms < y->ms ? 1 : strcmp(x->kernel, y->kernel);
 }
 
+static bool is_launch(const char *kernel) {
+    static const char *const transfers[] = {"read", "write", "copy", "fill"};
+    for (size_t i = 0; i < sizeof transfers / sizeof *transfers; i++)
+        if (!strcmp(kernel, transfers[i]))
+            return false;
+    return true;
+}
+
 static norn_status list_kernels(norn_context *ctx, norn_bench_result *out) {
     size_t n = norn_context_profile_count(ctx), found = 0, k, length = 0;
     kernel_time *v = norni_alloc_array(n + 1, sizeof *v);
     if (!v)
         return norni_nomem();
+    out->launches = 0;
     for (size_t i = 0; i < n; i++) {
         const norn_profile_entry *e = norn_context_profile_at(ctx, i);
         for (k = 0; k < found && strcmp(v[k].kernel, e->kernel) != 0; k++)
@@ -88,6 +97,7 @@ static norn_status list_kernels(norn_context *ctx, norn_bench_result *out) {
         if (k == found)
             v[found++] = (kernel_time){.kernel = e->kernel};
         v[k].ms += (double)(e->end_ns - e->start_ns) * 1e-6;
+        out->launches += is_launch(e->kernel);
     }
     if (found)
         qsort(v, found, sizeof *v, by_time);

@@ -863,9 +863,9 @@ typedef struct norn_bench_result {
         others[512]; /* of an operator: its implementation, and why the others are not; "" for none */
     double median_ms, best_ms, spread_ms; /* spread: between the quartiles */
     double first_ms;                      /* plan, build and first run */
-    int64_t runs;
-    double gflops, gbytes_s; /* by the cost model, at the median; 0 if unknown */
-    uint64_t memory_bytes;   /* on the device */
+    int64_t runs, launches;               /* launches: of kernels in a run; 0: on the host */
+    double gflops, gbytes_s;              /* by the cost model, at the median; 0 if unknown */
+    uint64_t memory_bytes;                /* on the device */
     bool checked, correct;
     double
         max_error;  /* largest difference from it, relative to the largest element (of gradients: of norms) */

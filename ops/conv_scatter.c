@@ -9,6 +9,7 @@ enum { D = NORNI_WINDOW_DIMS };
 
 typedef struct {
     int tw, nv;
+    bool half;   /* of the last block's lanes are used */
     double time; /* cycles of an image and a group, roughly */
 } tile;
 
@@ -23,12 +24,14 @@ static bool choose_tile(const norni_conv *v, tile *best) {
         return false;
     for (int nv = 1; nv <= 4 && nv <= blocks; nv++)
         for (int tw = 1; tw * nv <= 26 && tw <= outs; tw++) {
-            double step = fmax(tw * nv, 5) + 0.25 * nv + 0.4;
+            int64_t last = v->c % block;
+            bool half = v->group == 1 && nv == blocks && last > 0 && last <= block / 2;
+            double step = fmax(tw * (half ? nv - 0.5 : nv), 5) + 0.25 * nv + 0.4;
             double time =
                 (double)(norni_ceil_div(blocks, nv) * norni_window_taps(&v->w) * norni_ceil_div(outs, tw)) *
                 (step * (double)v->m + tw * (nv * 3 + 6) + 10);
             if (pixels * nv * 64 <= MOST_BYTES && time < best->time * 0.999)
-                *best = (tile){tw, nv, time};
+                *best = (tile){tw, nv, half, time};
         }
     return best->time < INFINITY;
 }
@@ -57,6 +60,8 @@ norn_status norni_emit_conv_scatter(norni_emit *e) {
     norni_step_define(e, s, "OUTS", norni_window_out(w));
     if (padded)
         norni_step_define(e, s, "PADDED", 1);
+    if (t.half)
+        norni_step_define(e, s, "HALF", block / 2);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, weights, NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);

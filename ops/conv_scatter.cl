@@ -10,6 +10,7 @@
  *   -DB=16 -DTW=13 -DNV=2  pixels and blocks of a tile in registers
  *   -DPIXELS=144 -DOUTS=64 pixels of y and x
  *   -DPADDED=1             elements may fall outside of y
+ *   -DHALF=8               the last block of a tile has at most so many channels, half a block: half a vector does
  *   -DHAS_BIAS=1           bias has whole blocks */
 #ifndef B
 #define B 16
@@ -25,6 +26,12 @@
 #endif
 #ifndef OUTS
 #define OUTS 16
+#endif
+#ifdef HALF
+#define FULL (NV - 1)
+#define TAIL CV(HALF)
+#else
+#define FULL NV
 #endif
 #define VEC CV(B)
 #define LOADC(p) NORNI_CAT(vload, B)(0, (p))
@@ -68,9 +75,15 @@ __kernel void conv_scatter(__global const T *x, __global const C *w, __global T 
             for (int i = 0; i < TW; i++) {
                 from[i] = min(p + i, OUTS - 1) * B;
 #pragma unroll
-                for (int v = 0; v < NV; v++)
+                for (int v = 0; v < FULL; v++)
                     acc[i][v] = (VEC)(0);
             }
+#ifdef HALF
+            TAIL tail[TW];
+#pragma unroll
+            for (int i = 0; i < TW; i++)
+                tail[i] = (TAIL)(0);
+#endif
             for (long block = 0; block < blocks; block++) {
                 const int lanes = (int)min((long)B, c - block * B);
                 __global const T *xb = x + block * OUTS * B;
@@ -78,14 +91,20 @@ __kernel void conv_scatter(__global const T *x, __global const C *w, __global T 
                 for (int l = 0; l < lanes; l++, xb++, wb += B * NV) {
                     VEC wv[NV];
 #pragma unroll
-                    for (int v = 0; v < NV; v++)
+                    for (int v = 0; v < FULL; v++)
                         wv[v] = LOADC(wb + v * B);
+#ifdef HALF
+                    const TAIL wt = NORNI_CAT(vload, HALF)(0, wb + FULL * B);
+#endif
 #pragma unroll
                     for (int i = 0; i < TW; i++) {
                         const VEC xv = (VEC)(LD(xb, from[i]));
 #pragma unroll
-                        for (int v = 0; v < NV; v++)
+                        for (int v = 0; v < FULL; v++)
                             acc[i][v] = fma(xv, wv[v], acc[i][v]);
+#ifdef HALF
+                        tail[i] = fma((TAIL)(LD(xb, from[i])), wt, tail[i]);
+#endif
                     }
                 }
             }
@@ -99,8 +118,11 @@ __kernel void conv_scatter(__global const T *x, __global const C *w, __global T 
                         continue;
 #endif
 #pragma unroll
-                    for (int v = 0; v < NV; v++)
+                    for (int v = 0; v < FULL; v++)
                         image[(at[p + i] + offset) * NV + v] += acc[i][v];
+#ifdef HALF
+                    image[(at[p + i] + offset) * NV + FULL].lo += tail[i];
+#endif
                 }
         }
     }

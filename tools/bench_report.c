@@ -82,6 +82,7 @@ void bench_json(cJSON *j, const norn_bench_result *r, bench_kind kind, const cha
     json_number(o, "spread_ms", r->spread_ms);
     json_number(o, "first_ms", r->first_ms);
     json_number(o, "runs", (double)r->runs);
+    json_number(o, "launches", (double)r->launches);
     json_number(o, "gflops", r->gflops);
     json_number(o, "gbytes_s", r->gbytes_s);
     if (peaks) {
