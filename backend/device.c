@@ -131,7 +131,9 @@ static void probe(norn_device *d, cl_device_id id, const struct norni_platform *
     d->base_align_bytes =
         align_bits >= 8 ? align_bits / 8 : 128; /* 128: sizeof(long16), the largest there is */
     d->cacheline_bytes = number32(id, CL_DEVICE_GLOBAL_MEM_CACHELINE_SIZE);
-    d->vector_float = number32(id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT);
+    unsigned preferred = number32(id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT),
+             native = number32(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    d->vector_float = native > preferred ? native : preferred;
     d->local_dedicated = number32(id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
     d->unified_memory = flag(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
     d->images = flag(id, CL_DEVICE_IMAGE_SUPPORT);

@@ -15,7 +15,7 @@ struct norn_device {
     size_t max_work_group, max_work_item[3];
     size_t base_align_bytes; /* sub-buffer offsets are multiples of this */
     unsigned cacheline_bytes;
-    unsigned vector_float; /* preferred vector width for float, as the driver says */
+    unsigned vector_float; /* vector width for float: the native or the preferred one, whichever is larger */
     bool local_dedicated;  /* local memory is real on-chip memory, not a piece of global memory */
     bool fp16, fp64, subgroups, unified_memory, images;
     bool no_compiler; /* no compiler, or switched off, or big-endian: unusable */

@@ -172,6 +172,7 @@ struct norn_context {
 
     norni_profile profile;
     bool used_blas;
+    unsigned blas_types; /* norni_blas_first was called for: a bit for an element type */
 };
 
 void norni_context_ref(norn_context *ctx);

@@ -320,6 +320,8 @@ static norn_status add_rows(work *w, const norn_graph *g) {
         r.node.name = keep(w->f, node->name);
         r.node.op = keep(w->f, node->op == &norni_op_unknown ? node->type : node->op->name);
         r.node.line = keep(w->f, line.s);
+        r.node.weights = node->n_in > 1 && node->in[1] &&
+                         (node->in[1]->kind == NORNI_CONST || node->in[1]->kind == NORNI_STATE);
         norni_str_free(&line);
         if (node->op != &norni_op_unknown)
             norni_node_cost(node, &cost);

@@ -6,6 +6,7 @@
 #include "graph/load_parts.h"
 #include "graph/session.h"
 #include "ops/kernel_source.h"
+#include "ops/tuning.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -315,6 +316,7 @@ static norn_status run_gemm(norni_loaded *l, const norni_step *s) {
     g.b = b[1];
     g.c = b[2];
     g.what = s->what;
+    NORNI_TRY(norni_tuning_blas(l->ctx, g.dtype));
     return norni_blas_gemm(l->ctx, &g);
 }
 

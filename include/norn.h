@@ -904,7 +904,8 @@ typedef struct norn_forecast_node {
     norn_runs runs;
     const char *why, *implementation; /* "" where there is nothing to say */
     double flops, bytes;
-    double ms; /* 0 for what is computed within the kernel of another operator, or decomposed */
+    double ms;    /* 0 for what is computed within the kernel of another operator, or decomposed */
+    bool weights; /* its second input is a constant or a parameter */
 } norn_forecast_node;
 typedef struct norn_forecast_info {
     size_t unsupported; /* operators that cannot run */
@@ -945,17 +946,29 @@ NORN_API const norn_forecast_node *norn_forecast_at(const norn_forecast *f, size
 /* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
 NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
                                    norn_bench_result *out);
-/* Tries the values that the implementations of an operator offer for their parameters on this device, for about `seconds`
- * (0: 10). The fastest is used from then on, in this process; norn_tune_save keeps it for others, in the folder of the
- * program cache, and says where (freed by norn_text_free). */
+/* Tries the values that the implementations of an operator offer for their parameters on this device. The fastest is used
+ * from then on, in this process; norn_tune_save keeps it for others, in the folder of the program cache, and says where (freed
+ * by norn_text_free). */
+typedef struct norn_tune_options {
+    double seconds;              /* about how long; 0: 10 */
+    const char *implementations; /* that are wanted, as of norn_plan_options; NULL: the best */
+    bool weights;                /* inputs from the second on are constants, as in a network that is run */
+} norn_tune_options;
 typedef struct norn_tune_result {
     char line[512];
     double before_ms, after_ms;
-    int parameters;    /* that there are; 0: nothing to tune */
-    int tried, wrong;  /* wrong: gave a wrong result, and was not kept */
-    char records[512]; /* "gemm float 64x64x64: 8x3, was 14x2"; "" when nothing is faster */
+    int parameters;     /* that there are; 0: nothing to tune */
+    int tried, wrong;   /* wrong: gave a wrong result, and was not kept */
+    char records[2048]; /* "gemm float 64x64x64: 8x3, was 14x2"; "" when nothing is faster */
 } norn_tune_result;
-NORN_API norn_status norn_tune_op(norn_session *s, const char *line, double seconds, norn_tune_result *out);
+NORN_API norn_status norn_tune_op(norn_session *s, const char *line, const norn_tune_options *options,
+                                  norn_tune_result *out);
+/* Tries sets of the parameters that CLBlast's kernels for products take, by its override call: those of the lines that it
+ * can run, of this element type (float or double), the ones that matter most first. It takes one set of parameters for all
+ * products of a type, so `before_ms` and `after_ms` are sums. What it used before cannot be read back: until the process
+ * ends its products run with what was tried last. */
+NORN_API norn_status norn_tune_blas(norn_session *s, size_t n, const char *const *lines, norn_dtype t,
+                                    const norn_tune_options *options, norn_tune_result *out);
 NORN_API norn_status norn_tune_save(char **path);
 
 /* A model; inputs that are not fed are filled with random numbers, named sizes are 1. */

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { D = NORNI_WINDOW_DIMS };
+enum { D = NORNI_WINDOW_DIMS, WEIGHT_BYTES_A_CYCLE = 10 };
 
 typedef struct {
     int r, domain;          /* outputs of a tile's side; elements of the domain */
@@ -45,7 +45,7 @@ static bool make_scheme(const norni_conv *v, int r, scheme *s) {
     double tiles = (double)(all * s->tiles2), parts_run = (double)norni_ceil_div(all, s->rows);
     double weight_bytes = (double)(s->domain * v->c * m * block * (int64_t)norni_compute_bytes(v->dtype));
     s->time = s->tile.time * s->domain * parts_run + tiles * (double)(c + m) * (r == 4 ? 330 : 150);
-    s->time = fmax(s->time, weight_bytes * parts_run / (weight_bytes > 12e6 ? 4 : 10)) + parts_run * 20000;
+    s->time = fmax(s->time, weight_bytes * parts_run / WEIGHT_BYTES_A_CYCLE) + parts_run * 20000;
     return true;
 }
 
@@ -177,6 +177,6 @@ const char *norni_conv_winograd_fits(const norni_fit *f) {
     if (f->wanted || r == TILES_2 || r == TILES_4 || !norni_conv_choose_tile(&v, false, &direct))
         return NULL;
     double weight_bytes = (double)(v.c * v.m * 9 * (int64_t)norni_compute_bytes(v.dtype));
-    double time = fmax(direct.time * (double)v.n, weight_bytes / (weight_bytes > 12e6 ? 4 : 10));
+    double time = fmax(direct.time * (double)v.n, weight_bytes / WEIGHT_BYTES_A_CYCLE);
     return s.time < 0.95 * time ? NULL : "the direct form is faster";
 }

@@ -2,6 +2,8 @@
 /* Products and convolutions in tiles that a work-group shares (ops/tiled.cl), for GPUs. */
 #include "ops/conv.h"
 #include "ops/conv_direct.h"
+#include "ops/tuning.h"
+#include <stdio.h>
 
 enum { D = NORNI_WINDOW_DIMS, KEEP_APART = 4 };
 
@@ -9,8 +11,14 @@ enum { D = NORNI_WINDOW_DIMS, KEEP_APART = 4 };
 typedef struct {
     int lm, ln, rm, rn, kt; /* as in the kernel file */
 } tile;
-static const tile tiles[] = {{16, 16, 8, 8, 8}, {16, 16, 4, 4, 16}, {8, 8, 4, 4, 16}};
-enum { N_TILES = sizeof tiles / sizeof *tiles };
+/* The first BY_RULE ones are chosen among; others by records only. */
+static const tile tiles[] = {{16, 16, 8, 8, 8}, {16, 16, 4, 4, 16}, {8, 8, 4, 4, 16},  {16, 16, 8, 8, 16},
+                             {16, 16, 8, 4, 8}, {16, 16, 4, 8, 8},  {16, 16, 4, 4, 8}, {16, 8, 8, 8, 8},
+                             {8, 8, 8, 8, 8},   {8, 8, 8, 8, 16},   {8, 8, 8, 4, 16},  {8, 8, 4, 8, 16}};
+static const char *const tile_names[] = {"16x16x8x8x8", "16x16x4x4x16", "8x8x4x4x16",  "16x16x8x8x16",
+                                         "16x16x8x4x8", "16x16x4x8x8",  "16x16x4x4x8", "16x8x8x8x8",
+                                         "8x8x8x8x8",   "8x8x8x8x16",   "8x8x8x4x16",  "8x8x4x8x16"};
+enum { N_TILES = sizeof tiles / sizeof *tiles, BY_RULE = 3 };
 
 static int64_t rows_of(const tile *t) {
     return (int64_t)t->lm * t->rm;
@@ -29,7 +37,7 @@ static bool has_room(const norn_device *d, size_t bytes, const tile *t) {
 /* The largest one that leaves every compute unit two tiles and computes little that is thrown away; else the smallest. */
 static const tile *choose_tile(const norn_device *d, size_t bytes, int64_t m, int64_t n, int64_t copies) {
     const tile *last = NULL;
-    for (int i = 0; i < N_TILES; i++) {
+    for (int i = 0; i < BY_RULE; i++) {
         const tile *t = &tiles[i];
         int64_t down = norni_ceil_div(m, rows_of(t)), across = norni_ceil_div(n, columns_of(t));
         if (!has_room(d, bytes, t))
@@ -40,6 +48,18 @@ static const tile *choose_tile(const norn_device *d, size_t bytes, int64_t m, in
             return t;
     }
     return last;
+}
+
+/* Another one, where it was measured to be better. */
+static const tile *tuned_tile(const norn_device *d, const char *what, norn_dtype dtype, int64_t m, int64_t n,
+                              int64_t k, int64_t copies) {
+    size_t bytes = norni_compute_bytes(dtype);
+    const tile *rule = choose_tile(d, bytes, m, n, copies);
+    char key[128];
+    snprintf(key, sizeof key, "%s %s %lldx%lldx%lld of %lld", what, norni_dtype_name(dtype), (long long)m,
+             (long long)n, (long long)k, (long long)copies);
+    const tile *t = &tiles[norni_tuned(d, key, N_TILES, tile_names, (int)(rule - tiles))];
+    return has_room(d, bytes, t) ? t : rule;
 }
 
 static norni_step *start(norni_emit *e, norn_dtype dtype, const tile *t, bool a_k_first, bool b_k_first) {
@@ -96,7 +116,7 @@ norn_status norni_emit_product_tiled(norni_emit *e, const norni_product *g) {
         return e->status;
     if (!norni_tiled_takes(e->device, g))
         return norni_emit_product(e, g);
-    const tile *t = choose_tile(e->device, norni_compute_bytes(g->dtype), g->m, g->n, g->batch);
+    const tile *t = tuned_tile(e->device, "tiled", g->dtype, g->m, g->n, g->k, g->batch);
     norni_step *s = start(e, g->dtype, t, !g->a.trans, g->b.trans);
     if (wide(g->a.dtype, g->dtype))
         norni_step_define(e, s, "A_WIDE", 1);
@@ -152,7 +172,8 @@ static norn_status emit_values(norni_emit *e, const norni_conv *v, bool transpos
     int64_t taps = norni_window_taps(&v->w), m = transposed ? v->c : v->m,
             k = (transposed ? v->m : v->c) * taps,
             n = v->n * (transposed ? norni_window_in(&v->w) : norni_window_out(&v->w));
-    const tile *t = choose_tile(e->device, norni_compute_bytes(v->dtype), m, n, v->group);
+    const tile *t =
+        tuned_tile(e->device, transposed ? "tiled conv_x" : "tiled conv_y", v->dtype, m, n, k, v->group);
     norni_step *s = start(e, v->dtype, t, true, false);
     norni_step_buffer(e, s, norni_emit_in(e, 1), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
@@ -174,7 +195,7 @@ static norn_status emit_weights(norni_emit *e, const norni_conv *v) {
     int64_t n = v->c * norni_window_taps(&v->w), k = v->n * norni_window_out(&v->w),
             elems = v->group * v->m * n;
     size_t bytes = norni_compute_bytes(v->dtype);
-    const tile *t = choose_tile(e->device, bytes, v->m, n, v->group);
+    const tile *t = tuned_tile(e->device, "tiled conv_w", v->dtype, v->m, n, k, v->group);
     int64_t work = norni_ceil_div(v->m, rows_of(t)) * norni_ceil_div(n, columns_of(t)) * v->group,
             parts = norni_ceil_div(TILES_A_UNIT * (int64_t)e->device->compute_units, work),
             most = norni_ceil_div(k, LEAST_PART),

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The text: "device NAME|PLATFORM|DRIVER|UNITS" (with * for any characters), then "KEY = VALUE" lines; # starts a remark. */
+/* The text: "device " and a pattern of devices, then "KEY = VALUE" lines for them; # starts a remark. */
 static const char HEAD[] = "norn tune 1\n", TUNE_FILE[] = "tune.txt";
 enum { MAX_BYTES = 16 << 20 };
 
@@ -26,7 +26,7 @@ static _Thread_local const char *try_key, *try_value;
 
 static char *device_text(const norn_device *d) {
     norni_str s = {0};
-    norni_str_addf(&s, "%s|%s|%s|%u", d->name, d->platform, d->driver, d->compute_units);
+    norni_str_addf(&s, "%s|%s|%s|%u|%u", d->name, d->platform, d->driver, d->compute_units, d->vector_float);
     return norni_str_take(&s);
 }
 
@@ -95,6 +95,9 @@ static void load(void) {
     if (loaded)
         return;
     loaded = true;
+    const char *off = getenv("NORN_TUNE");
+    if (off && !strcmp(off, "0")) /* the rules alone, to compare with */
+        return;
     for (const norni_kernel_file *f = norni_kernel_files; f->name; f++)
         if (strstr(f->name, ".tune"))
             parse(f->text, false);
@@ -113,7 +116,8 @@ static int index_of(int n, const char *const *values, const char *value) {
     return -1;
 }
 
-static int recorded(const norn_device *d, const char *key, int n, const char *const *values) {
+/* The last record for which `take` returns 0 or more, and that; -1: none. */
+static int find(const norn_device *d, const char *key, int (*take)(const record *, void *), void *ctx) {
     int found = -1;
     char *device = NULL;
     pthread_mutex_lock(&lock);
@@ -124,11 +128,32 @@ static int recorded(const norn_device *d, const char *key, int n, const char *co
         if (!device && !(device = device_text(d)))
             break;
         if (matches(records.v[i].device, device))
-            found = index_of(n, values, records.v[i].value);
+            found = take(&records.v[i], ctx);
     }
     pthread_mutex_unlock(&lock);
     norni_free(device);
     return found;
+}
+
+typedef struct {
+    int n;
+    const char *const *values;
+} offer;
+
+static int among(const record *r, void *ctx) {
+    const offer *o = ctx;
+    return index_of(o->n, o->values, r->value);
+}
+
+static int copied(const record *r, void *ctx) {
+    *(char **)ctx = norni_strdup(r->value);
+    return 0;
+}
+
+char *norni_tuned_text(const norn_device *d, const char *key) {
+    char *text = NULL;
+    find(d, key, copied, &text);
+    return text;
 }
 
 static void note(const char *key, int n, const char *const *values, int now) {
@@ -146,7 +171,8 @@ static void note(const char *key, int n, const char *const *values, int now) {
 }
 
 int norni_tuned(const norn_device *d, const char *key, int n, const char *const *values, int rule) {
-    int i = try_key && !strcmp(try_key, key) ? index_of(n, values, try_value) : recorded(d, key, n, values);
+    offer o = {n, values};
+    int i = try_key && !strcmp(try_key, key) ? index_of(n, values, try_value) : find(d, key, among, &o);
     i = i < 0 ? rule : i;
     if (watch)
         note(key, n, values, i);

@@ -178,6 +178,7 @@ static norn_status iterate(work *w, const norni_method *m, double *x, norni_outc
         bool go = !m->progress || m->progress(m->user, out->iterations, out->f, out->gradient);
         out->converged = out->gradient <= m->tolerance;
         out->reason = out->converged                         ? "the gradient is below the tolerance"
+                      : !isfinite(out->gradient)             ? "the gradient is not finite there"
                       : !go                                  ? "ended by the caller"
                       : out->iterations >= m->max_iterations ? "the largest number of iterations is reached"
                                                              : NULL;

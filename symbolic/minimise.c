@@ -465,6 +465,7 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
         NORNI_TRY(note(p, m, x, out, &go));
         out->converged = out->gradient <= m->tolerance;
         out->reason = out->converged                         ? "the gradient is below the tolerance"
+                      : !isfinite(out->gradient)             ? "the gradient is not finite there"
                       : !go                                  ? "ended by the caller"
                       : out->iterations >= m->max_iterations ? "the largest number of iterations is reached"
                       : out->f < -1e100                      ? "the value falls without bound"

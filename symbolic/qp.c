@@ -25,7 +25,11 @@ typedef struct {
     double *best_x, *best_y, *proof_x, *proof_y; /* as given */
 } solver;
 
-/* ---- Scaling: rows and columns of [P A'; A 0] of size about 1. */
+/* ---- Scaling: rows and columns of [P A'; A 0] of size about 1; by powers of two, which round nothing. */
+static double power_of_two(double v) {
+    return exp2(round(log2(v)));
+}
+
 static norn_status scale(solver *s) {
     double *p_norm = norni_splitting_n(s->on, N_P_NORM), *a_norm = norni_splitting_n(s->on, N_A_NORM),
            *row_norm = norni_splitting_m(s->on, M_ROW_NORM), *q = norni_splitting_n(s->on, N_Q);
@@ -56,6 +60,13 @@ static norn_status scale(solver *s) {
             s->e[i] *= row_norm[i] > 1e-8 ? 1 / sqrt(row_norm[i]) : 1;
     }
     double *low = norni_splitting_m(s->on, M_LOW), *high = norni_splitting_m(s->on, M_HIGH);
+    s->cost = power_of_two(s->cost);
+    for (int64_t i = 0; i < s->n; i++)
+        s->d[i] = power_of_two(s->d[i]);
+    for (int64_t i = 0; i < s->m; i++)
+        s->e[i] = power_of_two(s->e[i]);
+    NORNI_TRY(norni_splitting_write_n(s->on, N_SCALE));
+    NORNI_TRY(norni_splitting_write_m(s->on, M_SCALE));
     for (int64_t i = 0; i < s->n; i++)
         q[i] = s->cost * s->d[i] * s->q->q[i];
     for (int64_t i = 0; i < s->m; i++) {

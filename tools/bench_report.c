@@ -121,7 +121,8 @@ void bench_print(const norn_bench_result *r, const char *shape, const norn_peaks
                100 * r->gflops / peaks->fp32_gflops, 100 * share_of_roofline(r, peaks));
     printf("  kernels: %s\n", r->implementation);
     if (*r->chosen)
-        printf("  implementation: %s\n", r->chosen);
+        printf("  implementation: %s%s%s%s\n", r->chosen, *r->others ? " (" : "", r->others,
+               *r->others ? ")" : "");
     if (r->checked)
         printf("  %s: largest relative difference from the host reference %.2g\n",
                r->correct ? "correct" : "WRONG", r->max_error);
@@ -187,10 +188,29 @@ void bench_print_ranks(const cJSON *j) {
 }
 
 /* ---- Files. */
-static const char *const columns[] = {"name",           "kind",         "shape",   "device",    "driver",
-                                      "device_version", "platform",     "chosen",  "median_ms", "best_ms",
-                                      "spread_ms",      "first_ms",     "runs",    "gflops",    "gbytes_s",
-                                      "share_of_peak",  "memory_bytes", "correct", "max_error", "note"};
+static const char *const columns[] = {"name",
+                                      "kind",
+                                      "shape",
+                                      "device",
+                                      "driver",
+                                      "device_version",
+                                      "platform",
+                                      "chosen",
+                                      "median_ms",
+                                      "best_ms",
+                                      "spread_ms",
+                                      "first_ms",
+                                      "runs",
+                                      "gflops",
+                                      "gbytes_s",
+                                      "share_of_peak",
+                                      "share_of_roofline",
+                                      "memory_bytes",
+                                      "correct",
+                                      "max_error",
+                                      "implementation",
+                                      "others",
+                                      "note"};
 
 static void put_text(FILE *f, const char *s) {
     bool quote = strpbrk(s, ",\"\n\r") != NULL;

@@ -3,14 +3,15 @@
 """Measures norn side by side with its peers and writes the tables of docs/performance.md between their marks.
 
     tools/performance.py --norn build/norn --models DIR [--device cpu] [--threads 2] [--seconds 1] [--rounds 3]
-                         [--only gemm,memory,inference,training,cold,solvers] [--page docs/performance.md]
+                         [--only gemm,memory,inference,training,runtimes,tuning,roofline,cold,solvers] [--page docs/performance.md]
 
 Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime, torch, scipy, osqp; a row whose peer is not installed says so. DIR holds ONNX files
-named NETWORK_bBATCH.onnx; the networks that are trained are made here (training_networks.py). Times are the least of `rounds` turns,
+named NETWORK_bBATCH.onnx, and train_NETWORK.onnx to be trained; part `training` makes its own (training_networks.py). `runtimes` compares all OpenCL devices that are CPUs (OCL_ICD_VENDORS
+names a folder of several), `roofline` draws a picture beside the page. Times are the least of `rounds` turns,
 A B A B ..., of the median of each turn, each side in a process of its own; the processor time that each took for one run (both
 threads) stands beside it, which other load on the machine does not change much.
 """
-import argparse, datetime, glob, json, os, re, resource, subprocess, sys, tempfile, time
+import argparse, datetime, glob, html, json, math, os, re, resource, subprocess, sys, tempfile, time
 
 import training_networks
 
@@ -21,7 +22,7 @@ parser.add_argument("--device", default="cpu")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=1.0)
 parser.add_argument("--rounds", type=int, default=3)
-parser.add_argument("--only", default="gemm,memory,inference,training,cold,solvers")
+parser.add_argument("--only", default="gemm,memory,inference,training,runtimes,tuning,roofline,cold,solvers")
 parser.add_argument("--page", help="write the tables there, between the marks; else to standard output")
 parser.add_argument("--peer", help=argparse.SUPPRESS)
 args = parser.parse_args()
@@ -86,8 +87,8 @@ class Peer:
 
 
 # ---- norn, by its own benchmark; processor time from the difference of two lengths.
-def bench(*what, seconds=None, env=None):
-    command = [args.norn, "bench", *what, "--device", args.device, "--json"]
+def bench(*what, seconds=None, env=None, device=None):
+    command = [args.norn, "bench", *what, "--device", device or args.device, "--json"]
     command += ["--seconds", str(seconds or args.seconds)]
     r = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
     if not r.stdout:
@@ -121,15 +122,22 @@ class Norn:
         return [min(self.walls), (min(self.cpu[1]) - min(self.cpu[0])) / (2 * self.k) * 1e3]
 
 
-def turns(peer_name, *what):
-    """Least wall and processor time of both sides."""
-    other, mine, theirs = Peer(peer_name), Norn(what), []
+def median_ms(*what, **where):
+    return bench(*what, "--no-check", **where)["results"][0]["median_ms"]
+
+
+def turns(peer_name, *what, variant=None):
+    """Least wall and processor time of both sides; with a variant of the options, norn's wall time with it, too."""
+    other, mine, theirs, varied = Peer(peer_name), Norn(what), [], []
     for _ in range(args.rounds):
         if other.there:
             theirs.append(other.sample())
         mine.sample()
+        if variant:
+            varied.append(median_ms(*what, *variant))
     other.close()
-    return mine.least(), [min(t[i] for t in theirs) if theirs else None for i in (0, 1)], mine.result
+    result = mine.least(), [min(t[i] for t in theirs) if theirs else None for i in (0, 1)], mine.result
+    return result + (min(varied),) if variant else result
 
 
 def ratio(a, b):
@@ -219,12 +227,92 @@ def inference(peaks):
         name = os.path.basename(path)[:-5]
         if name.startswith("train_"):
             continue
-        mine, theirs, r = turns(f"ort:{path}", "model", path)
+        mine, theirs, r, strict = turns(f"ort:{path}", "model", path, variant=("--numerics", "strict"))
         share = r["gflops"] * r["median_ms"] / mine[0] / peaks["fp32_gflops"] if r["gflops"] else 0
         rows.append([name, number(mine[0]), number(theirs[0]), ratio(theirs[0], mine[0]), number(mine[1]), number(theirs[1]), ratio(theirs[1], mine[1]),
-                     f"{100 * share:.0f} %", f"{r['memory_bytes'] / 2**20:.0f}"])
+                     number(strict), f"{100 * share:.0f} %", f"{r['memory_bytes'] / 2**20:.0f}"])
     return table(["network", "norn, ms", "ONNX Runtime, ms", "speed-up", "norn, processor ms", "ONNX Runtime, processor ms", "speed-up",
-                  "of the FMA peak", "device memory, MiB"], rows)
+                  "--numerics strict, ms", "of the FMA peak", "device memory, MiB"], rows)
+
+
+def networks():
+    """What is run, and what is trained: a name and the arguments of norn bench."""
+    batches = {"resnet18c": 32, "lstm": 32}
+    for path in sorted(glob.glob(os.path.join(args.models, "*.onnx"))):
+        name = os.path.basename(path)[:-5]
+        if name.startswith("train_"):
+            batch = batches.get(name[6:], 64)
+            yield f"training: {name[6:]}, batch {batch}", ("train", path, "--batch", str(batch))
+        else:
+            yield name, ("model", path)
+
+
+def runtimes(peaks):
+    """Every OpenCL device that is a CPU, turn by turn."""
+    listed = json.loads(subprocess.run([args.norn, "devices", "--json"], capture_output=True, text=True).stdout)["devices"]
+    cpus = [d for d in listed if d["type"] == "cpu"]
+    rows = []
+    for name, what in networks():
+        times = [[] for _ in cpus]
+        for _ in range(args.rounds):
+            for i, d in enumerate(cpus):
+                times[i].append(median_ms(*what, device=str(d["index"])))
+        least = [min(t) for t in times]
+        rows.append([name, number(least[0])] + [cell for t in least[1:] for cell in (number(t), ratio(t, least[0]))])
+    head = [f"{d['platform']} {d['driver']}" for d in cpus]
+    return table(["network", head[0] + ", ms"] + [cell for h in head[1:] for cell in (h + ", ms", "of the first")], rows)
+
+
+def tuning(peaks):
+    """What the rules choose against the best of all values, for the shapes of norn bench."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = dict(os.environ, NORN_TUNE="0", NORN_CACHE_DIR=folder)
+        r = subprocess.run([args.norn, "tune", "--device", args.device, "--budget", "300s", "--json"], capture_output=True, text=True, env=env)
+    tuned = [r for r in json.loads(r.stdout)["results"] if r["parameters"]]
+    rows = [[f"`{r['line']}`", number(r["before_ms"], 3), number(r["after_ms"], 3), ratio(r["before_ms"], r["after_ms"]), r["records"] or "",
+             str(r["tried"]), str(r["wrong"])] for r in tuned]
+    return table(["operator", "by the rule, ms", "tuned, ms", "ratio", "what changed", "tried", "wrong"], rows)
+
+
+def roofline(peaks):
+    """A picture of the operators of norn bench under the device's roof, on logarithmic axes."""
+    points = [(kind, r) for kind in ("gemm", "conv") for r in bench(kind, "--no-check")["results"]]
+    points += [("memory", bench("op", line, "--no-check")["results"][0]) for _, line, _ in MEMORY if line]
+    peak, memory_peak, left, top, width, height = peaks["fp32_gflops"], peaks["global_gbytes_s"], 70, 20, 640, 380
+    x0, x1, y0, y1 = -4, 10, math.floor(math.log2(memory_peak / 16)), math.ceil(math.log2(2.5 * peak))
+    px = lambda v: left + width * (math.log2(v) - x0) / (x1 - x0)
+    py = lambda v: top + height * (1 - (math.log2(v) - y0) / (y1 - y0))
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 20} {top + height + 70}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{left + width + 20}" height="{top + height + 70}" fill="#fff"/>']
+    for e in range(x0, x1 + 1, 2):
+        out.append(f'<path d="M{px(2.0**e):.1f} {top}V{top + height}" stroke="#e4e4e4"/><text x="{px(2.0**e):.1f}" y="{top + height + 17}" '
+                   f'text-anchor="middle" fill="#444">{f"1/{2**-e}" if e < 0 else 2**e}</text>')
+    for e in range(y0, y1 + 1):
+        out.append(f'<path d="M{left} {py(2.0**e):.1f}H{left + width}" stroke="#e4e4e4"/><text x="{left - 8}" y="{py(2.0**e) + 4:.1f}" '
+                   f'text-anchor="end" fill="#444">{2**e if e >= 0 else 2.0**e:g}</text>')
+    ridge = peak / memory_peak
+    out.append(f'<path d="M{px(2.0**x0):.1f} {py(memory_peak * 2.0**x0):.1f}L{px(ridge):.1f} {py(peak):.1f}H{left + width}" fill="none" stroke="#222" '
+               f'stroke-width="2"/><text x="{px(ridge) + 8:.1f}" y="{py(peak) - 8:.1f}" fill="#222">{peak:.0f} GFLOP/s</text>'
+               f'<text x="{px(0.12):.1f}" y="{py(memory_peak * 0.12) - 14:.1f}" fill="#222">{memory_peak:.0f} GB/s</text>')
+    colours = {"gemm": ("#1f6fb4", "products"), "conv": ("#c8501e", "convolutions"), "memory": ("#3c8c3c", "softmax, norms, sums")}
+    for kind, r in points:
+        if not r["gflops"] or not r["gbytes_s"]:
+            continue
+        x = min(max(r["gflops"] / r["gbytes_s"], 2.0**x0), 2.0**x1)
+        out.append(f'<circle cx="{px(x):.1f}" cy="{py(max(r["gflops"], 2.0**y0)):.1f}" r="4.5" fill="{colours[kind][0]}" fill-opacity="0.75">'
+                   f'<title>{html.escape(r.get("shape") or r["name"])}: {r["gflops"]:.0f} GFLOP/s, {r["gbytes_s"]:.0f} GB/s</title></circle>')
+    for i, (colour, name) in enumerate(colours.values()):
+        out.append(f'<circle cx="{left + 16}" cy="{top + 16 + 18 * i}" r="4.5" fill="{colour}"/><text x="{left + 27}" y="{top + 20 + 18 * i}" '
+                   f'fill="#222">{name}</text>')
+    out.append(f'<text x="{left + width / 2}" y="{top + height + 40}" text-anchor="middle" fill="#222">operations for each byte of inputs and outputs</text>'
+               f'<text x="{left + width / 2}" y="{top + height + 58}" text-anchor="middle" fill="#666">{html.escape(peaks["device"])}, '
+               f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}</text>'
+               f'<text transform="translate(18 {top + height / 2}) rotate(-90)" text-anchor="middle" fill="#222">GFLOP/s</text></svg>')
+    with open(os.path.join(os.path.dirname(args.page or ""), "roofline.svg"), "w") as f:
+        f.write("\n".join(out) + "\n")
+    above = sum(r["gflops"] > peak for _, r in points)
+    return (f"![Operators under the roofline](roofline.svg)\n\n{len(points)} operators; {above} of them lie above the roof, by minimal filtering "
+            "or because caches hold what they read.")
 
 
 def training(peaks):
@@ -371,7 +459,8 @@ def main():
         return peer(args.peer)
     report = bench("peak", "--quick")
     peaks = report["peaks"][0]
-    parts = {"gemm": gemm, "memory": memory, "inference": inference, "training": training, "cold": cold, "solvers": solvers}
+    parts = {"gemm": gemm, "memory": memory, "inference": inference, "training": training, "runtimes": runtimes,
+             "tuning": tuning, "roofline": roofline, "cold": cold, "solvers": solvers}
     head = (f"{report['host_cpu']}, {os.cpu_count()} cores, {report['host_system']} {report['host_release']}; device "
             f"{peaks['device']} ({peaks['device_version']}, driver {peaks['driver']}), norn {report['version']}.")
     run = f"{versions()}; peak {peaks['fp32_gflops']:.0f} GFLOP/s, copies {peaks['copy_gbytes_s']:.0f} GB/s."

@@ -13,13 +13,14 @@
 
 typedef struct {
     bool json;
-    const char *device, *shapes, *budget;
+    const char *device, *shapes, *budget, *implementations;
     text_list dims;
 } tune_options;
 
 typedef struct {
     char *line;
     double weight; /* share of the model's time; 1 for shapes */
+    bool weights;  /* inputs from the second on are constants */
 } subject;
 
 typedef struct {
@@ -34,11 +35,11 @@ static void free_subjects(subjects *s) {
 }
 
 /* Takes line over; equal ones are one. */
-static bool add_subject(subjects *s, char *line, double weight) {
+static bool add_subject(subjects *s, char *line, double weight, bool weights) {
     if (!line)
         return false;
     for (size_t i = 0; i < s->n; i++)
-        if (!strcmp(s->v[i].line, line)) {
+        if (!strcmp(s->v[i].line, line) && s->v[i].weights == weights) {
             s->v[i].weight += weight;
             free(line);
             return true;
@@ -49,8 +50,18 @@ static bool add_subject(subjects *s, char *line, double weight) {
         return false;
     }
     s->v = v;
-    s->v[s->n++] = (subject){line, weight};
+    s->v[s->n++] = (subject){line, weight, weights};
     return true;
+}
+
+/* Operators that mostly are layers, whose weights are packed once. */
+static bool is_layer(const char *line) {
+    static const char *const layers[] = {"Conv<",          "Conv(", "ConvTranspose<",
+                                         "ConvTranspose(", "Gemm<", "Gemm("};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        if (!strncmp(line, layers[i], strlen(layers[i])))
+            return true;
+    return false;
 }
 
 /* "60", "60s", "2m". */
@@ -72,7 +83,7 @@ static int from_file(const char *path, subjects *out) {
         char *next = l + n + (l[n] == '\n');
         l[n] = 0;
         l += strspn(l, " \t");
-        if (*l && *l != '#' && !add_subject(out, text_copy(l), 1))
+        if (*l && *l != '#' && !add_subject(out, text_copy(l), 1, is_layer(l)))
             code = out_of_memory();
         l = next;
     }
@@ -102,7 +113,7 @@ static int from_model(const char *path, const tune_options *o, const norn_sessio
         const norn_forecast_node *n = norn_forecast_at(f, i);
         bool kernel =
             n->runs == NORN_RUNS_NATIVE && *n->implementation && strcmp(n->implementation, "generated") != 0;
-        if (kernel && n->flops > 1e5 && !add_subject(out, text_copy(n->line), n->ms))
+        if (kernel && n->flops > 1e5 && !add_subject(out, text_copy(n->line), n->ms, n->weights))
             code = out_of_memory();
     }
     if (!code && out->n)
@@ -113,9 +124,11 @@ static int from_model(const char *path, const tune_options *o, const norn_sessio
 }
 
 static int from_shapes(subjects *out) {
-    for (const bench_shape *s = gemm_shapes; s->name; s++)
-        if (!add_subject(out, text_copy(s->line), 1))
-            return out_of_memory();
+    const bench_shape *const lists[] = {gemm_shapes, conv_shapes};
+    for (int i = 0; i < 2; i++)
+        for (const bench_shape *s = lists[i]; s->name; s++)
+            if (!add_subject(out, text_copy(s->line), 1, is_layer(s->line)))
+                return out_of_memory();
     return 0;
 }
 
@@ -145,37 +158,78 @@ static void report(const norn_tune_result *r, cJSON *list) {
     fflush(stdout);
 }
 
-static int tune(const subjects *list, norn_session *s, double budget, cJSON *j) {
+static int tune_operators(const subjects *list, const tune_options *o, norn_session *s, double budget,
+                          cJSON *results, bool *any) {
     double start = now_seconds();
-    cJSON *results = j ? json_array(j, "results") : NULL;
-    bool any = false;
     size_t done = 0;
     for (; done < list->n; done++) {
-        double left = budget - (now_seconds() - start);
+        double left = budget - (now_seconds() - start), share = left / (double)(list->n - done) * 2;
+        const norn_tune_options to = {.seconds = share < left ? share : left, /* the first ones matter most */
+                                      .implementations = o->implementations,
+                                      .weights = list->v[done].weights};
         norn_tune_result r;
         if (left <= 0)
             break;
-        double share = left / (double)(list->n - done) * 2; /* the first ones matter most */
         progress("%zu/%zu %s", done + 1, list->n, list->v[done].line);
-        norn_status st = norn_tune_op(s, list->v[done].line, share < left ? share : left, &r);
+        norn_status st = norn_tune_op(s, list->v[done].line, &to, &r);
         progress_clear();
         if (st != NORN_OK)
             return fail(st);
         report(&r, results);
-        any |= *r.records != 0;
+        *any |= *r.records != 0;
     }
     if (done < list->n)
         note("the time is up: %zu of %zu operators were not looked at", list->n - done, list->n);
+    return 0;
+}
+
+/* CLBlast's parameters, of each element type that products have. */
+static int tune_blas(const subjects *list, norn_session *s, double budget, cJSON *results, bool *any) {
+    static const norn_dtype types[] = {NORN_F32, NORN_F64};
+    const char **lines = calloc(list->n + 1, sizeof *lines);
+    int code = lines ? 0 : out_of_memory();
+    for (size_t i = 0; lines && i < list->n; i++)
+        lines[i] = list->v[i].line;
+    for (int i = 0; i < 2 && !code; i++) {
+        const norn_tune_options to = {.seconds = budget};
+        norn_tune_result r;
+        progress("CLBlast");
+        norn_status st = norn_tune_blas(s, list->n, lines, types[i], &to, &r);
+        progress_clear();
+        code = st == NORN_OK ? 0 : fail(st);
+        if (code || !r.parameters)
+            continue;
+        report(&r, results);
+        *any |= *r.records != 0;
+    }
+    free(lines);
+    return code;
+}
+
+/* Where CLBlast takes part: on GPUs, and where it is asked for. */
+static bool with_blas(const tune_options *o, const norn_session *s) {
+    return norn_device_kind(norn_context_device(norn_session_context(s, 0))) == NORN_DEVICE_GPU ||
+           (o->implementations && strstr(o->implementations, "clblast"));
+}
+
+static int tune(const subjects *list, const tune_options *o, norn_session *s, double budget, cJSON *j) {
+    cJSON *results = j ? json_array(j, "results") : NULL;
+    bool any = false, better = false, blas = list->n && with_blas(o, s);
+    int code = tune_operators(list, o, s, blas ? budget * 0.5 : budget, results, &any);
+    if (!code && blas)
+        code = tune_blas(list, s, budget * 0.4, results, &better);
+    if (!code && better && !o->implementations) /* then it may be the choice for more of them */
+        code = tune_operators(list, o, s, budget * 0.1, results, &any);
     char *path = NULL;
-    norn_status st = any ? norn_tune_save(&path) : NORN_OK;
+    norn_status st = !code && (any || better) ? norn_tune_save(&path) : NORN_OK;
     if (st != NORN_OK)
         return fail(st);
-    if (j)
+    if (!code && j)
         json_text(j, "file", path);
-    else if (path)
+    else if (!code && path)
         printf("saved %s\n", path);
     norn_text_free(path);
-    return 0;
+    return code;
 }
 
 static int run(const void *options, int n, char *const *args) {
@@ -206,7 +260,7 @@ static int run(const void *options, int n, char *const *args) {
     else if (!code)
         printf("%zu operators on %s\n", list.n, session_device(s));
     if (!code)
-        code = tune(&list, s, budget, j);
+        code = tune(&list, o, s, budget, j);
     free_subjects(&list);
     norn_session_close(s);
     if (j && !code)
@@ -220,6 +274,8 @@ static const option options[] = {
      "operators, a line each, as 'MatMul(float[64,64], float[64,64])'", NULL, 0},
     {"budget", "TIME", OPT_TEXT, offsetof(tune_options, budget), "how long: 60s (as when not given), 5m",
      NULL, 0},
+    {"implementations", "LIST", OPT_TEXT, offsetof(tune_options, implementations),
+     "which kernels: a name, or OPERATOR=NAME with commas between; else those that norn takes", NULL, 0},
     OPT_DEVICE(tune_options),
     OPT_DIM(tune_options),
     OPT_JSON(tune_options),
@@ -230,11 +286,14 @@ const verb verb_tune = {
     .name = "tune",
     .args = "[MODEL]",
     .summary = "Finds the kernels' best parameters for a device, for a model or for given operators.",
-    .details = "Every value that an implementation offers is tried on random data; what gives a wrong result "
-               "is never kept. Faster "
-               "ones are kept in the folder of the program cache (tune.txt there), and every later run uses "
-               "them. Without a model "
-               "or --shapes the products of 'norn bench gemm' are tuned.",
+    .details =
+        "Every value that an implementation offers is tried on random data; what gives a wrong result "
+        "is never kept. Faster "
+        "ones are kept in the folder of the program cache (tune.txt there), and every later run uses "
+        "them. Weights of a model and of Conv, ConvTranspose and Gemm are constants, as in a network "
+        "that is run. On GPUs, and with --implementations clblast, sets of CLBlast's own parameters are "
+        "searched too. Without a model or --shapes the products and convolutions of 'norn bench gemm' "
+        "and 'conv' are tuned.",
     .options = options,
     .bytes = sizeof(tune_options),
     .least = 0,

@@ -2,6 +2,7 @@
 /* Tuning records: which device they are for, what becomes of them on disk, and that every value which an implementation
  * offers gives right results. */
 #include "ops/tuning.h"
+#include "backend/blas.h"
 #include "base/file.h"
 #include "bench/bench.h"
 #include <setjmp.h>
@@ -72,7 +73,9 @@ static void every_value_is_right(void **state) {
         const char *line, *implementation;
     } cases[] = {{"Gemm<transA=1, transB=1>(float[29,45], float[101,29], float[101])", "packed"},
                  {"Conv<pads=[1,1,1,1]>(float[2,19,31,37], float[70,19,3,3])", "blocked"},
-                 {"Conv<pads=[1,1,1,1]>(float[2,19,31,37], float[70,19,3,3])", "winograd"}};
+                 {"Conv<pads=[1,1,1,1]>(float[2,19,31,37], float[70,19,3,3])", "winograd"},
+                 {"Gemm<transA=1, transB=1>(float[29,45], float[101,29], float[101])", "tiled"},
+                 {"Conv<pads=[1,1,1,1]>(float[2,19,13,17], float[37,19,3,3])", "tiled"}};
     norn_session *s;
     OK(norn_session_open(NULL, &s));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -125,18 +128,129 @@ static void records_reach_plans(void **state) {
     norn_session_close(s);
 }
 
+/* A record for a kind of device is used on every such device, and on no other kind. */
+static void records_by_kind(void **state) {
+    (void)state;
+    const struct norn_device wide = {.name = "AMD EPYC", .platform = "Intel(R) OpenCL", .vector_float = 16},
+                             narrow = {.name = "AMD EPYC", .platform = "Intel(R) OpenCL", .vector_float = 8};
+    OK(norni_tuning_put(&wide, "test width", "c"));
+    assert_int_equal(norni_tuned(&wide, "test width", 3, abc, 1), 2);
+    assert_int_equal(norni_tuned(&narrow, "test width", 3, abc, 1), 1);
+    char *text = norni_tuned_text(&wide, "test width");
+    assert_string_equal(text, "c");
+    norni_free(text);
+    assert_null(norni_tuned_text(&narrow, "test width"));
+}
+
+/* What comes with norn: for the CPUs it was measured on, whatever the driver's version and the number of cores, for no others,
+ * and after what the user tuned (main wrote a record). */
+static void records_that_ship(void **state) {
+    (void)state;
+    static const char *const tiles[] = {"14x2", "12x2", "8x2", "2x4", "6x2", "4x4"};
+    const char *const key = "gemm float 33x65x127", *const own = "gemm float 250x30x1000";
+    struct norn_device pocl = {.name = "pthread-skylake-avx512-Xeon",
+                               .platform = "Portable Computing Language",
+                               .driver = "3.1",
+                               .compute_units = 24,
+                               .vector_float = 16},
+                       intel = {.name = "AMD EPYC",
+                                .platform = "Intel(R) OpenCL",
+                                .driver = "2026",
+                                .compute_units = 4,
+                                .vector_float = 16},
+                       avx2 = pocl, arm = pocl;
+    snprintf(avx2.name, sizeof avx2.name, "pthread-haswell-Core");
+    avx2.vector_float = 8;
+    snprintf(arm.name, sizeof arm.name, "cpu-cortex-a76-0xd0b");
+    arm.vector_float = 4;
+    assert_int_equal(norni_tuned(&pocl, key, 6, tiles, 0), 2);
+    assert_int_equal(norni_tuned(&intel, key, 6, tiles, 0), 3);
+    assert_int_equal(norni_tuned(&avx2, key, 6, tiles, 0), 0);
+    assert_int_equal(norni_tuned(&arm, key, 6, tiles, 0), 0);
+    intel.vector_float = 8;
+    assert_int_equal(norni_tuned(&intel, key, 6, tiles, 0), 0);
+    assert_int_equal(norni_tuned(&pocl, own, 6, tiles, 0), 4);
+}
+
+/* CLBlast's parameters: what is out of range or breaks a kernel is refused, and such records are passed over. */
+static void blas_values(void **state) {
+    (void)state;
+    norn_session *s;
+    OK(norn_session_open(NULL, &s));
+    norn_context *ctx = norn_session_context(s, 0);
+    const norn_device *d = norn_context_device(ctx);
+    int v[NORNI_BLAS_PARAMETERS];
+    char text[256], key[96];
+    static const char good[] =
+        "GEMMK=0 KREG=1 KWG=16 KWI=2 MDIMA=4 MDIMC=4 MWG=16 NDIMB=4 NDIMC=4 NWG=16 SA=0 SB=0 "
+        "STRM=0 STRN=0 VWM=1 VWN=1";
+    static const char *const bad[] = {
+        "", "GEMMK=0", "GEMMK=-1 KREG=1", "XGEMM=1",
+        "GEMMK=0 KREG=1 KWG=16 KWI=2 MDIMA=4 MDIMC=4 MWG=16 NDIMB=4 NDIMC=4 NWG=16 SA=0 "
+        "SB=0 STRM=0 STRN=0 VWM=1 VWN=1 "};
+    assert_true(norni_blas_values_parse(NORNI_BLAS_XGEMM, good, v));
+    norni_blas_values_print(NORNI_BLAS_XGEMM, v, text, sizeof text);
+    assert_string_equal(text, good);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(norni_blas_values_parse(NORNI_BLAS_XGEMM, bad[i], v));
+    assert_true(norni_blas_values_parse(NORNI_BLAS_XGEMM, good, v));
+    assert_null(norni_blas_illegal(d, NORN_F32, NORNI_BLAS_XGEMM, v));
+    for (int i = 0; i < norni_blas_kernels[NORNI_BLAS_XGEMM].n;
+         i++) { /* what divides by 0 or is no power of two */
+        int before = v[i];
+        v[i] = norni_blas_kernels[NORNI_BLAS_XGEMM].p[i].lo - 1;
+        assert_non_null(norni_blas_illegal(d, NORN_F32, NORNI_BLAS_XGEMM, v));
+        v[i] = 3;
+        assert_non_null(norni_blas_illegal(d, NORN_F32, NORNI_BLAS_XGEMM, v));
+        assert_int_equal(norni_blas_override(ctx, NORN_F32, NORNI_BLAS_XGEMM, v), NORN_ARG);
+        v[i] = before;
+    }
+    v[6] = 8; /* MWG, which 4 work-items of 4-vectors do not divide */
+    v[14] = 4;
+    assert_non_null(norni_blas_illegal(d, NORN_F32, NORNI_BLAS_XGEMM, v));
+    norn_session_close(s);
+
+    const norn_bench_options o = {.repeat = 1, .warmup = 1, .plan = {.implementations = "clblast"}};
+    const char *const records[] = {"GEMMK=0 KREG=0", "0", good};
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
+        norn_bench_result r;
+        OK(norn_session_open(NULL, &s));
+        d = norn_context_device(norn_session_context(s, 0));
+        norni_tuning_blas_key(NORN_F32, NORNI_BLAS_XGEMM, key, sizeof key);
+        OK(norni_tuning_put(d, key, records[i]));
+        norni_tuning_blas_key(NORN_F32, NORNI_BLAS_ROUTINE, key, sizeof key);
+        OK(norni_tuning_put(d, key, "XGEMM_MIN_INDIRECT_SIZE=0"));
+        OK(norn_bench_op(s, "Gemm<transA=1>(float[45,29], float[45,101])", &o, &r));
+        assert_true(r.checked && r.correct);
+        norn_session_close(s);
+    }
+}
+
+/* Nothing to tune of CLBlast's where it runs nothing. */
+static void blas_without_products(void **state) {
+    (void)state;
+    norn_session *s;
+    norn_tune_result r;
+    const char *const lines[] = {"Relu(float[3])"};
+    OK(norn_session_open(NULL, &s));
+    OK(norn_tune_blas(s, 1, lines, NORN_F32, NULL, &r));
+    assert_int_equal(r.parameters, 0);
+    assert_int_equal(norn_tune_blas(s, 1, lines, NORN_F16, NULL, &r), NORN_DTYPE);
+    norn_session_close(s);
+}
+
 /* What was looked at, and never worse than before by more than noise explains. */
 static void tuning(void **state) {
     (void)state;
     norn_session *s;
     norn_tune_result r;
     OK(norn_session_open(NULL, &s));
-    OK(norn_tune_op(s, "MatMul(float[33,40], float[40,50])", 1, &r));
+    OK(norn_tune_op(s, "MatMul(float[33,40], float[40,50])", &(norn_tune_options){.seconds = 1}, &r));
     assert_true(r.parameters >= 1);
     assert_true(r.tried >= 1);
     assert_int_equal(r.wrong, 0);
     assert_true(r.before_ms > 0 && r.after_ms > 0);
-    OK(norn_tune_op(s, "Relu(float[33,40])", 3, &r));
+    OK(norn_tune_op(s, "Relu(float[33,40])", NULL, &r));
     assert_int_equal(r.parameters, 0);
     assert_int_equal(r.tried, 0);
     norn_session_close(s);
@@ -149,9 +263,18 @@ int main(void) {
     snprintf(file, sizeof file, "%s/tune.txt", folder);
     setenv("NORN_CACHE_DIR", folder, 1);
     setenv("NORN_CACHE", "1", 1);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(records_by_device), cmocka_unit_test(records_on_disk),
+    static const char own[] = "norn tune 1\ndevice *skylake*\ngemm float 250x30x1000 = 6x2\nnonsense\n";
+    if (norni_file_write(file, &(norni_piece){own, sizeof own - 1}, 1) != NORN_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(records_by_device),
+                                       cmocka_unit_test(records_on_disk),
                                        cmocka_unit_test(every_value_is_right),
-                                       cmocka_unit_test(records_reach_plans), cmocka_unit_test(tuning)};
+                                       cmocka_unit_test(records_reach_plans),
+                                       cmocka_unit_test(tuning),
+                                       cmocka_unit_test(records_by_kind),
+                                       cmocka_unit_test(records_that_ship),
+                                       cmocka_unit_test(blas_values),
+                                       cmocka_unit_test(blas_without_products)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     norni_names names = {0};
     if (norni_dir_list(folder, &names) == NORN_OK)
