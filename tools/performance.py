@@ -3,15 +3,17 @@
 """Measures norn side by side with its peers and writes the tables of docs/performance.md between their marks.
 
     tools/performance.py --norn build/norn --models DIR [--device cpu] [--threads 2] [--seconds 1] [--rounds 3]
-                         [--only gemm,memory,inference,runtimes,tuning,roofline,cold,solvers] [--page docs/performance.md]
+                         [--only gemm,memory,inference,training,runtimes,tuning,roofline,cold,solvers] [--page docs/performance.md]
 
-Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime, scipy, osqp; a row whose peer is not installed says so. DIR holds ONNX files
-named NETWORK_bBATCH.onnx, and train_NETWORK.onnx to be trained. `runtimes` compares all OpenCL devices that are CPUs (OCL_ICD_VENDORS
+Peers are taken from PyPI: numpy (OpenBLAS), onnxruntime, torch, scipy, osqp; a row whose peer is not installed says so. DIR holds ONNX files
+named NETWORK_bBATCH.onnx, and train_NETWORK.onnx to be trained; part `training` makes its own (training_networks.py). `runtimes` compares all OpenCL devices that are CPUs (OCL_ICD_VENDORS
 names a folder of several), `roofline` draws a picture beside the page. Times are the least of `rounds` turns,
 A B A B ..., of the median of each turn, each side in a process of its own; the processor time that each took for one run (both
 threads) stands beside it, which other load on the machine does not change much.
 """
 import argparse, datetime, glob, html, json, math, os, re, resource, subprocess, sys, tempfile, time
+
+import training_networks
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--norn", default="build/norn")
@@ -20,7 +22,7 @@ parser.add_argument("--device", default="cpu")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--seconds", type=float, default=1.0)
 parser.add_argument("--rounds", type=int, default=3)
-parser.add_argument("--only", default="gemm,memory,inference,runtimes,tuning,roofline,cold,solvers")
+parser.add_argument("--only", default="gemm,memory,inference,training,runtimes,tuning,roofline,cold,solvers")
 parser.add_argument("--page", help="write the tables there, between the marks; else to standard output")
 parser.add_argument("--peer", help=argparse.SUPPRESS)
 args = parser.parse_args()
@@ -59,6 +61,8 @@ def peer(what):
         n = int(subject)
         a, b, c = (random.random((n, n), dtype=np.float32) for _ in range(3))
         repeat(lambda: np.dot(a, b, out=c))
+    elif kind == "torch":
+        repeat(training_networks.step(subject, args.threads))
     elif kind == "copy":
         a = random.random(int(subject) // 4, dtype=np.float32)
         b = np.empty_like(a)
@@ -311,6 +315,22 @@ def roofline(peaks):
             "or because caches hold what they read.")
 
 
+def training(peaks):
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (_, batch, optimizer) in training_networks.NETWORKS.items():
+            path = os.path.join(folder, "network.onnx")
+            training_networks.write(name, path)
+            what = ("train", path, "--batch", str(batch), "--optimizer", optimizer)
+            mine, theirs, r = turns(f"torch:{name}", *what)
+            share = r["gflops"] * r["median_ms"] / mine[0] / peaks["fp32_gflops"]
+            rows.append([f"{name}, batch {batch}, {optimizer}", number(mine[0]), number(theirs[0]), ratio(theirs[0], mine[0]), number(mine[1]),
+                         number(theirs[1]), ratio(theirs[1], mine[1]), f"{100 * share:.0f} %", f"{r['launches']}",
+                         f"{r['memory_bytes'] / 2**20:.0f}", right(*what)])
+    return table(["a step of training", "norn, ms", "torch, ms", "speed-up", "norn, processor ms", "torch, processor ms", "speed-up",
+                  "of the FMA peak", "launches", "device memory, MiB", "right"], rows)
+
+
 ROSENBROCK = "x: f64[{}]; sum(100*(x[1:] - x[:-1]**2)**2 + (1 - x[:-1])**2)"
 FUNCTIONS = [  # name, formula, start, the same for scipy
     ("Rosenbrock, 2 variables", ROSENBROCK.format(2), [-1.2, 1.0], "rosen"),
@@ -424,7 +444,7 @@ def cold(peaks):
 
 def versions():
     found = []
-    for name in ("numpy", "onnxruntime", "scipy", "osqp"):
+    for name in ("numpy", "onnxruntime", "torch", "scipy", "osqp"):
         try:
             from importlib.metadata import version
 
@@ -439,8 +459,8 @@ def main():
         return peer(args.peer)
     report = bench("peak", "--quick")
     peaks = report["peaks"][0]
-    parts = {"gemm": gemm, "memory": memory, "inference": inference, "runtimes": runtimes, "tuning": tuning, "roofline": roofline,
-             "cold": cold, "solvers": solvers}
+    parts = {"gemm": gemm, "memory": memory, "inference": inference, "training": training, "runtimes": runtimes,
+             "tuning": tuning, "roofline": roofline, "cold": cold, "solvers": solvers}
     head = (f"{report['host_cpu']}, {os.cpu_count()} cores, {report['host_system']} {report['host_release']}; device "
             f"{peaks['device']} ({peaks['device_version']}, driver {peaks['driver']}), norn {report['version']}.")
     run = f"{versions()}; peak {peaks['fp32_gflops']:.0f} GFLOP/s, copies {peaks['copy_gbytes_s']:.0f} GB/s."
