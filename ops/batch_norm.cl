@@ -72,27 +72,33 @@ NORNI_JOIN_LANES(sum_of, C, NORNI_PLUS)
 #define STATS_RESULTS                                                                                        \
     __global C *mean, __global C *inv RUNNING_ARGS, const C epsilon, const C momentum, const C rest
 #define STORE_STATS(m_, m2_, n_)                                                                             \
-    {                                                                                                        \
+    do {                                                                                                     \
         const C mean_ = (n_) > 0 ? (m_) : (C)NAN;                                                            \
         MAKE_RUNNING(mean_, m2_, n_);                                                                        \
         mean[c] = mean_;                                                                                     \
         inv[c] = (C)1 / sqrt((m2_) / (n_) + epsilon);                                                        \
         STORE_RUNNING;                                                                                       \
-    }
+    } while (0)
 #define SUMS_RESULTS __global C *db, __global C *dscale
 #define STORE_SUMS(s1, s2)                                                                                   \
-    db[c] = (s1);                                                                                            \
-    dscale[c] = (s2) * inv[c]
+    do {                                                                                                     \
+        db[c] = (s1);                                                                                        \
+        dscale[c] = (s2) * inv[c];                                                                           \
+    } while (0)
 #ifdef PARTS
 #define STATS_OUT __global C *parts
 #define SUMS_OUT __global C *parts
 #define PUT_STATS(p, m, m2, n)                                                                               \
-    parts[(p) * channels + c] = (m);                                                                         \
-    parts[(n_parts + (p)) * channels + c] = (m2);                                                            \
-    parts[(2 * n_parts + (p)) * channels + c] = (n)
+    do {                                                                                                     \
+        parts[(p) * channels + c] = (m);                                                                     \
+        parts[(n_parts + (p)) * channels + c] = (m2);                                                        \
+        parts[(2 * n_parts + (p)) * channels + c] = (n);                                                     \
+    } while (0)
 #define PUT_SUMS(p, s1, s2)                                                                                  \
-    parts[(p) * channels + c] = (s1);                                                                        \
-    parts[(n_parts + (p)) * channels + c] = (s2)
+    do {                                                                                                     \
+        parts[(p) * channels + c] = (s1);                                                                    \
+        parts[(n_parts + (p)) * channels + c] = (s2);                                                        \
+    } while (0)
 #else
 #define STATS_OUT STATS_RESULTS
 #define SUMS_OUT SUMS_RESULTS
@@ -253,7 +259,7 @@ __kernel void stats_join(__global const C *parts, STATS_RESULTS, const long chan
                 n2 = parts[(2 * n_parts + p) * channels + c];
         JOIN(C, n, m, q, n2, m2, q2)
     }
-    STORE_STATS(m, q, n)
+    STORE_STATS(m, q, n);
 }
 #endif
 
