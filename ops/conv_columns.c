@@ -219,7 +219,7 @@ static norn_status weights(norni_emit *e, const columns *k, bool blas) {
                                .beta = 1,
                                .a = {norni_emit_in(e, 1), -1, false, k->outs, v->m * k->outs,
                                      n * v->group * v->m * k->outs + p0, NORN_UNDEFINED, 0},
-                               .b = {x, -1, true, pixels, matrix, 0, compute},
+                               .b = {x, -1, true, pixels, matrix, 0, compute, 0},
                                .c = sum,
                                .ldc = k->rows,
                                .stride_c = v->m * k->rows,
