@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory on large pages for buffers of devices that compute in host memory. Where the system offers large pages on request,
  * a driver's own allocation has small ones, and walking through many of them costs as much as the memory itself. */
-#define _DEFAULT_SOURCE
 #include "backend/internal.h"
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
-enum { LARGE_PAGE = 2 << 20, SMALLEST = 2 * LARGE_PAGE };
+enum { SMALLEST = 2 * NORNI_LARGE_PAGE };
 
 static void CL_CALLBACK release(cl_mem mem, void *host) {
     (void)mem;
@@ -15,13 +11,12 @@ static void CL_CALLBACK release(cl_mem mem, void *host) {
 }
 
 cl_mem norni_large_pages_buffer(norn_context *ctx, size_t bytes) {
-#ifdef MADV_HUGEPAGE
+#ifdef __linux__
     if (!ctx->large_pages || bytes < SMALLEST)
         return NULL;
-    void *host = norni_alloc_aligned(bytes, LARGE_PAGE);
+    void *host = norni_alloc_large(bytes);
     if (!host)
         return NULL;
-    madvise(host, bytes, MADV_HUGEPAGE); /* only a wish */
     int e = CL_SUCCESS;
     cl_mem mem;
     NORNI_CL_NEW(mem, e, clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, bytes, host, &e));

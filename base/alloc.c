@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE
 #include "base/alloc.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 static atomic_long fail_after = -1;
 
@@ -43,6 +47,16 @@ void *norni_alloc_aligned(size_t bytes, size_t align) {
     if (align < sizeof(void *))
         align = sizeof(void *);
     return posix_memalign(&p, align, bytes ? bytes : 1) == 0 ? p : NULL;
+}
+
+void *norni_alloc_large(size_t bytes) {
+    bool large = bytes >= 2 * NORNI_LARGE_PAGE;
+    void *p = norni_alloc_aligned(bytes, large ? NORNI_LARGE_PAGE : 64);
+#ifdef MADV_HUGEPAGE
+    if (p && large)
+        madvise(p, bytes, MADV_HUGEPAGE); /* only a wish */
+#endif
+    return p;
 }
 
 void norni_free(void *p) {

@@ -12,6 +12,9 @@ void *norni_alloc_array(size_t n, size_t size);
 void *norni_realloc(void *p, size_t bytes);
 /* Memory aligned to `align` bytes (a power of two), freed by norni_free; not zeroed. */
 void *norni_alloc_aligned(size_t bytes, size_t align);
+/* The same, aligned to 64 bytes or more, on large pages where the system has them and the size is worth it. */
+void *norni_alloc_large(size_t bytes);
+enum { NORNI_LARGE_PAGE = 2 << 20 };
 void norni_free(void *p);
 char *norni_strdup(const char *s);
 

@@ -31,7 +31,8 @@ struct norn_executable {
     norn_plan_options options;
     char *implementations;
     norn_state *state, *own_state;
-    bool *host_input; /* by input: its elements decide shapes */
+    bool *host_input;        /* by input: its elements decide shapes */
+    norni_recycler *results; /* host memory of what was fetched */
     cached plans[KEEP_PLANS];
     cached *last;
     uint64_t clock;
@@ -53,6 +54,7 @@ void norn_executable_free(norn_executable *e) {
         drop(&e->plans[i]);
     norn_state_free(e->own_state);
     norn_graph_free(e->graph);
+    norni_recycler_free(e->results);
     norni_free(e->host_input);
     norni_free(e->implementations);
     norni_free(e);
@@ -85,6 +87,8 @@ norn_status norn_executable_new(norn_session *s, const norn_graph *g, const norn
         st = e->implementations ? NORN_OK : norni_nomem();
     }
     if (st == NORN_OK && !(e->host_input = norni_graph_host_inputs(e->graph)))
+        st = norni_nomem();
+    if (st == NORN_OK && !(e->results = norni_recycler_new(e->graph->outputs.n)))
         st = norni_nomem();
     if (st == NORN_OK && !state) {
         st = norn_state_new(s, &e->own_state);
@@ -332,8 +336,8 @@ static norn_status run(norn_executable *e, const norn_tensor *const *in, size_t 
     for (size_t i = 0; i < n_fetches; i++) {
         size_t o;
         NORNI_TRY(find_output(e, fetches[i].name, &o));
-        NORNI_TRY(norni_prefix(norni_loaded_fetch(c->loaded, o, &fetches[i].tensor), "output '%s'",
-                               fetches[i].name));
+        NORNI_TRY(norni_prefix(norni_loaded_fetch(c->loaded, o, e->results, &fetches[i].tensor),
+                               "output '%s'", fetches[i].name));
     }
     return NORN_OK;
 }

@@ -485,13 +485,13 @@ norn_status norni_loaded_enqueue(norni_loaded *l) {
     return NORN_OK;
 }
 
-norn_status norni_loaded_fetch(norni_loaded *l, size_t output, norn_tensor **out) {
+norn_status norni_loaded_fetch(norni_loaded *l, size_t output, norni_recycler *memory, norn_tensor **out) {
     const norn_plan *p = l->plan;
     const norn_value *v = p->graph->outputs.v[output].value;
     *out = NULL;
     if (v->kind == NORNI_CONST)
         return norni_tensor_pack(v->data, out);
-    NORNI_TRY(norni_tensor_host(v->type.dtype, v->type.rank, v->type.dims, out));
+    NORNI_TRY(norni_recycler_tensor(memory, v->type.dtype, v->type.rank, v->type.dims, out));
     norn_buffer *b;
     norn_status s = buffer(l, p->outputs[output], &b);
     if (s == NORN_OK && norni_tensor_bytes(*out))

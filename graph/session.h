@@ -4,6 +4,7 @@
 #define NORNI_SESSION_H
 #include "backend/buffer.h"
 #include "backend/context.h"
+#include "base/recycle.h"
 #include "graph/plan.h"
 
 typedef struct norni_applied norni_applied;
@@ -49,6 +50,6 @@ norn_status norni_loaded_feed(norni_loaded *l, size_t input, const norn_tensor *
 /* Enqueues all steps. */
 norn_status norni_loaded_enqueue(norni_loaded *l);
 /* Enqueues the reading of an output into a new host tensor, which is valid after the context has finished. */
-norn_status norni_loaded_fetch(norni_loaded *l, size_t output, norn_tensor **out);
+norn_status norni_loaded_fetch(norni_loaded *l, size_t output, norni_recycler *memory, norn_tensor **out);
 
 #endif

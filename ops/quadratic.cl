@@ -6,11 +6,12 @@
  * n is a multiple of t, t and m are multiples of 8; what was added is 0.
  *
  * A part of the work is a function over units [from, to), which depend on nothing that other units of it write. Kernels either do one
- * part with all of the device, a launch each, or (the *_alone ones) many parts in one launch of one work-group. The same text
- * is compiled into the library for the host device (symbolic/qp_parts.c), where there is one work-item. */
-/* Vectors of n and of m numbers; what is read at once lies side by side: N_X to M_AX. */
+ * part with all of the device, a launch each (QP_WIDE), or (the *_alone ones) many parts in one launch of one work-group: two programs,
+ * as compiling, saving and loading either takes longer than a small quadratic program. The same text is compiled into the
+ * library for the host device (symbolic/qp_parts.c), where there is one work-item. */
+/* Vectors of n and of m numbers; what is read at once lies side by side: N_P_NORM to M_ROW_NORM, N_X to M_AX. */
 enum { N_Q, N_R, N_S, N_XT, N_XP, N_RX, N_SCALE, N_P_NORM, N_A_NORM, N_X, N_DX, N_PX, N_ATY, N_SLOTS };
-enum { M_Z, M_Y, M_DY, M_AX, M_LOW, M_HIGH, M_RHO, M_W, M_YP, M_RY, M_BOUND, M_ACTIVE, M_SCALE, M_ROW_NORM, M_SLOTS };
+enum { M_ROW_NORM, M_Z, M_Y, M_DY, M_AX, M_LOW, M_HIGH, M_RHO, M_W, M_YP, M_RY, M_BOUND, M_ACTIVE, M_SCALE, M_SLOTS };
 enum { LARGEST_TILE = 64 };
 
 #ifndef QP_NAMES_ONLY
@@ -23,7 +24,13 @@ typedef double8 V;
 #define LOAD(p) vload8(0, p)
 #define STORE(v, p) vstore8(v, 0, p)
 #define LANE(v, i) v.s##i
+#ifdef QP_ONE /* a work-item is a group: compilers of CPUs are done in half the time */
+#define FENCE (void)0
+#define GROUP __attribute__((reqd_work_group_size(1, 1, 1)))
+#else
 #define FENCE barrier(CLK_GLOBAL_MEM_FENCE)
+#define GROUP
+#endif
 #endif
 
 typedef struct {
@@ -411,13 +418,14 @@ static inline void refine(const program *s, I from, I to) {
 /* ---- Kernels: a part each, work-items taking stretches of its units. */
 #define SHARE(units) (units) * (I)get_global_id(0) / (I)get_global_size(0), (units) * ((I)get_global_id(0) + 1) / (I)get_global_size(0)
 #define PART(name, call)                                                                                     \
-    kernel void name(ARGS) {                                                                                 \
+    kernel GROUP void name(ARGS) {                                                                           \
         THE_PROGRAM;                                                                                         \
         call;                                                                                                \
     }
 PART(qp_norms, norms(&s, SHARE(n + m)))
 PART(qp_scale, scale(&s, SHARE(n + m)))
 PART(qp_products, products(&s, which ? N_XP : count ? N_DX : N_X, which ? M_YP : count ? M_DY : M_Y, SHARE(n + m)))
+#if defined QP_WIDE || defined QP_HOST
 PART(qp_gram, gram(&s, mv(&s, which ? M_ACTIVE : M_RHO), count > 0, SHARE(gram_units(&s))))
 PART(qp_diagonal, diagonal(&s, j, (I)get_local_id(0), (I)get_local_size(0)))
 PART(qp_panel, panel(&s, j, SHARE(panel_units(&s, j))))
@@ -429,8 +437,10 @@ PART(qp_project, project(&s, SHARE(n + m)))
 PART(qp_refine_residuals, refine_residuals(&s, SHARE(n + m)))
 PART(qp_refine_right_side, refine_right_side(&s, SHARE(n)))
 PART(qp_refine, refine(&s, SHARE(n + m)))
+#endif
 
 /* ---- Kernels of one work-group. */
+#ifndef QP_WIDE
 #define MINE(units) (units) * id / size, (units) * (id + 1) / size
 static inline void solve_alone(const program *s, I id, I size) {
     I tiles = s->n / s->t;
@@ -454,27 +464,26 @@ static inline void factor_alone(const program *s, bool polished, bool with_a, I 
         FENCE;
     }
 }
-static inline void iterate_alone(const program *s, I times, I id, I size) {
+/* Iterations, or refinements of the polished point: one kernel, as most of either is the same. */
+static inline void iterate_alone(const program *s, bool polished, I times, I id, I size) {
     for (I i = 0; i < times; i++) {
-        right_side(s, MINE(s->n));
+        if (polished)
+            refine_residuals(s, MINE(s->n + s->m));
+        FENCE;
+        if (polished)
+            refine_right_side(s, MINE(s->n));
+        else
+            right_side(s, MINE(s->n));
         FENCE;
         solve_alone(s, id, size);
-        project(s, MINE(s->n + s->m));
-        FENCE;
-    }
-}
-static inline void refine_alone(const program *s, I times, I id, I size) {
-    for (I i = 0; i < times; i++) {
-        refine_residuals(s, MINE(s->n + s->m));
-        FENCE;
-        refine_right_side(s, MINE(s->n));
-        FENCE;
-        solve_alone(s, id, size);
-        refine(s, MINE(s->n + s->m));
+        if (polished)
+            refine(s, MINE(s->n + s->m));
+        else
+            project(s, MINE(s->n + s->m));
         FENCE;
     }
 }
 PART(qp_factor_alone, factor_alone(&s, which > 0, count > 0, (I)get_local_id(0), (I)get_local_size(0)))
-PART(qp_iterate_alone, iterate_alone(&s, count, (I)get_local_id(0), (I)get_local_size(0)))
-PART(qp_refine_alone, refine_alone(&s, count, (I)get_local_id(0), (I)get_local_size(0)))
+PART(qp_iterate_alone, iterate_alone(&s, which > 0, count, (I)get_local_id(0), (I)get_local_size(0)))
+#endif
 #endif

@@ -43,9 +43,7 @@ static norn_status scale(solver *s) {
         NORNI_TRY(norni_splitting_write_n(s->on, N_SCALE));
         NORNI_TRY(norni_splitting_write_m(s->on, M_SCALE));
         NORNI_TRY(norni_splitting_norms(s->on));
-        NORNI_TRY(norni_splitting_read_n(s->on, N_P_NORM));
-        NORNI_TRY(norni_splitting_read_n(s->on, N_A_NORM));
-        NORNI_TRY(norni_splitting_read_m(s->on, M_ROW_NORM));
+        NORNI_TRY(norni_splitting_read_norms(s->on));
         for (int64_t i = 0; i < s->n && pass; i++) {
             mean += s->cost * p_norm[i] / (double)s->n;
             most = fmax(most, s->cost * fabs(s->d[i] * s->q->q[i]));

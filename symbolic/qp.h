@@ -38,7 +38,8 @@ double *norni_splitting_m(norni_splitting *s, int slot);
 norn_status norni_splitting_write_n(norni_splitting *s, int slot);
 norn_status norni_splitting_write_m(norni_splitting *s, int slot);
 norn_status norni_splitting_read(norni_splitting *s);
-/* The same of N_XP and M_YP, and of the norms. */
+/* The same of the norms, and of N_XP and M_YP. */
+norn_status norni_splitting_read_norms(norni_splitting *s);
 norn_status norni_splitting_read_n(norni_splitting *s, int slot);
 norn_status norni_splitting_read_m(norni_splitting *s, int slot);
 

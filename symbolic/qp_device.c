@@ -5,6 +5,7 @@
 #include "ops/kernel_source.h"
 #include "symbolic/qp.h"
 #include "symbolic/qp_parts.h"
+#include <stdio.h>
 #include <string.h>
 
 /* The arguments that all kernels share. */
@@ -95,21 +96,38 @@ static void choose_launches(norni_splitting *s, const norni_quadratic *q) {
         s->host || entries / doubles_us <= entries / doubles_us / share + (2 * tiles + 2) * launch_us;
 }
 
-static norn_status make_kernels(norni_splitting *s) {
-    char *source = NULL;
+/* Which of the two programs has a kernel; what both have is taken from the one that is there. */
+static bool in_program(int kernel, bool wide) {
+    bool both = kernel == NORNI_qp_norms || kernel == NORNI_qp_scale || kernel == NORNI_qp_products;
+    return both || wide == (kernel != NORNI_qp_factor_alone && kernel != NORNI_qp_iterate_alone);
+}
+
+static norn_status make_kernels(norni_splitting *s, const char *source, bool wide) {
     norni_program *p = NULL;
-    NORNI_TRY(norni_kernel_text(NULL, "quadratic.cl", &source));
-    norn_status st =
-        norni_programs_get(s->ctx, &(norni_program_source){"quadratic.cl", source, "-DNORNI_F64"}, 1, &p);
-    norni_free(source);
+    char options[64];
+    snprintf(options, sizeof options, "-DNORNI_F64%s%s", wide ? " -DQP_WIDE" : "", s->cpu ? " -DQP_ONE" : "");
+    const norni_program_source from = {"quadratic.cl", source, options};
     const int64_t sizes[] = {s->n, s->m, s->t, s->below};
-    for (int i = 0; i < NORNI_N_QP_PARTS && st == NORN_OK; i++) {
-        st = norni_kernel_new(p, norni_qp_parts[i].name, &s->kernels[i]);
-        for (unsigned k = 0; k < 4 && st == NORN_OK; k++)
-            st = norni_kernel_set_value(s->kernels[i], k, &sizes[k], sizeof sizes[k]);
-        for (unsigned k = 0; k < N_PLACES && st == NORN_OK; k++)
-            st = norni_kernel_set_buffer(s->kernels[i], 4 + k, s->at[k]);
+    NORNI_TRY(norni_programs_get(s->ctx, &from, 1, &p));
+    for (int i = 0; i < NORNI_N_QP_PARTS; i++) {
+        if (s->kernels[i] || !in_program(i, wide))
+            continue;
+        NORNI_TRY(norni_kernel_new(p, norni_qp_parts[i].name, &s->kernels[i]));
+        for (unsigned k = 0; k < 4; k++)
+            NORNI_TRY(norni_kernel_set_value(s->kernels[i], k, &sizes[k], sizeof sizes[k]));
+        for (unsigned k = 0; k < N_PLACES; k++)
+            NORNI_TRY(norni_kernel_set_buffer(s->kernels[i], 4 + k, s->at[k]));
     }
+    return NORN_OK;
+}
+
+static norn_status make_all_kernels(norni_splitting *s) {
+    char *source = NULL;
+    NORNI_TRY(norni_kernel_text(NULL, "quadratic.cl", &source));
+    norn_status st = s->factor_alone || s->iterate_alone ? make_kernels(s, source, false) : NORN_OK;
+    if (st == NORN_OK && !(s->factor_alone && s->iterate_alone))
+        st = make_kernels(s, source, true);
+    norni_free(source);
     return st;
 }
 
@@ -140,7 +158,7 @@ norn_status norni_splitting_new(norn_session *session, const norni_quadratic *q,
     NORNI_TRY(place_empty(s, INV, 2 * s->n * s->t));
     NORNI_TRY(
         place(s, V, s->v = norni_alloc_array((size_t)numbers, sizeof *s->v), (size_t)numbers * sizeof *s->v));
-    return s->host ? NORN_OK : make_kernels(s);
+    return s->host ? NORN_OK : make_all_kernels(s);
 }
 
 void norni_splitting_free(norni_splitting *s) {
@@ -183,6 +201,10 @@ norn_status norni_splitting_read_n(norni_splitting *s, int slot) {
 }
 norn_status norni_splitting_read_m(norni_splitting *s, int slot) {
     return move(s, norni_splitting_m(s, slot), s->m, false);
+}
+norn_status norni_splitting_read_norms(norni_splitting *s) {
+    return move(s, norni_splitting_n(s, N_P_NORM), (N_SLOTS - N_P_NORM) * s->n + (M_ROW_NORM + 1) * s->m,
+                false);
 }
 norn_status norni_splitting_read(norni_splitting *s) {
     return move(s, norni_splitting_n(s, N_X), (N_SLOTS - N_X) * s->n + (M_AX + 1) * s->m, false);
@@ -292,7 +314,7 @@ norn_status norni_splitting_iterate(norni_splitting *s, double sigma, int64_t ti
 norn_status norni_splitting_refine(norni_splitting *s, double sigma, int64_t times) {
     arguments a = {.sigma = sigma, .which = 1, .count = times};
     if (s->iterate_alone)
-        return launch(s, NORNI_qp_refine_alone, -1, a);
+        return launch(s, NORNI_qp_iterate_alone, -1, a);
     for (int64_t i = 0; i < times; i++) {
         NORNI_TRY(launch(s, NORNI_qp_refine_residuals, s->n + s->m, a));
         NORNI_TRY(launch(s, NORNI_qp_refine_right_side, s->n, a));

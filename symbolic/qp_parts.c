@@ -7,6 +7,7 @@
 #define QP_HOST
 #define global
 #define kernel static
+#define GROUP
 typedef double V __attribute__((vector_size(64), aligned(8))); /* of gcc and clang, for any processor */
 #define ZERO               ((V){0})
 #define SPREAD(x)          (ZERO + (x))

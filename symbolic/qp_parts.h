@@ -20,8 +20,7 @@
     F(qp_refine_right_side)                                                                                  \
     F(qp_refine)                                                                                             \
     F(qp_factor_alone)                                                                                       \
-    F(qp_iterate_alone)                                                                                      \
-    F(qp_refine_alone)
+    F(qp_iterate_alone)
 #define NORNI_QP_ENUM(name) NORNI_##name,
 typedef enum { NORNI_QP_PARTS(NORNI_QP_ENUM) NORNI_N_QP_PARTS } norni_qp_kernel;
 

@@ -162,5 +162,11 @@ for name, bad, says in ("not convex", np.diag([1.0, -0.1]), "not positive semide
         r = solve(device, is_sparse, bad, np.ones(2), 100 * np.eye(2), -np.ones(2), np.ones(2))
         failures += says not in r["status"]
         print("ok  " if says in r["status"] else "FAIL", f"{name} ({how}):", r["status"])
+# Refused: a device without double precision.
+os.environ["NORN_PLAN_AS"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "devices", "mali-g78.txt")
+r = solve([], False, *dense(5, 3, rng))
+good = "'Mali-G78 r0p1' has no double precision (wanted another device, or host)" in r["status"]
+failures += not good
+print("ok  " if good else "FAIL", "no double precision:", r["status"])
 shutil.rmtree(folder)
 sys.exit(failures != 0)

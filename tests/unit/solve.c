@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Solvers on functions whose minima are known, and a fit whose statistics are. */
+#include "backend/context.h"
+#include "base/alloc.h"
 #include <math.h>
 #include <norn.h>
 #include <setjmp.h>
@@ -325,11 +327,94 @@ static void on_device(void **state) {
     session = host;
 }
 
+/* Whatever allocation or OpenCL call fails, that is said, and it can be tried again. */
+static void try_failing(norn_session *on, const norn_qp *qp, double objective) {
+    norn_qp_result r;
+    for (int cl = 0; cl < 2; cl++) {
+        bool over = false;
+        for (long k = 0; !over; k += 1 + k / 16) {
+            if (cl)
+                norni_cl_fail_after(k, -5 /* CL_OUT_OF_RESOURCES */);
+            else
+                norni_alloc_fail_after(k);
+            norn_status s = norn_solve_qp(on, qp, 0, 0, &r);
+            bool pending = norni_cl_fail_pending();
+            norni_alloc_fail_after(-1);
+            norni_cl_fail_after(-1, 0);
+            over = s == NORN_OK && (!cl || pending);
+            if (s != NORN_OK) {
+                assert_true(cl ? !pending && *norn_error() : s == NORN_NOMEM);
+                assert_null(r.x);
+                assert_null(r.y);
+            }
+            norn_tensor_free(r.x);
+            norn_tensor_free(r.y);
+            assert_true(k < 100000);
+        }
+        assert_int_equal(norn_solve_qp(on, qp, 0, 0, &r), NORN_OK);
+        assert_int_equal(r.status, NORN_QP_SOLVED);
+        assert_true(fabs(r.objective - objective) < 1e-9);
+        norn_tensor_free(r.x);
+        norn_tensor_free(r.y);
+    }
+}
+
+/* Dense; and sparse in the form of SciPy: minimise sum of x[i]^2 - x[i] x[i+1] - x[0], all of them within 0.25. */
+static void failing(void **state) {
+    enum { N = 20, ENTRIES = 3 * N - 2 };
+    const double p[] = {4, 1, 1, 2}, q[] = {1, 1}, a[] = {1, 1, 1, 0, 0, 1}, l[] = {1, 0, 0},
+                 u[] = {1, 0.7, 0.7};
+    double sp[ENTRIES], sq[N] = {-1}, ones[N], low[N], high[N];
+    int32_t column[ENTRIES], start[N + 1] = {0}, diagonal[N + 1];
+    int n = 0;
+    for (int i = 0; i < N; i++) {
+        for (int c = i ? i - 1 : 0; c <= i + 1 && c < N; c++, n++)
+            column[n] = c, sp[n] = c == i ? 2 : -1;
+        start[i + 1] = n;
+        diagonal[i] = i;
+        ones[i] = 1, high[i] = 0.25, low[i] = -0.25;
+    }
+    diagonal[N] = N;
+    norn_tensor *t[14] = {matrix(2, 2, p), numbers(2, q),   matrix(3, 2, a), numbers(3, l),
+                          numbers(3, u),   numbers(n, sp),  numbers(N, sq),  numbers(N, ones),
+                          numbers(N, low), numbers(N, high)};
+    const struct {
+        int64_t n;
+        const int32_t *v;
+    } integers[] = {{n, column}, {N + 1, start}, {N, diagonal}, {N + 1, diagonal}};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(norn_tensor_new(NULL, NORN_I32, 1, &integers[i].n, integers[i].v, &t[10 + i]),
+                         NORN_OK);
+    const norn_qp programs[] = {{.p = t[0], .q = t[1], .a = t[2], .l = t[3], .u = t[4]},
+                                {.p = t[5],
+                                 .q = t[6],
+                                 .a = t[7],
+                                 .l = t[8],
+                                 .u = t[9],
+                                 .p_indices = t[10],
+                                 .p_indptr = t[11],
+                                 .a_indices = t[12],
+                                 .a_indptr = t[13]}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        norn_qp_result r;
+        assert_int_equal(norn_solve_qp(host, &programs[i], 0, 0, &r), NORN_OK);
+        double objective = r.objective;
+        norn_tensor_free(r.x);
+        norn_tensor_free(r.y);
+        try_failing(host, &programs[i], objective);
+        try_failing(device, &programs[i], objective);
+    }
+    for (int i = 0; i < 14; i++)
+        norn_tensor_free(t[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(methods),       cmocka_unit_test(bounds),    cmocka_unit_test(fit),
         cmocka_unit_test(fit_in_bounds), cmocka_unit_test(on_device), cmocka_unit_test(stuck),
         cmocka_unit_test(endless),       cmocka_unit_test(refused),   cmocka_unit_test(programs),
+        cmocka_unit_test(failing),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }
