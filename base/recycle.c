@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { SMALLEST = 64 << 10, MOST = 16 }; /* below, malloc is as good */
+/* Below, malloc keeps its pages itself: sharing them gained nothing, and lost where the memory was last in another core's
+ * cache. */
+enum { SMALLEST = 32 << 20, MOST = 16 };
 
 typedef struct {
     void *data;

@@ -67,7 +67,8 @@ static void determinant(norni_coder *k, norni_str *out, int depth, const norni_t
     norni_str_addf(out, "%s %s_m[%lld];\n", k->type, acc, (long long)(n * n));
     norni_type loops = {.rank = 2, .dims = {n, n}};
     int inner = norni_coder_open(k, out, depth, &loops, (bool[]){true, true}, index);
-    memcpy(in, at, (size_t)(rank - 2) * sizeof *in);
+    for (int i = 0; i < rank - 2; i++)
+        in[i] = at[i];
     for (int i = 0; i < 2; i++) {
         const char *skip = i ? column : row;
         norni_str s = {0};

@@ -21,17 +21,17 @@ static norn_tensor *make(norni_recycler *r, int64_t n) {
 static void used_again(void **state) {
     (void)state;
     norni_recycler *r = norni_recycler_new(1);
-    norn_tensor *a = make(r, 3 << 20), *b = make(r, 3 << 20);
+    norn_tensor *a = make(r, 12 << 20), *b = make(r, 12 << 20);
     void *first = norn_tensor_data(a);
     assert_ptr_not_equal(first, norn_tensor_data(b)); /* never one that somebody still has */
     norn_tensor_free(a);
-    a = make(r, 2 << 20); /* a smaller one fits too */
+    a = make(r, 9 << 20); /* a smaller one fits too */
     assert_ptr_equal(norn_tensor_data(a), first);
     norn_tensor_free(a);
     a = make(r, 1 << 20); /* but not into a much larger one, nor a larger one */
     assert_ptr_not_equal(norn_tensor_data(a), first);
     norn_tensor_free(a);
-    a = make(r, 4 << 20);
+    a = make(r, 16 << 20);
     norn_tensor_free(b); /* more than it keeps: the older goes */
     norn_tensor_free(a);
     norni_recycler_free(r);
@@ -40,10 +40,10 @@ static void used_again(void **state) {
 static void tensors_outlive_it(void **state) {
     (void)state;
     norni_recycler *r = norni_recycler_new(4);
-    norn_tensor *a = make(r, 1 << 16), *b = make(r, 1), *c = make(r, 0), *d = make(r, 1 << 16);
+    norn_tensor *a = make(r, 9 << 20), *b = make(r, 1), *c = make(r, 0), *d = make(r, 9 << 20);
     norn_tensor_free(d);
     norni_recycler_free(r);
-    assert_int_equal(((unsigned char *)norn_tensor_data(a))[(1 << 18) - 1], 1);
+    assert_int_equal(((unsigned char *)norn_tensor_data(a))[(36 << 20) - 1], 1);
     norn_tensor_free(a);
     norn_tensor_free(b);
     norn_tensor_free(c);
@@ -53,7 +53,7 @@ static void tensors_outlive_it(void **state) {
 static void out_of_memory(void **state) {
     (void)state;
     norni_recycler *r = norni_recycler_new(1);
-    int64_t n = 1 << 16, bad[] = {-1};
+    int64_t n = 9 << 20, bad[] = {-1};
     norn_tensor *t;
     for (int i = 0; i < 3; i++) {
         norni_alloc_fail_after(i);
