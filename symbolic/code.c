@@ -67,6 +67,10 @@ void norni_coder_literal(norni_coder *k, norni_str *out, norni_num v) {
         norni_str_add_float(&s, (float)d);
     else
         norni_str_add_double(&s, d);
+    if (s.s && strchr(s.s, 'e') && fabs(d) >= 1 && fabs(d) < 1e15) { /* 50.0, not 5e+01 */
+        norni_str_free(&s);
+        norni_str_addf(&s, "%.0f", d);
+    }
     norni_str_addf(out, "%s%s%s", s.s ? s.s : "0", s.s && strpbrk(s.s, ".e") ? "" : ".0", k->suffix);
     norni_str_free(&s);
 }

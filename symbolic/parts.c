@@ -203,6 +203,54 @@ static bool can_list(const norni_term *t) {
     return norni_t_filled(t) || has_list(t);
 }
 
+/* M', where t has the elements of M e: e is column k of the unit matrix of n rows, M does not depend on k. NULL: t is none such. */
+static const norni_term *without_unit(norni_terms *c, const norni_term *t, int64_t n, int64_t k) {
+    const norni_term *m;
+    if (t->kind == NORNI_SHAPED)
+        return without_unit(c, t->a[0], n, k);
+    if (t->kind == NORNI_MUL) {
+        norni_num f = norni_t_split(c, t, &m);
+        if (norni_num_is(f, 1) || !m)
+            return NULL;
+        return (m = without_unit(c, m, n, k)) ? norni_t_scaled(c, f, m) : NULL;
+    }
+    if (t->kind == NORNI_ADD && norni_num_is(t->num, 0)) {
+        const norni_term **v = norni_arena_array(c->arena, (size_t)t->n, sizeof *v);
+        for (int i = 0; v && i < t->n; i++)
+            if (!(v[i] = without_unit(c, t->a[i], n, k)) || !norni_shape_equal(&v[i]->type, &v[0]->type))
+                return NULL;
+        return v ? norni_t_add(c, t->n, t->coef, v) : norni_t_failed(c, norni_nomem());
+    }
+    if (t->kind != NORNI_PROD2 || t->a[0]->type.rank != 2)
+        return NULL;
+    const norni_term *x = t->a[0], *y = t->a[1];
+    const int64_t swap[] = {1, 0};
+    if (y->kind == NORNI_PROD2 || y->kind == NORNI_SHAPED)
+        return (m = without_unit(c, y, n, k)) && m->type.dims[1] == x->type.dims[1]
+                   ? norni_t_matmul(c, m, norni_t_perm(c, x, swap))
+                   : NULL;
+    bool unit = y->kind == NORNI_LIST && y->n == n && x->type.dims[1] == n &&
+                (y->type.rank == 1 || (y->type.rank == 2 && y->type.dims[1] == 1));
+    for (int64_t i = 0; i < n && unit; i++)
+        unit = norni_t_is(y->a[i], i == k);
+    return unit ? norni_t_perm(c, x, swap) : NULL;
+}
+
+/* M' from the rows (M e0)', (M e1)'...: a derivative is made row by row. */
+static const norni_term *without_units(norni_terms *c, int n, const norni_term *const *a, int axis,
+                                       const norni_type *type) {
+    const norni_term *m = NULL;
+    if (axis || type->rank != 2 || type->dims[0] != n)
+        return NULL;
+    for (int i = 0; i < n; i++) {
+        const norni_term *one = a[i]->type.dims[0] == 1 ? without_unit(c, a[i], n, i) : NULL;
+        if (!one || (m && one != m))
+            return NULL;
+        m = one;
+    }
+    return m && norni_shape_equal(&m->type, type) ? m : NULL;
+}
+
 const norni_term *norni_t_joined(norni_terms *c, int n, const norni_term *const *a, int axis,
                                  const norni_type *type) {
     enum { LIST_LIMIT = 256 };
@@ -228,6 +276,9 @@ const norni_term *norni_t_joined(norni_terms *c, int n, const norni_term *const 
                         return NULL;
         return norni_t_list(c, (int)at, e, type);
     }
+    const norni_term *whole = without_units(c, n, a, axis, type);
+    if (whole || c->status != NORN_OK)
+        return whole;
     int64_t ints[] = {axis};
     norni_term like = {
         .kind = NORNI_JOINED, .n = n, .a = (const norni_term **)a, .ints = ints, .n_ints = 1, .type = *type};

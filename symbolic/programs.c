@@ -319,18 +319,29 @@ static void cl_arguments(norni_coder *k, norni_str *out, bool kernel) {
     }
 }
 
+/* The index along an axis of the element i of a tensor; below: the elements behind each step along it. */
+static const char *along(norni_coder *k, const norni_type *t, int axis, int64_t below) {
+    norni_str s = {0};
+    if (t->dims[axis] == 1)
+        return "0";
+    if (below == 1 && !axis)
+        return "i";
+    norni_str_add(&s, "(i");
+    if (below > 1)
+        norni_str_addf(&s, " / %lld", (long long)below);
+    if (axis)
+        norni_str_addf(&s, " %% %lld", (long long)t->dims[axis]);
+    norni_str_add(&s, ")");
+    return norni_coder_keep(k, &s);
+}
+
 /* A function that gives one element of t. */
 static void element_function(norni_coder *k, norni_str *out, const norni_term *t, const char *name) {
     const char *at[NORN_MAX_RANK];
     norni_str body = {0};
     int64_t below = 1;
-    for (int i = t->type.rank; i-- > 0; below *= t->type.dims[i]) {
-        norni_str s = {0};
-        norni_str_addf(&s, i ? "(i / %lld %% %lld)" : "(i / %lld)", (long long)below,
-                       (long long)t->type.dims[i]);
-        at[i] = t->type.dims[i] == 1 ? "0" : norni_coder_keep(k, &s);
-        norni_str_free(&s);
-    }
+    for (int i = t->type.rank; i-- > 0; below *= t->type.dims[i])
+        at[i] = along(k, &t->type, i, below);
     if (t->kind == NORNI_LIST) {
         for (int i = 0; i < t->n; i++) {
             const char *e = norni_coder_element(k, t->a[i], 0, NULL);
@@ -424,9 +435,6 @@ static norn_status one_kernel(norni_str *out, norni_outputs *o, const norn_graph
     local_part *parts = norni_arena_array(o->c.arena, (size_t)p.n + 1, sizeof *parts);
     if (!parts)
         return norni_nomem();
-    for (size_t i = 0; i < g->inputs.n && !k.by_value; i++)
-        norni_str_addf(&inputs, "    const %s %s = %s_all[i];\n", input_type(&k, &g->inputs.v[i]->type),
-                       g->inputs.v[i]->name, g->inputs.v[i]->name);
     for (int i = 0; i < p.n && o->c.status == NORN_OK; i++) {
         const norni_term *t = p.order[i];
         if (norni_coder_has_own(t) || t->type.rank)
@@ -438,18 +446,17 @@ static norn_status one_kernel(norni_str *out, norni_outputs *o, const norn_graph
     }
     const char *at[NORN_MAX_RANK];
     int64_t below = 1;
-    for (int i = all->rank; i-- > 0; below *= all->dims[i]) {
-        norni_str s = {0};
-        norni_str_addf(&s, i ? "(i / %lld %% %lld)" : "(i / %lld)", (long long)below,
-                       (long long)all->dims[i]);
-        at[i] = all->dims[i] == 1 ? "0" : norni_coder_keep(&k, &s);
-        norni_str_free(&s);
-    }
+    for (int i = all->rank; i-- > 0; below *= all->dims[i])
+        at[i] = along(&k, all, i, below);
     for (size_t i = 0; i < o->n && o->c.status == NORN_OK; i++) {
         const char *e = norni_coder_element(&k, o->t[i], all->rank, at), *dest = output_name(&k, i);
         norni_str_addf(&body, "    %s[i] = %s;\n", dest ? dest : "", e ? e : "");
     }
     put_read_parts(&body, parts, p.n);
+    for (size_t i = 0; i < g->inputs.n && !k.by_value && body.s; i++)
+        if (mentions(body.s, g->inputs.v[i]->name))
+            norni_str_addf(&inputs, "    const %s %s = %s_all[i];\n", input_type(&k, &g->inputs.v[i]->type),
+                           g->inputs.v[i]->name, g->inputs.v[i]->name);
     norni_coder_helpers(&k, out);
     norni_str_addf(out, "%s/* One work-item an element of the output; n elements. */\n__kernel void %s(",
                    functions.s ? functions.s : "", name);

@@ -297,7 +297,7 @@ static norn_status run(solver *s, double tolerance, int64_t limit, norn_qp_resul
         if (change)
             NORNI_TRY(factor(s));
     }
-    if (within(r, 1e-6))
+    if (within(r, 1e-6) && r->gap <= 1e-6 * (1 + fabs(r->objective)))
         out->status = NORN_QP_SOLVED;
     return NORN_OK;
 }

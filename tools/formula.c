@@ -32,7 +32,7 @@ void point_free(point *p) {
     }
     free(p->names);
     free(p->values);
-    *p = (point){0};
+    *p = (point){.option = p->option};
 }
 
 const norn_tensor *point_find(const point *p, const char *name) {
@@ -43,7 +43,7 @@ const norn_tensor *point_find(const point *p, const char *name) {
 }
 
 /* The value of a formula without variables. */
-static int constant_of(const char *text, norn_tensor **out) {
+static int constant_of(const char *option, const char *text, norn_tensor **out) {
     norn_graph *g = NULL, *folded = NULL;
     int code = formula_open(text, NORN_F64, &g);
     *out = NULL;
@@ -51,14 +51,14 @@ static int constant_of(const char *text, norn_tensor **out) {
         return code;
     norn_status s = norn_graph_input_count(g) ? NORN_ARG : norn_graph_simplify(g, &folded);
     if (norn_graph_input_count(g))
-        code = usage_error("--at: '%s' has a variable (wanted a number, or a list of numbers)", text);
+        code = usage_error("%s: '%s' has a variable (wanted a number, or a list of numbers)", option, text);
     else if (s != NORN_OK)
         code = fail(s);
     else {
         const norn_tensor *t = norn_value_data(norn_graph_output_at(folded, 0));
         s = t ? norn_tensor_copy(t, NULL, out) : NORN_ARG;
         if (s != NORN_OK)
-            code = t ? fail(s) : usage_error("--at: '%s' is no number, and no list of numbers", text);
+            code = t ? fail(s) : usage_error("%s: '%s' is no number, and no list of numbers", option, text);
     }
     norn_graph_free(folded);
     norn_graph_free(g);
@@ -78,11 +78,11 @@ static int add(point *p, const char *name, size_t n, const char *text) {
     if (!copy)
         return out_of_memory();
     if (point_find(p, copy)) {
-        int code = usage_error("--at: '%s' is given twice", copy);
+        int code = usage_error("%s: '%s' is given twice", p->option, copy);
         free(copy);
         return code;
     }
-    int code = constant_of(text, &p->values[p->n]);
+    int code = constant_of(p->option, text, &p->values[p->n]);
     if (code) {
         free(copy);
         return code;
@@ -101,7 +101,7 @@ int point_parse(const char *text, point *out) {
         size_t n = (size_t)(p - name);
         p += strspn(p, " \t\n");
         if (!n || *p != '=')
-            return usage_error("--at: got '%.20s' (wanted NAME=VALUE, NAME=VALUE...)", name);
+            return usage_error("%s: got '%.20s' (wanted NAME=VALUE, NAME=VALUE...)", out->option, name);
         eq = ++p;
         for (int depth = 0; *p && (depth || *p != ','); p++)
             depth += (*p == '[' || *p == '(') - (*p == ']' || *p == ')');

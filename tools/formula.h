@@ -9,6 +9,7 @@ int formula_open(const char *text, norn_dtype dtype, norn_graph **out);
 
 /* Values of variables: "x=4,y=[1, pi/2]". */
 typedef struct {
+    const char *option; /* that they come from, as "--at" */
     size_t n;
     char **names;
     norn_tensor **values; /* double */

@@ -148,7 +148,7 @@ static int run(const void *options, int n_args, char *const *args) {
     const char **x = NULL;
     size_t n = 0;
     what w;
-    point at = {0};
+    point at = {.option = "--at"};
     size_t len = strlen(args[0]);
     if (len > 5 && !strcmp(args[0] + len - 5, ".onnx"))
         return grad_model(o, n_args, args);

@@ -272,7 +272,8 @@ int grad_check(const grad_options *o, const norn_graph *g, const norn_graph *d, 
                r.count == 1 ? "" : "s", points, points == 1 ? "" : "s",
                r.worst <= tolerance ? "" : ": they differ");
         if (!(r.worst <= tolerance)) {
-            printf("got %.17g, the differences say %.17g\n", r.at_got, r.at_want);
+            printf("got %.17g, the differences say %.17g\n", isnan(r.at_got) ? (double)NAN : r.at_got,
+                   isnan(r.at_want) ? (double)NAN : r.at_want); /* without a sign */
             code = 1;
         }
     }

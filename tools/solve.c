@@ -267,7 +267,7 @@ static int solve_formula(const solve_options *o, const char *text) {
     norn_graph *g = NULL;
     norn_session *session = NULL;
     norn_solution *s = NULL;
-    point start = {0}, lower = {0}, upper = {0};
+    point start = {.option = "--start"}, lower = {.option = "--lower"}, upper = {.option = "--upper"};
     norn_feed *feeds = NULL, *data = NULL;
     size_t n_data = 0;
     double seconds = 0;
