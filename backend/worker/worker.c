@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -355,6 +356,7 @@ int main(int n, char **names) {
         fprintf(stderr, "norn-worker compiles programs for norn, which starts it by itself\n");
         return 2;
     }
+    signal(SIGINT, SIG_IGN); /* the terminal's, which norn gets as well: it ends this process if it ends */
     if (open_device(&w, names + 1))
         while (serve(&w))
             ;

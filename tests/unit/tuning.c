@@ -184,9 +184,9 @@ static void blas_values(void **state) {
     static const char good[] =
         "GEMMK=0 KREG=1 KWG=16 KWI=2 MDIMA=4 MDIMC=4 MWG=16 NDIMB=4 NDIMC=4 NWG=16 SA=0 SB=0 "
         "STRM=0 STRN=0 VWM=1 VWN=1";
-    static const char *const bad[] = {
-        "", "GEMMK=0", "GEMMK=-1 KREG=1", "XGEMM=1",
-        "GEMMK=0 KREG=1 KWG=16 KWI=2 MDIMA=4 MDIMC=4 MWG=16 NDIMB=4 NDIMC=4 NWG=16 SA=0 SB=0 STRM=0 STRN=0 VWM=1 VWN=1 "};
+    static const char *const bad[] = {"", "GEMMK=0", "GEMMK=-1 KREG=1", "XGEMM=1",
+                                      "GEMMK=0 KREG=1 KWG=16 KWI=2 MDIMA=4 MDIMC=4 MWG=16 NDIMB=4 NDIMC=4 "
+                                      "NWG=16 SA=0 SB=0 STRM=0 STRN=0 VWM=1 VWN=1 "};
     assert_true(norni_blas_values_parse(NORNI_BLAS_XGEMM, good, v));
     norni_blas_values_print(NORNI_BLAS_XGEMM, v, text, sizeof text);
     assert_string_equal(text, good);
