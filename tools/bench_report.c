@@ -225,33 +225,66 @@ static void put_text(FILE *f, const char *s) {
         fputc('"', f);
 }
 
-int bench_csv(const cJSON *j, const char *path) {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, "results"), *r;
+static void put_value(FILE *f, const cJSON *x) {
+    if (cJSON_IsString(x))
+        put_text(f, x->valuestring);
+    else if (cJSON_IsNumber(x))
+        fprintf(f, "%.9g", x->valuedouble);
+    else if (cJSON_IsBool(x))
+        fputs(cJSON_IsTrue(x) ? "true" : "false", f);
+}
+
+static void put_host(FILE *f, const cJSON *j) {
+    fputc(',', f);
+    put_text(f, text_in(j, "host_cpu"));
+    fputc(',', f);
+    put_text(f, text_in(j, "date"));
+    fputc('\n', f);
+}
+
+/* Peaks have columns of their own, the same for every device. */
+static void put_peaks(FILE *f, const cJSON *j, const cJSON *peaks) {
+    const cJSON *r, *x;
+    cJSON_ArrayForEach(x, peaks->child) {
+        fprintf(f, "%s,", x->string);
+    }
+    fputs("host_cpu,date\n", f);
+    cJSON_ArrayForEach(r, peaks) {
+        cJSON_ArrayForEach(x, r) {
+            if (x != r->child)
+                fputc(',', f);
+            put_value(f, x);
+        }
+        put_host(f, j);
+    }
+}
+
+static void put_results(FILE *f, const cJSON *j, const cJSON *results) {
     enum { N = sizeof columns / sizeof *columns };
+    const cJSON *r;
+    for (int i = 0; i < N; i++)
+        fprintf(f, "%s,", columns[i]);
+    fputs("host_cpu,date\n", f);
+    cJSON_ArrayForEach(r, results) {
+        for (int i = 0; i < N; i++) {
+            if (i)
+                fputc(',', f);
+            put_value(f, cJSON_GetObjectItemCaseSensitive(r, columns[i]));
+        }
+        put_host(f, j);
+    }
+}
+
+int bench_csv(const cJSON *j, const char *path) {
+    const cJSON *results = cJSON_GetObjectItemCaseSensitive(j, "results"),
+                *peaks = cJSON_GetObjectItemCaseSensitive(j, "peaks");
     FILE *f = fopen(path, "w");
     if (!f)
         return fail_text(NORN_IO, "--csv %s: cannot write: %s", path, strerror(errno));
-    for (int i = 0; i < N; i++)
-        fprintf(f, "%s%s", i ? "," : "", columns[i]);
-    fprintf(f, ",host_cpu,date\n");
-    cJSON_ArrayForEach(r, list) {
-        for (int i = 0; i < N; i++) {
-            const cJSON *x = cJSON_GetObjectItemCaseSensitive(r, columns[i]);
-            if (i)
-                fputc(',', f);
-            if (cJSON_IsString(x))
-                put_text(f, x->valuestring);
-            else if (cJSON_IsNumber(x))
-                fprintf(f, "%.9g", x->valuedouble);
-            else if (cJSON_IsBool(x))
-                fputs(cJSON_IsTrue(x) ? "true" : "false", f);
-        }
-        fputc(',', f);
-        put_text(f, text_in(j, "host_cpu"));
-        fputc(',', f);
-        put_text(f, text_in(j, "date"));
-        fputc('\n', f);
-    }
+    if (!cJSON_GetArraySize(results) && cJSON_GetArraySize(peaks))
+        put_peaks(f, j, peaks);
+    else
+        put_results(f, j, results);
     bool ok = !ferror(f);
     ok = fclose(f) == 0 && ok;
     return ok ? 0 : fail_text(NORN_IO, "--csv %s: cannot write: %s", path, strerror(errno));

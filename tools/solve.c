@@ -358,6 +358,13 @@ static int run(const void *options, int n, char *const *args) {
             "--subject-to makes a quadratic program (wanted no --qp, --method, --plot, --table or --dtype)");
     if (o->qp && n)
         return usage_error("got a formula and --qp (wanted one of them)");
+    if (o->qp &&
+        (o->start.n || o->lower.n || o->upper.n || o->data || o->method || o->plot || o->table || o->dtype))
+        return usage_error(
+            "--qp has all in its file and no path to draw (wanted no --start, --lower, --upper, "
+            "--data, --method, --plot, --table or --dtype)");
+    if (o->out && !o->qp && !o->subject_to.n)
+        return usage_error("--out is of quadratic programs (wanted --qp or --subject-to)");
     if (!o->qp && !n)
         return usage_error("got no formula (wanted FORMULA, MODEL.onnx, or --qp FILE.npz)");
     return o->qp ? solve_program(o) : solve_formula(o, args[0]);

@@ -42,7 +42,9 @@ kept plan net.onnx
 has kept.json '"fp32_gflops":.*123456789'
 kept bench gemm bert-scores --repeat 3 --no-check
 has kept.json '"fp32_gflops":.*123456789'
-kept bench peak --quick
+kept bench peak --quick --csv peaks.csv
+test "$(cut -d, -f1,5 peaks.csv | head -n 1)" = device,fp32_gflops
+test "$(wc -l <peaks.csv)" -eq 2
 if grep -q '"fp32_gflops":.*123456789' kept.json; then echo "bench peak says what is kept"; exit 1; fi
 has peaks/peaks.txt '^fp32_gflops 123456789$'
 
