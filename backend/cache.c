@@ -9,6 +9,7 @@
  * new, never half; the loser of two processes that store at once has stored the same. Nothing in here is ever
  * an error: without a cache programs build. */
 #include "backend/internal.h"
+#include "base/fd_io.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include <dirent.h>
@@ -148,32 +149,6 @@ static char *path_of(const norni_cache *c, const char *key) {
     return norni_str_take(&s);
 }
 
-static bool read_all(int fd, void *data, size_t n) {
-    for (char *at = data; n;) {
-        ssize_t got = read(fd, at, n);
-        if (got <= 0 && !(got < 0 && errno == EINTR))
-            return false;
-        if (got > 0) {
-            at += got;
-            n -= (size_t)got;
-        }
-    }
-    return true;
-}
-
-static bool write_all(int fd, const void *data, size_t n) {
-    for (const char *at = data; n;) {
-        ssize_t put = write(fd, at, n);
-        if (put < 0 && errno != EINTR)
-            return false;
-        if (put > 0) {
-            at += put;
-            n -= (size_t)put;
-        }
-    }
-    return true;
-}
-
 static uint64_t checksum(const header *h, const uint64_t *variants, const char *key, const void *binary) {
     uint64_t sum = norni_hash_u64(h->format, h->n_variants);
     sum = norni_hash_u64(norni_hash_u64(sum, h->key_bytes), h->binary_bytes);
@@ -196,7 +171,7 @@ static int open_entry(const norni_cache *c, const char *key, header *h, uint64_t
     char *found = NULL;
     /* Binaries of somebody else are not run: ours, or root's, who may ship a folder. */
     bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == geteuid() || st.st_uid == 0) &&
-              (uint64_t)st.st_size >= sizeof *h && read_all(fd, h, sizeof *h) &&
+              (uint64_t)st.st_size >= sizeof *h && norni_read_all(fd, h, sizeof *h) &&
               !memcmp(h->magic, magic, sizeof magic) && h->format == FORMAT && h->key_bytes == key_bytes;
     if (ok) {
         uint64_t left = (uint64_t)st.st_size - sizeof *h, list = (uint64_t)h->n_variants * sizeof **variants;
@@ -206,8 +181,8 @@ static int open_entry(const norni_cache *c, const char *key, header *h, uint64_t
     if (ok) {
         *variants = norni_alloc_array(h->n_variants, sizeof **variants);
         found = norni_alloc(key_bytes);
-        ok = *variants && found && read_all(fd, *variants, h->n_variants * sizeof **variants) &&
-             read_all(fd, found, key_bytes) && !memcmp(found, key, key_bytes);
+        ok = *variants && found && norni_read_all(fd, *variants, h->n_variants * sizeof **variants) &&
+             norni_read_all(fd, found, key_bytes) && !memcmp(found, key, key_bytes);
     }
     norni_free(found);
     if (ok)
@@ -229,7 +204,7 @@ bool norni_cache_load(const norni_cache *c, const char *key, norni_cache_entry *
     e->n_variants = h.n_variants;
     e->binary_bytes = (size_t)h.binary_bytes;
     e->binary = norni_alloc(e->binary_bytes);
-    bool whole = e->binary && read_all(fd, e->binary, e->binary_bytes);
+    bool whole = e->binary && norni_read_all(fd, e->binary, e->binary_bytes);
     bool ok = whole && checksum(&h, e->variants, key, e->binary) == h.checksum;
     if (ok)
         (void)!futimens(fd, NULL); /* used now; a folder that cannot be written is fine */
@@ -284,9 +259,10 @@ void norni_cache_store(const norni_cache *c, const char *key, const norni_cache_
     char *temp = norni_str_take(&s), *path = path_of(c, key);
     int fd = temp && path ? mkstemp(temp) : -1;
     if (fd >= 0) {
-        bool ok = write_all(fd, &h, sizeof h) &&
-                  write_all(fd, e->variants, e->n_variants * sizeof *e->variants) &&
-                  write_all(fd, key, (size_t)h.key_bytes) && write_all(fd, e->binary, e->binary_bytes);
+        bool ok = norni_write_all(fd, &h, sizeof h) &&
+                  norni_write_all(fd, e->variants, e->n_variants * sizeof *e->variants) &&
+                  norni_write_all(fd, key, (size_t)h.key_bytes) &&
+                  norni_write_all(fd, e->binary, e->binary_bytes);
         ok = close(fd) == 0 && ok && rename(temp, path) == 0;
         if (!ok)
             unlink(temp);

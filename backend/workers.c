@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* dladdr */
 #include "backend/internal.h"
 #include "backend/worker/protocol.h"
+#include "base/fd_io.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include <dirent.h>
@@ -171,19 +172,6 @@ static bool give(const worker *w, const void *data, size_t n) {
     return true;
 }
 
-static bool take(const worker *w, void *data, size_t n) {
-    for (char *at = data; n;) {
-        ssize_t got = recv(w->fd, at, n, 0);
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        if (got > 0) {
-            at += got;
-            n -= (size_t)got;
-        }
-    }
-    return true;
-}
-
 static bool ask(const worker *w, const norni_order *o) {
     norni_worker_request r = {NORNI_WORKER_MAGIC, (uint32_t)strlen(o->options), (uint32_t)strlen(o->source),
                               (uint32_t)strlen(o->variants)};
@@ -193,12 +181,12 @@ static bool ask(const worker *w, const norni_order *o) {
 
 static bool answer(const worker *w, norni_order *o) {
     norni_worker_reply a;
-    if (!take(w, &a, sizeof a) || a.magic != NORNI_WORKER_MAGIC || a.binary_bytes > MAX_BINARY)
+    if (!norni_read_all(w->fd, &a, sizeof a) || a.magic != NORNI_WORKER_MAGIC || a.binary_bytes > MAX_BINARY)
         return false;
     if (!a.binary_bytes)
         return true; /* it does not build: the log comes from building it here */
     unsigned char *binary = norni_alloc((size_t)a.binary_bytes);
-    if (!binary || !take(w, binary, (size_t)a.binary_bytes) ||
+    if (!binary || !norni_read_all(w->fd, binary, (size_t)a.binary_bytes) ||
         norni_hash_bytes(a.made, binary, (size_t)a.binary_bytes) != a.checksum) {
         norni_free(binary);
         return false;

@@ -175,12 +175,10 @@ static norn_status emit(norni_emit *e) {
     if (!norni_type_elems(&e->node->out[0]->type))
         return e->status;
     norni_step *s = norni_emit_kernel(e, "col2im.cl", back ? "col2im" : "im2col", p.dtype);
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     norni_step_i64(e, s, p.planes);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        norni_step_i64s(e, s, D, lists[i]);
+    norni_step_window(e, s, w, 0);
     if (back)
         norni_step_items(e, s, 2, w->in[0] * w->in[1], p.planes, 1);
     else

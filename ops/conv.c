@@ -140,7 +140,8 @@ const norn_op norni_op_Conv = {
             "Conv<group=40, pads=[1,2,0,1], strides=[1,2]>(float[2,40,6,29], float[40,1,3,3], float[40])",
             "Conv<group=18, pads=[2,2,2,2], dilations=[1,2]>(float[1,18,9,26], float[18,1,5,5])",
             "Conv<group=5, pads=[1,1,1,1]>(float[2,40,7,9], float[40,8,3,3], float[40])",
-            "Conv<group=6, pads=[2,0,1,3], strides=[2,1], dilations=[1,2]>(float[1,24,9,20], float[24,4,3,3])",
+            "Conv<group=6, pads=[2,0,1,3], strides=[2,1], dilations=[1,2]>(float[1,24,9,20], "
+            "float[24,4,3,3])",
             "Conv<group=9, strides=[2,3], pads=[0,1,1,0]>(float[2,18,6,31], float[18,2,3,2], float[18])",
             "Conv<strides=[2,1]>(float[2,33,7,5], float[100,33,1,1])",
             "Conv(float[1,4,16,16], float[250,4,1,1])",

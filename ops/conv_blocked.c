@@ -179,11 +179,9 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
     norni_step_buffer(e, s, weights, NORNI_READ);
     norni_step_buffer(e, s, y, place && place->later ? NORNI_READ_WRITE : NORNI_WRITE);
     const int64_t sizes[] = {v->group, v->c, v->m};
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     const int64_t rest[] = {tiles1, tiles2, t->rows, t->row_step, t->pw, t->column_step};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        norni_step_i64s(e, s, D, lists[i]);
+    norni_step_window(e, s, w, 0);
     norni_step_i64s(e, s, sizeof rest / sizeof *rest, rest);
     /* What is read again comes from the outer dimension's index and stays in cache: a panel of the weights, or the
      * input of a tile where all weights together are small. */
@@ -284,51 +282,53 @@ norni_ref norni_emit_channel_weights(norni_emit *e, int input, const norni_conv 
     return weights;
 }
 
+void norni_emit_conv_rows(norni_emit *e, norni_step *s, const norni_conv *v, norni_ref weights,
+                          norni_ref bias) {
+    int block = norni_block_of(v->dtype);
+    int64_t blocks = norni_ceil_div(v->group * v->m, block), rows = v->w.out[1],
+            units = e->device->compute_units ? e->device->compute_units : 1;
+    int64_t each = norni_ceil_div(rows, norni_min(rows, norni_ceil_div(units * 8, blocks * v->n)));
+    norni_step_define(e, s, "B", block);
+    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
+    norni_step_buffer(e, s, weights, NORNI_READ);
+    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
+    norni_step_window(e, s, &v->w, 1);
+    norni_step_i64(e, s, each);
+    if (bias >= 0) {
+        norni_step_define(e, s, "HAS_BIAS", 1);
+        norni_step_buffer(e, s, bias, NORNI_READ);
+    }
+    norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
+    norni_step_range(s, 3, (size_t)norni_ceil_div(rows, each), (size_t)blocks, (size_t)v->n, 1, 1, 1);
+}
+
+const char *norni_conv_rows_fit(const norni_fit *f, norni_conv *v) {
+    if (!norni_device_is_cpu(f->device))
+        return "made for CPUs";
+    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
+        return "there are no elements";
+    norni_conv_of(f->node, v);
+    return v->w.in[0] == 1 && v->w.out[0] == 1 && v->w.kernel[0] == 1 ? NULL : "there are three dimensions";
+}
+
 norn_status norni_emit_conv_channels(norni_emit *e) {
     norni_conv v;
     norni_conv_of(e->node, &v);
     const norni_window *w = &v.w;
-    int block = norni_block_of(v.dtype);
-    int64_t taps = norni_window_taps(w), blocks = norni_ceil_div(v.group, block);
-    norni_ref weights = norni_emit_channel_weights(e, 1, &v), bias = -1;
-    if (e->node->n_in > 2 && e->node->in[2])
-        bias = norni_emit_whole_blocks(e, e->node->in[2], block);
+    norni_ref weights = norni_emit_channel_weights(e, 1, &v), bias = norni_emit_conv_bias(e);
     norni_step *s = norni_emit_kernel(e, "conv_blocked.cl", "conv_channels", v.dtype);
-    norni_step_define(e, s, "B", block);
     norni_step_define(e, s, "TW", w->out[2] >= 2 * PIXELS ? PIXELS : 4);
-    if (taps <= 9) {
+    if (norni_window_taps(w) <= 9) {
         norni_step_define(e, s, "K1", w->kernel[1]);
         norni_step_define(e, s, "K2", w->kernel[2]);
     } else
         norni_step_define(e, s, "ANY", 1);
-    if (bias >= 0)
-        norni_step_define(e, s, "HAS_BIAS", 1);
-    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
-    norni_step_buffer(e, s, weights, NORNI_READ);
-    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 1; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
-    int64_t units = e->device->compute_units ? e->device->compute_units : 1;
-    int64_t parts = norni_min(w->out[1], norni_ceil_div(units * 8, blocks * v.n)),
-            each = norni_ceil_div(w->out[1], parts);
-    norni_step_i64(e, s, each);
-    if (bias >= 0)
-        norni_step_buffer(e, s, bias, NORNI_READ);
-    norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    norni_step_range(s, 3, (size_t)norni_ceil_div(w->out[1], each), (size_t)blocks, (size_t)v.n, 1, 1, 1);
+    norni_emit_conv_rows(e, s, &v, weights, bias);
     return e->status;
 }
 
 const char *norni_conv_channels_fits(const norni_fit *f) {
     norni_conv v;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
-        return "there are no elements";
-    norni_conv_of(f->node, &v);
-    if (v.group == 1 || v.c != 1 || v.m != 1)
-        return "groups have several channels";
-    return v.w.in[0] == 1 && v.w.out[0] == 1 && v.w.kernel[0] == 1 ? NULL : "there are three dimensions";
+    const char *why = norni_conv_rows_fit(f, &v);
+    return why ? why : v.group == 1 || v.c != 1 || v.m != 1 ? "groups have several channels" : NULL;
 }

@@ -37,6 +37,11 @@ void norni_emit_conv_tiles(norni_emit *e, const norni_conv *v, const norni_conv_
 norni_ref norni_emit_conv_blocks(norni_emit *e, const norni_conv *v, bool transposed, int nv);
 /* Input `input` of the node, a kernel for each of v->group channels, as conv_channels reads it. */
 norni_ref norni_emit_channel_weights(norni_emit *e, int input, const norni_conv *v);
+/* Kernels in two dimensions whose work-items take rows of a block of channels: arguments x, weights, y, the window, rows each, the
+ * bias (-1: none); and what they all need, with *v. */
+void norni_emit_conv_rows(norni_emit *e, norni_step *s, const norni_conv *v, norni_ref weights,
+                          norni_ref bias);
+const char *norni_conv_rows_fit(const norni_fit *f, norni_conv *v);
 void norni_conv_place_args(norni_emit *e, norni_step *s, const norni_conv_place *place);
 /* The bias in whole blocks; -1: the node has none. */
 norni_ref norni_emit_conv_bias(norni_emit *e);

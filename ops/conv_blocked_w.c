@@ -51,10 +51,8 @@ norni_step *norni_emit_conv_w_tiles(norni_emit *e, const norni_conv *v, const no
     if (add)
         norni_step_define(e, s, "ADD", 1);
     const int64_t sizes[] = {v->n, each, chunk, v->group, v->c, v->m, t->panels_c};
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        norni_step_i64s(e, s, D, lists[i]);
+    norni_step_window(e, s, w, 0);
     norni_step_range(s, 3, (size_t)t->panels_m, (size_t)(t->panels_c * norni_ceil_div(taps, taps_each)),
                      (size_t)(v->group * parts), 1, 1, 1);
     return s;

@@ -31,12 +31,6 @@ static void columns_of(norni_emit *e, columns *k) {
     k->width = norni_device_is_cpu(e->device) ? (k->bytes == 8 ? 8 : 16) : 4;
 }
 
-static void window_args(norni_emit *e, norni_step *s, const norni_window *w) {
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        norni_step_i64s(e, s, D, lists[i]);
-}
-
 /* Columns p0 .. p0 + pixels - 1 of the matrices of `images` images from n0 on, one a group. lanes: in panels of so
  * many columns, the right operand of norn's kernel; 0: plain rows. Returns the elements of a matrix. */
 static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64_t n0, int64_t images,
@@ -56,7 +50,7 @@ static int64_t emit_columns(norni_emit *e, const columns *k, norni_ref to, int64
         n0 * k->v.group * k->v.c * k->ins, k->v.c * k->ins,       k->rows, rows_each, p0, pixels, matrix,
         lanes ? k->rows * block : block,   lanes ? block : pixels};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
-    window_args(e, s, &k->v.w);
+    norni_step_window(e, s, &k->v.w, 0);
     norni_step_items(e, s, 3, blocks, norni_ceil_div(k->rows, rows_each), images * k->v.group);
     return matrix;
 }
@@ -150,7 +144,7 @@ static void emit_gather(norni_emit *e, const columns *k, norni_ref from, int64_t
     const int64_t sizes[] = {
         n0, images, channels * k->taps * k->outs, channel0, channels, v->group * v->c, rows_each};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
-    window_args(e, s, &v->w);
+    norni_step_window(e, s, &v->w, 0);
     if (has_bias(e->node)) {
         norni_step_define(e, s, "HAS_BIAS", 1);
         norni_step_buffer(e, s, norni_emit_in(e, 2), NORNI_READ);

@@ -40,42 +40,20 @@ static norni_ref emit_weights(norni_emit *e, const norni_conv *v, int block, int
 norn_status norni_emit_conv_groups(norni_emit *e) {
     norni_conv v;
     norni_conv_of(e->node, &v);
-    const norni_window *w = &v.w;
     int block = norni_block_of(v.dtype);
-    int64_t blocks = norni_ceil_div(v.group * v.m, block);
-    norni_ref weights = emit_weights(e, &v, block, blocks), bias = norni_emit_conv_bias(e);
+    norni_ref weights = emit_weights(e, &v, block, norni_ceil_div(v.group * v.m, block)),
+              bias = norni_emit_conv_bias(e);
     norni_step *s = norni_emit_kernel(e, "conv_groups.cl", "conv_groups", v.dtype);
-    norni_step_define(e, s, "B", block);
     norni_step_define(e, s, "G", v.c);
-    norni_step_define(e, s, "TW", tile_width(w->out[2]));
-    if (bias >= 0)
-        norni_step_define(e, s, "HAS_BIAS", 1);
-    norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
-    norni_step_buffer(e, s, weights, NORNI_READ);
-    norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 1; k < NORNI_WINDOW_DIMS; k++)
-            norni_step_i64(e, s, lists[i][k]);
-    int64_t units = e->device->compute_units ? e->device->compute_units : 1;
-    int64_t parts = norni_min(w->out[1], norni_ceil_div(units * 8, blocks * v.n)),
-            each = norni_ceil_div(w->out[1], parts);
-    norni_step_i64(e, s, each);
-    if (bias >= 0)
-        norni_step_buffer(e, s, bias, NORNI_READ);
-    norni_emit_epilogue_once(e, s, NORNI_LANES_CHANNELS, (unsigned)block);
-    norni_step_range(s, 3, (size_t)norni_ceil_div(w->out[1], each), (size_t)blocks, (size_t)v.n, 1, 1, 1);
+    norni_step_define(e, s, "TW", tile_width(v.w.out[2]));
+    norni_emit_conv_rows(e, s, &v, weights, bias);
     return e->status;
 }
 
 const char *norni_conv_groups_fits(const norni_fit *f) {
     norni_conv v;
-    if (!norni_device_is_cpu(f->device))
-        return "made for CPUs";
-    if (!norni_blockable(&f->node->in[0]->type) || !norni_blockable(&f->node->out[0]->type))
-        return "there are no elements";
-    norni_conv_of(f->node, &v);
-    if (v.group == 1 || v.c != v.m || v.c < 2 || v.c >= norni_block_of(v.dtype) || v.c & (v.c - 1))
-        return "groups are not of 2, 4 or 8 channels that share a block";
-    return v.w.in[0] == 1 && v.w.out[0] == 1 && v.w.kernel[0] == 1 ? NULL : "there are three dimensions";
+    const char *why = norni_conv_rows_fit(f, &v);
+    if (!why && (v.group == 1 || v.c != v.m || v.c < 2 || v.c >= norni_block_of(v.dtype) || v.c & (v.c - 1)))
+        why = "groups are not of 2, 4 or 8 channels that share a block";
+    return why;
 }

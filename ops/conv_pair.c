@@ -263,12 +263,9 @@ static void define_formula(norni_emit *e, norni_step *s, int width) {
 
 static void size_args(norni_emit *e, norni_step *s, const norni_conv *a, const norni_conv *b) {
     const norni_window *w = &b->w;
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     norni_step_i64(e, s, a->c);
     norni_step_i64(e, s, a->m);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 1; k < D; k++)
-            norni_step_i64(e, s, lists[i][k]);
+    norni_step_window(e, s, w, 1);
 }
 
 static void bias_arg(norni_emit *e, norni_step *s, const char *name, norni_ref bias) {

@@ -4,14 +4,11 @@
 
 void norni_conv_args(norni_emit *e, norni_step *s, const norni_conv *v) {
     const norni_window *w = &v->w;
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     norni_step_i64(e, s, v->n);
     norni_step_i64(e, s, v->group);
     norni_step_i64(e, s, v->c);
     norni_step_i64(e, s, v->m);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (int k = 0; k < NORNI_WINDOW_DIMS; k++)
-            norni_step_i64(e, s, lists[i][k]);
+    norni_step_window(e, s, w, 0);
 }
 
 norn_status norni_emit_conv_reference(norni_emit *e) {

@@ -66,10 +66,8 @@ norn_status norni_emit_conv_scatter(norni_emit *e) {
     norni_step_buffer(e, s, weights, NORNI_READ);
     norni_step_buffer(e, s, norni_emit_out(e, 0), NORNI_WRITE);
     const int64_t sizes[] = {v.group, v.m, v.c};
-    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        norni_step_i64s(e, s, D, lists[i]);
+    norni_step_window(e, s, w, 0);
     if (bias >= 0) {
         norni_step_define(e, s, "HAS_BIAS", 1);
         norni_step_buffer(e, s, bias, NORNI_READ);

@@ -18,7 +18,7 @@ typedef struct {
     int64_t ld, stride; /* stride: elements from one matrix of the batch to the next; 0: the same for all */
     int64_t offset;     /* elements */
     norn_dtype dtype;   /* when it is not the product's (own kernel only) */
-    int64_t outer;      /* like stride, from one group of matrices to the next, where the product has groups */
+    int64_t outer; /* like stride, from one group of matrices to the next, where the product has groups */
 } norni_matrix;
 
 typedef struct {

@@ -402,10 +402,8 @@ static void emit_columns(norni_emit *e, const norni_conv *v, const tile *t, norn
     norni_step_buffer(e, s, to, NORNI_WRITE);
     const int64_t sizes[] = {n0 * v->group * v->c * in, v->c * in, rows, rows_each, p0, pixels,
                              rows * blocks * t->nr};
-    const int64_t *const lists[] = {v->w.in, v->w.out, v->w.kernel, v->w.stride, v->w.dilation, v->w.begin};
     norni_step_i64s(e, s, sizeof sizes / sizeof *sizes, sizes);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        norni_step_i64s(e, s, NORNI_WINDOW_DIMS, lists[i]);
+    norni_step_window(e, s, &v->w, 0);
     norni_step_items(e, s, 3, blocks, norni_ceil_div(rows, rows_each), images * v->group);
 }
 

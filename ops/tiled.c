@@ -106,8 +106,8 @@ static bool wide(norn_dtype operand, norn_dtype product) {
 }
 
 bool norni_tiled_takes(const norn_device *d, const norni_product *g) {
-    return !g->a_packed && !g->b_packed && !g->inner && stored(g->a.dtype, g->dtype) && stored(g->b.dtype, g->dtype) &&
-           stored(g->c_dtype, g->dtype) &&
+    return !g->a_packed && !g->b_packed && !g->inner && stored(g->a.dtype, g->dtype) &&
+           stored(g->b.dtype, g->dtype) && stored(g->c_dtype, g->dtype) &&
            choose_tile(d, norni_compute_bytes(g->dtype), g->m, g->n, g->batch);
 }
 

@@ -146,7 +146,9 @@ static int among(const record *r, void *ctx) {
 }
 
 static int copied(const record *r, void *ctx) {
-    *(char **)ctx = norni_strdup(r->value);
+    char **text = ctx;
+    norni_free(*text); /* an earlier record's */
+    *text = norni_strdup(r->value);
     return 0;
 }
 

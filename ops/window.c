@@ -113,6 +113,12 @@ int64_t norni_window_out(const norni_window *w) {
     return norni_elems(NORNI_WINDOW_DIMS, w->out);
 }
 
+void norni_step_window(norni_emit *e, norni_step *s, const norni_window *w, int first) {
+    const int64_t *const lists[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        norni_step_i64s(e, s, (size_t)(NORNI_WINDOW_DIMS - first), lists[i] + first);
+}
+
 bool norni_window_point(const norni_window *w) {
     for (int k = 0; k < NORNI_WINDOW_DIMS; k++)
         if (w->kernel[k] != 1 || w->stride[k] != 1 || w->begin[k] || w->end[k])

@@ -69,6 +69,8 @@ int64_t norni_window_extent(const norni_window *w, int dim); /* (kernel - 1) * d
 int64_t norni_window_taps(const norni_window *w);            /* elements of the kernel */
 int64_t norni_window_in(const norni_window *w);              /* elements of the input, per channel */
 int64_t norni_window_out(const norni_window *w);
+/* Six lists as arguments: in, out, kernel, stride, dilation, begin; dimensions from `first` on. */
+void norni_step_window(norni_emit *e, norni_step *s, const norni_window *w, int first);
 /* Kernel 1, stride 1, no padding: every output reads the input in its place. */
 bool norni_window_point(const norni_window *w);
 /* "kernel_shape=[3,3], strides=[1,1], pads=[1,1,1,1], dilations=[1,1]" with explicit pads, in the arena. */

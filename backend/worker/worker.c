@@ -10,10 +10,10 @@
  * size has it compiled as ever. Where a driver keeps its files in another way, it just compiles more. */
 #define _GNU_SOURCE /* memmem */
 #include "backend/worker/protocol.h"
+#include "base/fd_io.h"
 #include "base/hash.h"
 #include <CL/cl.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -36,35 +36,9 @@ typedef struct {
 } worker;
 
 /* The socket -------------------------------------------------------------------------------------- */
-static bool take(void *data, size_t n) {
-    for (char *at = data; n;) {
-        ssize_t got = read(0, at, n);
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        if (got > 0) {
-            at += got;
-            n -= (size_t)got;
-        }
-    }
-    return true;
-}
-
-static bool give(const void *data, size_t n) {
-    for (const char *at = data; n;) {
-        ssize_t put = write(0, at, n);
-        if (put < 0 && errno != EINTR)
-            return false;
-        if (put > 0) {
-            at += put;
-            n -= (size_t)put;
-        }
-    }
-    return true;
-}
-
 static char *take_text(uint32_t n) {
     char *s = n < MAX_BYTES ? malloc((size_t)n + 1) : NULL;
-    if (!s || !take(s, n)) {
+    if (!s || !norni_read_all(0, s, n)) {
         free(s);
         return NULL;
     }
@@ -331,7 +305,7 @@ static unsigned char *compile(const worker *w, const char *options, const char *
 
 static bool serve(const worker *w) {
     norni_worker_request r;
-    if (!take(&r, sizeof r) || r.magic != NORNI_WORKER_MAGIC)
+    if (!norni_read_all(0, &r, sizeof r) || r.magic != NORNI_WORKER_MAGIC)
         return false;
     char *options = take_text(r.options_bytes), *source = options ? take_text(r.source_bytes) : NULL,
          *variants = source ? take_text(r.variants_bytes) : NULL;
@@ -342,7 +316,8 @@ static bool serve(const worker *w) {
         binary = compile(w, options, source, variants, &bytes, &a.made);
     a.binary_bytes = binary ? bytes : 0;
     a.checksum = norni_hash_bytes(a.made, binary, (size_t)a.binary_bytes);
-    bool ok = variants && give(&a, sizeof a) && give(binary, (size_t)a.binary_bytes);
+    bool ok =
+        variants && norni_write_all(0, &a, sizeof a) && norni_write_all(0, binary, (size_t)a.binary_bytes);
     free(binary);
     free(options);
     free(source);
