@@ -270,10 +270,17 @@ static norn_status read_from(const norn_buffer *b, size_t offset, void *data, si
         return norni_profile_add_host(ctx, "read", start, (double)bytes);
     }
     cl_event event, *at = norni_profile_event(ctx, &event);
+    bool watch = ctx->watch && !ctx->profile.on && !wait;
     int e = CL_SUCCESS;
+    if (watch)
+        at = &event;
     do {
         e = NORNI_CL(clEnqueueReadBuffer(ctx->queue, b->mem, wait, offset, bytes, data, 0, NULL, at));
     } while (norni_context_reclaim(ctx, e));
+    if (watch && e == CL_SUCCESS) {
+        norni_context_watched(ctx, event);
+        return NORN_OK;
+    }
     return enqueued(ctx, e, "clEnqueueReadBuffer", "read", event, offset, bytes);
 }
 

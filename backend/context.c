@@ -264,6 +264,10 @@ void norn_context_close(norn_context *ctx) {
     if (!ctx || ctx->closed)
         return;
     ctx->profile.on = false;
+    if (ctx->last)
+        clReleaseEvent(ctx->last);
+    ctx->last = NULL;
+    ctx->watch = false;
     if (ctx->queue) {
         clFinish(ctx->queue);
         norni_programs_save(ctx, 0);
@@ -282,10 +286,40 @@ bool norni_context_is_host(const norn_context *ctx) {
     return ctx->host;
 }
 
+void norni_context_watch(norn_context *ctx) {
+    ctx->watch = !ctx->host && !ctx->profile.on;
+}
+
+void norni_context_watched(norn_context *ctx, cl_event event) {
+    cl_event out = event;
+    if (ctx->watch) {
+        out = ctx->last;
+        ctx->last = event;
+    }
+    if (out)
+        clReleaseEvent(out);
+}
+
+/* An error is left to clFinish. */
+static void look(norn_context *ctx) {
+    enum { LOOK_NS = 200000 };
+    cl_int state = CL_QUEUED;
+    clFlush(ctx->queue);
+    for (uint64_t start = norni_now_ns(); clGetEventInfo(ctx->last, CL_EVENT_COMMAND_EXECUTION_STATUS,
+                                                         sizeof state, &state, NULL) == CL_SUCCESS &&
+                                          state > CL_COMPLETE && norni_now_ns() - start < LOOK_NS;)
+        ;
+    clReleaseEvent(ctx->last);
+    ctx->last = NULL;
+}
+
 norn_status norn_context_finish(norn_context *ctx) {
     NORNI_TRY(norni_context_check(ctx, "finish"));
     if (ctx->host)
         return NORN_OK;
+    ctx->watch = false;
+    if (ctx->last)
+        look(ctx);
     int e = NORNI_CL(clFinish(ctx->queue));
     if (e != CL_SUCCESS)
         return norni_cl_fail(&ctx->device, e, "clFinish", NULL);

@@ -10,6 +10,10 @@ norn_status norni_context_open_at(const norn_devices *list, size_t index, norn_c
 /* The reference "device": buffers are host memory and nothing can be launched. */
 bool norni_context_is_host(const norn_context *ctx);
 
+/* What is enqueued until the next norn_context_finish takes so little time that this looks for its end for a while before it
+ * sleeps: being woken takes longer. */
+void norni_context_watch(norn_context *ctx);
+
 /* Tests: the OpenCL call after the next `n` ones fails with `code` (a CL_ error number), once; n < 0: off. */
 void norni_cl_fail_after(long n, int code);
 /* Whether that call is still to come. */

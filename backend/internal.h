@@ -171,10 +171,14 @@ struct norn_context {
     double saving_share;           /* of the time since opening that norn_context_finish may spend on it */
 
     norni_profile profile;
+    bool watch;    /* norni_context_watch was called */
+    cl_event last; /* then: of the last command; else NULL */
     bool used_blas;
     unsigned blas_types; /* norni_blas_first was called for: a bit for an element type */
 };
 
+/* Takes the event of a command: kept while the context watches, else released. */
+void norni_context_watched(norn_context *ctx, cl_event event);
 void norni_context_ref(norn_context *ctx);
 void norni_context_unref(norn_context *ctx);
 /* NORN_ARG when the context was closed. */

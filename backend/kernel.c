@@ -280,6 +280,8 @@ norn_status norni_kernel_launch(norni_kernel *k, const norni_launch *l) {
     int e = CL_SUCCESS;
     bool first = norni_program_launches(k->program, norni_variant(k->name, l)) && ctx->timed_queue;
     cl_event event, *at = norni_profile_event(ctx, &event);
+    if (ctx->watch && !ctx->profile.on)
+        at = &event;
     if (first) {
         at = &event;
         e = NORNI_CL(clFinish(ctx->queue));
@@ -303,6 +305,6 @@ norn_status norni_kernel_launch(norni_kernel *k, const norni_launch *l) {
         return s == NORN_OK ? added : s;
     }
     if (event)
-        clReleaseEvent(event);
+        norni_context_watched(ctx, event);
     return s;
 }

@@ -4,6 +4,7 @@
 #include "backend/program.h"
 #include "base/vec.h"
 #include "graph/load_parts.h"
+#include "graph/series.h"
 #include "graph/session.h"
 #include "ops/kernel_source.h"
 #include "ops/tuning.h"
@@ -18,8 +19,9 @@ struct norni_loaded {
     norn_buffer **bufs;         /* by planned buffer; NULL where no step reads it */
     norni_kernel **kernels;     /* by step */
     norni_loaded_parts **parts; /* by step; NULL where it is not in parts */
-    uint64_t state_version;     /* for which prepacked states are valid */
-    bool packs_state, updates_state;
+    norni_loaded_series **series;
+    uint64_t state_version; /* for which prepacked states are valid */
+    bool packs_state, updates_state, quick;
     NORNI_VEC(const norn_tensor *) uploads; /* being written */
     size_t uploading_bytes;
 };
@@ -36,6 +38,8 @@ void norni_loaded_free(norni_loaded *l) {
             norni_kernel_free(l->kernels[i]);
         for (size_t i = 0; l->parts && i < l->plan->builder.steps.n; i++)
             norni_parts_free(l->parts[i]);
+        for (int i = 0; l->series && i < l->plan->n_series; i++)
+            norni_series_free(l->series[i]);
         for (size_t i = 0; l->bufs && i < l->plan->builder.bufs.n; i++)
             norn_buffer_free(l->bufs[i]);
         for (int i = 0; l->mems && i < l->plan->n_mems; i++)
@@ -43,6 +47,7 @@ void norni_loaded_free(norni_loaded *l) {
     }
     norni_free(l->kernels);
     norni_free(l->parts);
+    norni_free(l->series);
     norni_free(l->bufs);
     norni_free(l->mems);
     norni_vec_free(&l->uploads);
@@ -89,11 +94,9 @@ static norn_status set_arg(norni_loaded *l, norni_kernel *k, unsigned i, const n
     return NORN_INTERNAL;
 }
 
-static bool same_program(const norni_step *a, const norni_step *b) {
-    const char *fa = a->file ? a->file : "", *fb = b->file ? b->file : "";
-    const char *sa = a->source ? a->source : "", *sb = b->source ? b->source : "";
-    return a->kind == b->kind && a->alone == b->alone && !strcmp(fa, fb) && !strcmp(a->options, b->options) &&
-           !strcmp(sa, sb);
+/* A kernel, and not as a part of a series. */
+static bool launched_alone(const norni_loaded *l, size_t i) {
+    return l->plan->builder.steps.v[i]->kind == NORNI_STEP_KERNEL && !norni_series_of(l->plan, i);
 }
 
 /* The options of a program that `first` is the first step of: only the kernels that its steps launch are compiled. */
@@ -108,7 +111,7 @@ static char *program_options(const norni_loaded *l, size_t first) {
             const norni_step *other = b->steps.v[i];
             char define[80];
             snprintf(define, sizeof define, " -DK_%s ", other->kernel);
-            if (other->kind == NORNI_STEP_KERNEL && same_program(st, other) && !(s.s && strstr(s.s, define)))
+            if (launched_alone(l, i) && norni_same_program(st, other) && !(s.s && strstr(s.s, define)))
                 norni_str_add(&s, define);
         }
     }
@@ -131,7 +134,7 @@ static norn_status launches(const norni_loaded *l, size_t first, norni_planned_l
     NORNI_VEC(norni_planned) list = {0};
     for (size_t i = first; i < b->steps.n; i++) {
         const norni_step *st = b->steps.v[i];
-        if (st->kind != NORNI_STEP_KERNEL || !same_program(b->steps.v[first], st))
+        if (!launched_alone(l, i) || !norni_same_program(b->steps.v[first], st))
             continue;
         norni_planned p = {.kernel = st->kernel, .launch = {.dims = st->dims}};
         memcpy(p.launch.global, st->global, sizeof p.launch.global);
@@ -145,26 +148,44 @@ static norn_status launches(const norni_loaded *l, size_t first, norni_planned_l
     return NORN_OK;
 }
 
-/* The programs of all steps: programs[which[i]] is that of step i. */
+static norn_status series_source(const norni_loaded *l, int k, norni_program_source *src,
+                                 norni_planned_list *planned) {
+    const norni_series *s = &l->plan->series[k];
+    char *text;
+    NORNI_TRY(norni_series_text(l->plan, s, &text));
+    *src = (norni_program_source){"steps in one launch", text, norni_strdup("")};
+    norni_planned *p = norni_alloc(sizeof *p);
+    if (!p || !src->options) {
+        norni_free(p);
+        return norni_nomem();
+    }
+    *p = (norni_planned){norni_series_kernel, norni_series_range(s)};
+    *planned = (norni_planned_list){p, 1};
+    return NORN_OK;
+}
+
+/* The programs of all steps: programs[which[i]] is that of step i; those of series come last. */
 typedef struct {
     norni_program **programs;
     size_t *which;
+    size_t first_series;
 } programs;
 
 static norn_status make_programs(norni_loaded *l, programs *out) {
     const norni_plan_builder *b = &l->plan->builder;
-    size_t n = b->steps.n, n_src = 0;
-    norni_program_source *src = norni_alloc_array(n, sizeof *src);
-    norni_planned_list *planned = norni_alloc_array(n, sizeof *planned);
+    size_t n = b->steps.n, n_src = 0, room = n + (size_t)l->plan->n_series;
+    norni_program_source *src = norni_alloc_array(room, sizeof *src);
+    norni_planned_list *planned = norni_alloc_array(room, sizeof *planned);
     size_t *first = norni_alloc_array(n, sizeof *first);
-    *out = (programs){norni_alloc_array(n, sizeof *out->programs), norni_alloc_array(n, sizeof *out->which)};
+    *out = (programs){norni_alloc_array(room, sizeof *out->programs),
+                      norni_alloc_array(n, sizeof *out->which), 0};
     norn_status s = src && planned && out->programs && out->which && first ? NORN_OK : norni_nomem();
     for (size_t i = 0; i < n && s == NORN_OK; i++) {
         const norni_step *st = b->steps.v[i];
-        if (st->kind != NORNI_STEP_KERNEL)
+        if (!launched_alone(l, i))
             continue;
         size_t k = 0;
-        while (k < n_src && !same_program(b->steps.v[first[k]], st))
+        while (k < n_src && !norni_same_program(b->steps.v[first[k]], st))
             k++;
         out->which[i] = k;
         if (k < n_src)
@@ -184,6 +205,9 @@ static norn_status make_programs(norni_loaded *l, programs *out) {
                                               text, options};
         s = options ? launches(l, i, &planned[n_src - 1]) : norni_nomem();
     }
+    out->first_series = n_src;
+    for (int k = 0; k < l->plan->n_series && s == NORN_OK; k++, n_src++)
+        s = series_source(l, k, &src[n_src], &planned[n_src]);
     if (s == NORN_OK && n_src)
         s = norni_programs_get_for(l->ctx, src, planned, n_src, out->programs);
     for (size_t k = 0; k < n_src; k++) {
@@ -214,11 +238,27 @@ static norn_status make_parts(norni_loaded *l, norni_program *program, size_t i)
     return s;
 }
 
+static norn_status make_series(norni_loaded *l, const programs *p) {
+    const norn_plan *plan = l->plan;
+    for (int k = 0; k < plan->n_series; k++) {
+        const norni_series *s = &plan->series[k];
+        norni_ref refs[NORNI_SERIES_BUFFERS];
+        norn_buffer *bufs[NORNI_SERIES_BUFFERS];
+        int n = norni_series_buffers(plan, s->first, s->first + s->n, NORNI_SERIES_BUFFERS, refs);
+        for (int i = 0; i < n; i++)
+            NORNI_TRY(buffer(l, refs[i], &bufs[i]));
+        NORNI_TRY(norni_prefix(
+            norni_series_load(l->ctx, plan, s, p->programs[p->first_series + (size_t)k], bufs, &l->series[k]),
+            "%d steps in one launch", s->n));
+    }
+    return NORN_OK;
+}
+
 static norn_status make_kernels(norni_loaded *l, const programs *p, bool load) {
     const norni_plan_builder *b = &l->plan->builder;
     for (size_t i = 0; i < b->steps.n; i++) {
         const norni_step *st = b->steps.v[i];
-        if (st->kind != NORNI_STEP_KERNEL || st->load != load)
+        if (!launched_alone(l, i) || st->load != load)
             continue;
         if (st->parts) {
             NORNI_TRY(norni_prefix(make_parts(l, p->programs[p->which[i]], i), "%s", st->what));
@@ -362,6 +402,12 @@ static norn_status run_steps(norni_loaded *l, bool load) {
             if (r >= 0)
                 NORNI_TRY(upload(l, r));
         }
+        const norni_series *series = norni_series_of(l->plan, i);
+        if (series) {
+            NORNI_TRY(norni_series_launch(l->series[series - l->plan->series], l->state->runs));
+            i += (size_t)series->n - 1;
+            continue;
+        }
         NORNI_TRY(norni_prefix(run_step(l, i), "%s", st->what ? st->what : "step"));
     }
     return load ? uploads_done(l) : NORN_OK;
@@ -417,7 +463,8 @@ static norn_status load_with(norni_loaded *l, const programs *made) {
     if (!l->packs_state) /* else load steps will run again: what they need must stay */
         drop_loading(l);
     NORNI_TRY(make_memory(l, true));
-    return make_kernels(l, made, false);
+    NORNI_TRY(make_kernels(l, made, false));
+    return make_series(l, made);
 }
 
 static norn_status load(norni_loaded *l) {
@@ -426,7 +473,8 @@ static norn_status load(norni_loaded *l) {
     l->bufs = norni_alloc_array(p->builder.bufs.n, sizeof *l->bufs);
     l->kernels = norni_alloc_array(p->builder.steps.n, sizeof *l->kernels);
     l->parts = norni_alloc_array(p->builder.steps.n, sizeof *l->parts);
-    if (!l->mems || !l->bufs || !l->kernels || !l->parts)
+    l->series = norni_alloc_array((size_t)p->n_series, sizeof *l->series);
+    if (!l->mems || !l->bufs || !l->kernels || !l->parts || !l->series)
         return norni_nomem();
     NORNI_TRY(norni_state_reserve(l->state, p->graph));
     for (size_t i = 0; i < p->graph->states.n; i++) { /* every state exists, also one that no step touches */
@@ -435,8 +483,15 @@ static norn_status load(norni_loaded *l) {
         l->updates_state |=
             p->graph->states.v[i].next && p->graph->states.v[i].next != p->graph->states.v[i].value;
     }
+    l->quick = norni_plan_quick(p);
     programs made;
     norn_status s = make_programs(l, &made);
+    if (s == NORN_BUILD && p->n_series) { /* the driver may take the kernels one by one */
+        norni_free(made.programs);
+        norni_free(made.which);
+        p->n_series = 0;
+        s = make_programs(l, &made);
+    }
     if (s == NORN_OK)
         s = load_with(l, &made);
     norni_free(made.programs);
@@ -479,6 +534,8 @@ norn_status norni_loaded_enqueue(norni_loaded *l) {
         NORNI_TRY(run_steps(l, true));
         l->state_version = l->state->version;
     }
+    if (l->quick)
+        norni_context_watch(l->ctx);
     NORNI_TRY(run_steps(l, false));
     if (l->updates_state)
         l->state->version++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From clusters to steps: an implementation is chosen for each, and writes its steps. */
-#include "graph/plan.h"
+#include "graph/series.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -512,6 +512,8 @@ norn_status norni_plan_make(norn_graph *g, const norn_device *d, const norn_plan
         s = plan_steps(p);
     if (s == NORN_OK)
         s = norni_plan_memory(p);
+    if (s == NORN_OK)
+        s = norni_series_find(p);
     if (s != NORN_OK) {
         norn_plan_free(p);
         return s;

@@ -79,6 +79,12 @@ typedef struct {
     int first, last; /* steps between which it holds data; -1 and n_steps: before and after the run */
 } norni_place;
 
+/* Consecutive small steps that are one launch (graph/series.c). */
+typedef struct {
+    int first, n;
+    int groups; /* work-groups, which share the items of each step */
+} norni_series;
+
 struct norn_plan {
     norni_arena *arena;
     norn_graph *graph; /* owned; types are static */
@@ -93,6 +99,8 @@ struct norn_plan {
      * of the steps each stood. */
     norni_step **moved;
     int *moved_before, n_moved;
+    norni_series *series;
+    int n_series;
     uint64_t lower_bound_bytes; /* largest sum of simultaneously live work buffers */
 };
 
