@@ -35,7 +35,7 @@ const norni_series *norni_series_of(const norn_plan *p, size_t i) {
 /* Files whose kernels are known to stand side by side (graph/series_names.c). */
 static bool known_file(const char *file) {
     static const char *const files[] = {"blocked.cl", "conv_blocked.cl", "conv_direct.cl", "gemm.cl",
-                                        "pool.cl",    "recurrent.cl",    "reduce.cl",      "softmax.cl"};
+                                        "pool.cl",    "reduce.cl",       "softmax.cl"};
     bool known = !file; /* generated code */
     for (size_t i = 0; i < sizeof files / sizeof *files && !known; i++)
         known = !strcmp(file, files[i]);
@@ -99,22 +99,6 @@ static double step_us(const norni_step *s) {
  * does in ALONE_US. */
 enum { ALONE_US = 100 };
 
-static void set_groups(const norn_plan *p, norni_series *s) {
-    size_t units = p->device.compute_units, most = 1;
-    double us = 0;
-    for (int i = s->first; i < s->first + s->n; i++) {
-        const norni_step *st = p->builder.steps.v[i];
-        size_t items = 1;
-        for (int k = 0; k < st->dims && st->kind == NORNI_STEP_KERNEL; k++)
-            items *= st->global[k];
-        most = items > most ? items : most;
-        us += step_us(st);
-    }
-    s->groups = 1;
-    if (us > ALONE_US && units > 1)
-        s->groups = (int)(most < units ? most : units);
-}
-
 bool norni_plan_quick(const norn_plan *p) {
     double us = 0;
     for (size_t i = 0; i < p->builder.steps.n; i++) {
@@ -126,6 +110,21 @@ bool norni_plan_quick(const norn_plan *p) {
         us += step_us(st);
     }
     return norni_device_is_cpu(&p->device) && us <= ALONE_US;
+}
+
+static void set_groups(const norn_plan *p, norni_series *s) {
+    size_t units = p->device.compute_units, most = 1;
+    for (int i = s->first; i < s->first + s->n; i++) {
+        const norni_step *st = p->builder.steps.v[i];
+        size_t items = 1;
+        for (int k = 0; k < st->dims && st->kind == NORNI_STEP_KERNEL; k++)
+            items *= st->global[k];
+        most = items > most ? items : most;
+    }
+    s->groups = 1;
+    /* By all of the plan: the work of a node stands at its last step, which may be in another launch. */
+    if (!norni_plan_quick(p) && units > 1)
+        s->groups = (int)(most < units ? most : units);
 }
 
 norn_status norni_series_find(norn_plan *p) {
