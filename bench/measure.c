@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WARMUP = 2, LEAST = 3, MOST = 100000 };
+enum { WARMUP = 2, LEAST = 3, MOST = 100000, PATIENCE_S = 10 };
 
 double norni_bench_now_ms(void) {
     struct timespec t;
@@ -45,10 +45,17 @@ norn_status norni_bench_measure(const norni_bench_run *r, const norn_bench_optio
         return norni_fail(NORN_ARG, "bench: %lld runs (wanted at most %d)", (long long)most, MOST);
     double *ms = norni_alloc_array((size_t)most, sizeof *ms);
     norn_status s = ms ? NORN_OK : norni_nomem();
-    for (int64_t i = 0; i < warmup && s == NORN_OK; i++)
+    /* Nobody waits for a second run of what takes minutes. */
+    double begun = norni_bench_now_ms(), patience_ms = fmax(PATIENCE_S * 1e3, seconds * 1e3), start, before;
+    for (int64_t i = 0; i < warmup && s == NORN_OK; i++) {
         s = r->run(r->ctx);
-    double start = norni_bench_now_ms(), before = start;
-    while (s == NORN_OK && n < most && (o->repeat > 0 || n < LEAST || before - start < seconds * 1e3)) {
+        if (o->warmup <= 0 && norni_bench_now_ms() - begun > patience_ms)
+            break;
+    }
+    start = before = norni_bench_now_ms();
+    while (s == NORN_OK && n < most &&
+           (o->repeat > 0 || !n || before - start < seconds * 1e3 ||
+            (n < LEAST && before - start < patience_ms))) {
         s = r->run(r->ctx);
         double after = norni_bench_now_ms();
         ms[n++] = after - before;
