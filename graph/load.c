@@ -159,7 +159,7 @@ static norn_status series_source(const norni_loaded *l, int k, norni_program_sou
         norni_free(p);
         return norni_nomem();
     }
-    *p = (norni_planned){norni_series_kernel, norni_series_range(s)};
+    *p = (norni_planned){norni_series_kernel, norni_series_range()};
     *planned = (norni_planned_list){p, 1};
     return NORN_OK;
 }

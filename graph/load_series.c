@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A series on a device: its table and counters, its kernel, and the launch. */
+/* A series on a device: its table, its kernel, and the launch. */
 #include "graph/series.h"
 #include <string.h>
 
 struct norni_loaded_series {
     const norni_series *s;
     norni_kernel *kernel;
-    norn_buffer *table, *counters;
+    norn_buffer *table;
     char *what;
     double flops, bytes;
     bool reads_run;
@@ -14,17 +14,16 @@ struct norni_loaded_series {
 
 /* Values in the order in which the text counts them. */
 static int64_t *values(const norn_plan *p, const norni_series *s, size_t *n) {
-    size_t room = 4 * (size_t)s->n;
+    size_t room = 3 * (size_t)s->n;
     for (int i = 0; i < s->n; i++)
         room += (size_t)p->builder.steps.v[s->first + i]->n_args + 1;
-    int64_t *t = norni_alloc_array(room, sizeof *t), *to = t ? t + 4 * s->n : NULL;
+    int64_t *t = norni_alloc_array(room, sizeof *t), *to = t ? t + 3 * s->n : NULL;
     for (int i = 0; i < s->n && t; i++) {
         const norni_step *st = p->builder.steps.v[s->first + i];
         bool kernel = st->kind == NORNI_STEP_KERNEL;
-        int64_t all = 1, bytes = kernel ? 0 : (int64_t)p->builder.bufs.v[st->args[0].ref].bytes;
+        int64_t bytes = kernel ? 0 : (int64_t)p->builder.bufs.v[st->args[0].ref].bytes;
         for (int d = 0; d < 3; d++)
-            all *= t[4 * i + d] = kernel && d < st->dims ? (int64_t)st->global[d] : 1;
-        t[4 * i + 3] = (all + 4 * s->groups - 1) / (4 * s->groups); /* some slack to balance */
+            t[3 * i + d] = kernel && d < st->dims ? (int64_t)st->global[d] : 1;
         if (st->kind == NORNI_STEP_FILL || st->kind == NORNI_STEP_COPY)
             *to++ = bytes;
         for (int k = 0; k < st->n_args; k++) {
@@ -44,8 +43,8 @@ static int64_t *values(const norn_plan *p, const norni_series *s, size_t *n) {
     return t;
 }
 
-norni_launch norni_series_range(const norni_series *s) {
-    return (norni_launch){.dims = 1, .global = {(size_t)s->groups, 1, 1}, .local = {1, 1, 1}};
+norni_launch norni_series_range(void) {
+    return (norni_launch){.dims = 1, .global = {1, 1, 1}, .local = {1, 1, 1}};
 }
 
 static norn_status load(norni_loaded_series *l, norn_context *ctx, const norn_plan *p, norni_program *program,
@@ -53,7 +52,7 @@ static norn_status load(norni_loaded_series *l, norn_context *ctx, const norn_pl
     const norni_series *s = l->s;
     norni_ref refs[NORNI_SERIES_BUFFERS];
     const int32_t run = 0;
-    size_t n, counters = (size_t)(s->n + 1) * NORNI_SERIES_APART * sizeof(int32_t);
+    size_t n;
     int n_refs = norni_series_buffers(p, s->first, s->first + s->n, NORNI_SERIES_BUFFERS, refs);
     norni_str what = {0};
     norni_str_addf(&what, "%d steps", s->n);
@@ -74,19 +73,13 @@ static norn_status load(norni_loaded_series *l, norn_context *ctx, const norn_pl
         st = norn_buffer_write(l->table, 0, t, n * sizeof *t);
     norni_free(t);
     if (st == NORN_OK)
-        st = norn_buffer_new(ctx, counters, &l->counters);
-    if (st == NORN_OK)
-        st = norn_buffer_fill(l->counters, 0, counters, 0);
-    if (st == NORN_OK)
         st = norni_kernel_new(program, norni_series_kernel, &l->kernel);
     if (st == NORN_OK)
         st = norni_kernel_set_buffer(l->kernel, 0, l->table);
     if (st == NORN_OK)
-        st = norni_kernel_set_buffer(l->kernel, 1, l->counters);
-    if (st == NORN_OK)
-        st = norni_kernel_set_value(l->kernel, 2, &run, sizeof run);
+        st = norni_kernel_set_value(l->kernel, 1, &run, sizeof run);
     for (int k = 0; k < n_refs && st == NORN_OK; k++)
-        st = norni_kernel_set_buffer(l->kernel, (unsigned)k + 3, bufs[k]);
+        st = norni_kernel_set_buffer(l->kernel, (unsigned)k + 2, bufs[k]);
     return st;
 }
 
@@ -107,13 +100,13 @@ norn_status norni_series_load(norn_context *ctx, const norn_plan *p, const norni
 }
 
 norn_status norni_series_launch(const norni_loaded_series *l, uint64_t run) {
-    norni_launch launch = norni_series_range(l->s);
+    norni_launch launch = norni_series_range();
     const int32_t number = (int32_t)(uint32_t)run;
     launch.what = l->what;
     launch.flops = l->flops;
     launch.bytes = l->bytes;
     if (l->reads_run)
-        NORNI_TRY(norni_kernel_set_value(l->kernel, 2, &number, sizeof number));
+        NORNI_TRY(norni_kernel_set_value(l->kernel, 1, &number, sizeof number));
     return norni_kernel_launch(l->kernel, &launch);
 }
 
@@ -122,7 +115,6 @@ void norni_series_free(norni_loaded_series *l) {
         return;
     norni_kernel_free(l->kernel);
     norn_buffer_free(l->table);
-    norn_buffer_free(l->counters);
     norni_free(l->what);
     norni_free(l);
 }

@@ -82,7 +82,6 @@ typedef struct {
 /* Consecutive small steps that are one launch (graph/series.c). */
 typedef struct {
     int first, n;
-    int groups; /* work-groups, which share the items of each step */
 } norni_series;
 
 struct norn_plan {

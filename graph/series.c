@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which steps are a series, and its text: a switch over the steps in a loop over their items. Several work-groups take chunks of
- * items by a counter of the step, and go on to the next step when all of this one are done. Nobody depends on another's
- * getting on: whoever does the last item of a step finds it done and goes on; who has waited for a while leaves, and the others
- * take all that is left. So it is all the same whether groups run at once or one after the other.
- * What one group stores must be there when another finds the step done: see ops/recurrent.cl on the fence. Where there is none,
- * the first group does everything. */
+/* Which steps are a series, and its text: a switch over the steps in a loop over their items, for one work-item. Plans of which one
+ * core makes more than QUICK_US get none: there, sharing the work is worth what waking threads costs. */
 #include "graph/series.h"
 #include "graph/series_names.h"
 #include "ops/kernel_source.h"
 #include <stdio.h>
 #include <string.h>
 
-/* FLOPS and BYTES bound a plan whose launches matter; TEXTS and STEPS what one program compiles. */
-enum { LONE = 2, STEPS = 48, TEXTS = 12, FLOPS = 100000000, BYTES = 32000000, MOVED = 65536 };
+/* FEWEST steps gain by being one launch; TEXTS and STEPS bound what one program compiles, MOVED what one thread copies. */
+enum { QUICK_US = 100, FEWEST = 3, STEPS = 48, TEXTS = 12, MOVED = 65536 };
 
 const char norni_series_kernel[] = "norni_series";
 
@@ -95,10 +91,6 @@ static double step_us(const norni_step *s) {
     return s->flops / (s->impl ? FLOPS_A_US : FORMULA_FLOPS_A_US) + s->bytes / BYTES_A_US + 0.2;
 }
 
-/* Waiting for the result without sleeping saves some 30 us, but takes a core: with few of them that pays for what one alone
- * does in ALONE_US. */
-enum { ALONE_US = 100 };
-
 bool norni_plan_quick(const norn_plan *p) {
     double us = 0;
     for (size_t i = 0; i < p->builder.steps.n; i++) {
@@ -109,37 +101,14 @@ bool norni_plan_quick(const norn_plan *p) {
             return false;
         us += step_us(st);
     }
-    return norni_device_is_cpu(&p->device) && us <= ALONE_US;
-}
-
-static void set_groups(const norn_plan *p, norni_series *s) {
-    size_t units = p->device.compute_units, most = 1;
-    for (int i = s->first; i < s->first + s->n; i++) {
-        const norni_step *st = p->builder.steps.v[i];
-        size_t items = 1;
-        for (int k = 0; k < st->dims && st->kind == NORNI_STEP_KERNEL; k++)
-            items *= st->global[k];
-        most = items > most ? items : most;
-    }
-    s->groups = 1;
-    /* By all of the plan: the work of a node stands at its last step, which may be in another launch. */
-    if (!norni_plan_quick(p) && units > 1)
-        s->groups = (int)(most < units ? most : units);
+    return norni_device_is_cpu(&p->device) && us <= QUICK_US;
 }
 
 norn_status norni_series_find(norn_plan *p) {
     const norni_plan_builder *b = &p->builder;
     int n = (int)b->steps.n;
-    double flops = 0, bytes = 0;
     norni_ref refs[NORNI_SERIES_BUFFERS];
-    if (!norni_device_is_cpu(&p->device) || p->device.type == NORN_DEVICE_HOST || p->options.no_fusion)
-        return NORN_OK;
-    for (int i = 0; i < n; i++)
-        if (!b->steps.v[i]->load) {
-            flops += b->steps.v[i]->flops;
-            bytes += b->steps.v[i]->bytes;
-        }
-    if (flops > FLOPS || bytes > BYTES)
+    if (!norni_plan_quick(p) || p->device.type == NORN_DEVICE_HOST || p->options.no_fusion)
         return NORN_OK;
     p->series = norni_arena_array(p->arena, (size_t)n + 1, sizeof *p->series);
     if (!p->series)
@@ -150,11 +119,8 @@ norn_status norni_series_find(norn_plan *p) {
                texts(p, i, end + 1) <= TEXTS &&
                norni_series_buffers(p, i, end + 1, NORNI_SERIES_BUFFERS, refs) >= 0)
             end++;
-        if (end - i > LONE) {
-            norni_series *s = &p->series[p->n_series++];
-            *s = (norni_series){.first = i, .n = end - i};
-            set_groups(p, s);
-        }
+        if (end - i >= FEWEST)
+            p->series[p->n_series++] = (norni_series){.first = i, .n = end - i};
         i = end > i ? end : i + 1;
     }
     return NORN_OK;
@@ -184,64 +150,16 @@ static const char moves[] =
     "    for (; i < n; i++)\n"
     "        to[i] = v;\n"
     "}\n";
-/* t: for each step the sizes of its range and of a chunk, then the values of all arguments. c: counters, by step taken and done,
- * then those who are through. */
-static const char loop_before[] = "#undef get_global_id\n#undef get_group_id\n#undef get_num_groups\n"
-                                  "#define PATIENCE 20000 /* looks at a counter */\n"
-                                  "#if defined(__has_builtin)\n#if __has_builtin(__atomic_thread_fence)\n"
-                                  "#define FENCE __atomic_thread_fence(__ATOMIC_SEQ_CST)\n#endif\n#endif\n";
-static const char loop_head[] =
-    ") {\n"
-    "#ifdef FENCE\n"
-    "    const int groups = get_num_groups(0);\n"
-    "#else\n"
-    "    if (get_group_id(0))\n        return;\n"
-    "    const int groups = 1;\n"
-    "#endif\n"
-    "    for (int s = 0; s < STEPS; s++) {\n"
-    "        const long n0 = t[4 * s], n1 = t[4 * s + 1], n2 = t[4 * s + 2], all = n0 * n1 * n2;\n"
-    "        const long chunk = groups > 1 ? t[4 * s + 3] : all;\n"
-    "        long mine = 0;\n"
-    "        for (;;) {\n"
-    "            const long from = groups > 1 ? atomic_add(c + s * APART, (int)chunk) : mine, to = min(from "
-    "+ chunk, all);\n"
-    "            if (from >= all)\n"
-    "                break;\n"
-    "            long g0 = from % n0, g1 = from / n0 % n1, g2 = from / (n0 * n1);\n"
-    "            for (long i = from; i < to; i++) {\n"
-    "                switch (s) {\n";
-static const char loop_tail[] = "                }\n"
-                                "                if (++g0 == n0) {\n"
-                                "                    g0 = 0;\n"
-                                "                    if (++g1 == n1) {\n"
-                                "                        g1 = 0;\n"
-                                "                        g2++;\n"
-                                "                    }\n"
-                                "                }\n"
-                                "            }\n"
-                                "            mine += to - from;\n"
-                                "        }\n"
-                                "#ifdef FENCE\n"
-                                "        if (groups > 1) {\n"
-                                "            volatile __global int *flag = c + s * APART + APART / 2;\n"
-                                "            FENCE;\n"
-                                "            long done = atomic_add(flag, (int)mine) + mine;\n"
-                                "            if (s + 1 == STEPS)\n"
-                                "                break;\n"
-                                "            for (int left = PATIENCE; done < all && left > 0; left--)\n"
-                                "                done = *flag;\n"
-                                "            if (done < all)\n"
-                                "                break;\n"
-                                "            FENCE;\n"
-                                "        }\n"
-                                "#endif\n"
+/* t: for each step the sizes of its range, then the values of all arguments. */
+static const char loop_head[] = ") {\n"
+                                "    for (int s = 0; s < STEPS; s++) {\n"
+                                "        const long n0 = t[3 * s], n1 = t[3 * s + 1], n2 = t[3 * s + 2];\n"
+                                "        for (long g2 = 0; g2 < n2; g2++)\n"
+                                "            for (long g1 = 0; g1 < n1; g1++)\n"
+                                "                for (long g0 = 0; g0 < n0; g0++)\n"
+                                "                    switch (s) {\n";
+static const char loop_tail[] = "                    }\n"
                                 "    }\n"
-                                "#ifdef FENCE\n"
-                                "    /* The last one leaves the counters as they were. */\n"
-                                "    if (groups > 1 && atomic_inc(c + STEPS * APART) == groups - 1)\n"
-                                "        for (int s = 0; s <= 2 * STEPS; s++)\n"
-                                "            c[s * (APART / 2)] = 0;\n"
-                                "#endif\n"
                                 "}\n";
 
 static int index_of(const norni_ref *refs, norni_ref r) {
@@ -308,7 +226,7 @@ static norn_status print_program(const norn_plan *p, const norni_series *s, int 
 norn_status norni_series_text(const norn_plan *p, const norni_series *s, char **out) {
     norni_ref refs[NORNI_SERIES_BUFFERS];
     int n_refs = norni_series_buffers(p, s->first, s->first + s->n, NORNI_SERIES_BUFFERS, refs), n_texts = 0,
-        at = 4 * s->n, text_of[STEPS];
+        at = 3 * s->n, text_of[STEPS];
     norni_str calls = {0}, all = {0};
     norn_status status = NORN_OK;
     norni_str_addf(&all, "%s%s", before, moves);
@@ -322,8 +240,7 @@ norn_status norni_series_text(const norn_plan *p, const norni_series *s, char **
             status = print_program(p, s, i, text_of[i], &all);
         print_call(p, s, i, text_of[i], refs, &at, &calls);
     }
-    norni_str_addf(&all, "%s#define STEPS %d\n#define APART %d\n", loop_before, s->n, NORNI_SERIES_APART);
-    norni_str_addf(&all, "__kernel void %s(__global const long *t, __global int *c, const int run",
+    norni_str_addf(&all, "#define STEPS %d\n__kernel void %s(__global const long *t, const int run", s->n,
                    norni_series_kernel);
     for (int k = 0; k < n_refs; k++)
         norni_str_addf(&all, ", __global char *b%d", k);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Consecutive small steps that are one launch. On CPUs a launch takes longer than what a small step does, since threads are
- * woken for each. In a series, work-groups deal the items of one step after the other among themselves. */
+/* Consecutive small steps that are one launch of one work-item. On CPUs a launch takes longer than what a small step does, since
+ * threads are woken for each. */
 #ifndef NORNI_SERIES_H
 #define NORNI_SERIES_H
 #include "backend/buffer.h"
 #include "backend/program.h"
 #include "graph/plan.h"
 
-/* A device need take 1024 bytes of arguments. Counters lie in cache lines of their own, two by two. */
-enum { NORNI_SERIES_BUFFERS = 56, NORNI_SERIES_APART = 64 };
+/* A device need take 1024 bytes of arguments. */
+enum { NORNI_SERIES_BUFFERS = 56 };
 
 /* Finds the series of a plan whose memory is laid out. */
 norn_status norni_series_find(norn_plan *p);
@@ -32,7 +32,7 @@ typedef struct norni_loaded_series norni_loaded_series;
 norn_status norni_series_load(norn_context *ctx, const norn_plan *p, const norni_series *s,
                               norni_program *program, norn_buffer *const *bufs, norni_loaded_series **out);
 norn_status norni_series_launch(const norni_loaded_series *l, uint64_t run);
-norni_launch norni_series_range(const norni_series *s);
+norni_launch norni_series_range(void);
 void norni_series_free(norni_loaded_series *l);
 
 #endif
