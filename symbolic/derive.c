@@ -60,7 +60,7 @@ static norn_status start(work *w, const norn_graph *g, size_t n, const char *con
     return s;
 }
 
-static norn_status want_scalar(const norn_value *y) {
+static norn_status want_scalar(const norn_value *y, const char *otherwise) {
     bool one = y->type.rank >= 0;
     for (int i = 0; i < y->type.rank; i++)
         one = one && y->type.dims[i] == 1;
@@ -68,8 +68,8 @@ static norn_status want_scalar(const norn_value *y) {
         return NORN_OK;
     norni_str t = {0};
     norni_type_print(&t, y->graph, &y->type);
-    norn_status s = norni_fail(
-        NORN_SHAPE, "the formula has type %s (wanted a scalar; see --jacobian and --vjp)", t.s ? t.s : "");
+    norn_status s =
+        norni_fail(NORN_SHAPE, "the formula has type %s (wanted a scalar%s)", t.s ? t.s : "", otherwise);
     norni_str_free(&t);
     return s;
 }
@@ -196,7 +196,7 @@ norn_status norn_gradient(const norn_graph *g, size_t n, const char *const *x, i
     if (order < 1 || order > 16)
         return norni_fail(NORN_ARG, "gradient: order %d (wanted 1 to 16)", order);
     NORNI_TRY(start(&w, g, n, x));
-    norn_status s = want_scalar(w.y);
+    norn_status s = want_scalar(w.y, "; see --jacobian and --vjp");
     if (s == NORN_OK && order > 1 && (w.n != 1 || w.x[0]->type.rank != 0))
         s = norni_fail(NORN_ARG, "order %d needs one variable that is a scalar (see --hessian)", order);
     if (s == NORN_OK)
@@ -219,7 +219,7 @@ norn_status norni_value_gradient(const norn_graph *g, size_t n, const char *cons
     results r = {0};
     *out = NULL;
     NORNI_TRY(start(&w, g, n, x));
-    norn_status s = want_scalar(w.y);
+    norn_status s = want_scalar(w.y, ", or --method lm for a list of residuals");
     if (s == NORN_OK)
         s = result(&r, w.y, "value", "", "");
     if (s == NORN_OK)
@@ -423,7 +423,7 @@ norn_status norn_hvp(const norn_graph *g, size_t n, const char *const *x, norn_g
     results r = {0};
     *out = NULL;
     NORNI_TRY(start(&w, g, n, x));
-    norn_status s = want_scalar(w.y);
+    norn_status s = want_scalar(w.y, "; see --jacobian and --vjp");
     norn_value **dx = norni_alloc_array(w.n, sizeof *dx);
     if (!dx)
         s = norni_nomem();

@@ -140,7 +140,7 @@ static norn_value *declare(norni_formula_maker *m, const norni_statement *s) {
         n = s->type_len;
     t.dtype = norni_formula_dtype(s->type, n);
     if (t.dtype == NORN_UNDEFINED || t.dtype == NORN_STRING)
-        return norni_make_fail(m, s->type, "a type: f64, f32, f16, bf16, i64, i32 or bool");
+        return norni_make_fail(m, s->type, "a type: f64, f32, f16, bf16, i64, i32, i16, i8, u8 or bool");
     if (name && norni_graph_find(m->g, name))
         return norni_make_fail(m, s->at, "a name that is not declared yet");
     const char *p = strchr(s->type + n, '['), *end = s->type + s->type_len;

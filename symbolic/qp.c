@@ -23,6 +23,8 @@ typedef struct {
     double *x, *z, *y, *dx, *dy;                 /* iterates and their last steps, scaled */
     double *px, *aty, *ax;                       /* products with either */
     double *best_x, *best_y, *proof_x, *proof_y; /* as given */
+    int64_t first[2];                            /* where the first two variables are */
+    NORNI_VEC(norn_qp_step) steps;
 } solver;
 
 /* ---- Scaling: rows and columns of [P A'; A 0] of size about 1; by powers of two, which round nothing. */
@@ -133,6 +135,14 @@ static void keep(solver *s, const double *x, const double *y) {
         s->best_x[i] = s->d[i] * x[i];
     for (int64_t i = 0; i < s->m; i++)
         s->best_y[i] = s->e[i] * y[i] / s->cost;
+}
+
+/* What was just kept, as a step of the trace. */
+static norn_status note(solver *s, int64_t iteration, bool polished, const residuals *r) {
+    norn_qp_step step = {iteration, polished, r->objective, r->primal, r->dual, r->gap, {0}};
+    for (int i = 0; i < 2 && i < s->n; i++)
+        step.x[i] = s->best_x[s->first[i]];
+    return NORNI_PUSH(&s->steps, step) ? NORN_OK : norni_nomem();
 }
 
 /* ---- Certificates: differences of iterates that prove that there is no point, or no end. What needs no product is checked first. */
@@ -271,6 +281,9 @@ static bool adapt(solver *s) {
 static norn_status run(solver *s, double tolerance, int64_t limit, norn_qp_result *out, residuals *r) {
     NORNI_TRY(factor(s));
     out->status = NORN_QP_UNFINISHED;
+    measure(s, s->x, s->y, r); /* all of it 0 */
+    keep(s, s->x, s->y);
+    NORNI_TRY(note(s, 0, false, r));
     while (out->iterations < limit) {
         int64_t times = limit - out->iterations < CHECK ? limit - out->iterations : CHECK;
         NORNI_TRY(norni_splitting_iterate(s->on, sigma, times));
@@ -279,11 +292,14 @@ static norn_status run(solver *s, double tolerance, int64_t limit, norn_qp_resul
         out->iterations += times;
         measure(s, s->x, s->y, r);
         keep(s, s->x, s->y);
+        NORNI_TRY(note(s, out->iterations, false, r));
         bool there = within(r, tolerance), near = within(r, 1e-4), last = out->iterations >= limit;
         bool change = out->iterations % ADAPT == 0 && !there && adapt(s);
         /* Often the active constraints are known early. */
         if (there || last || (near && out->iterations % (4 * CHECK) == 0)) {
             NORNI_TRY(polish(s, r, &out->polished));
+            if (out->polished)
+                NORNI_TRY(note(s, out->iterations, true, r));
             if (there || (within(r, tolerance) && r->gap <= tolerance * (1 + fabs(r->objective)))) {
                 out->status = NORN_QP_SOLVED;
                 return NORN_OK;
@@ -322,6 +338,9 @@ static norn_status solve(solver *s, norn_dtype dtype, double tolerance, int64_t 
     s->y = norni_splitting_m(s->on, M_Y);
     s->dy = norni_splitting_m(s->on, M_DY);
     s->ax = norni_splitting_m(s->on, M_AX);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->q->order[i] < 2)
+            s->first[s->q->order[i]] = i;
     NORNI_TRY(scale(s));
     NORNI_TRY(check_convex(s, dtype));
     NORNI_TRY(run(s, tolerance, limit, out, &r));
@@ -336,8 +355,17 @@ static norn_status solve(solver *s, norn_dtype dtype, double tolerance, int64_t 
     return NORN_OK;
 }
 
-norn_status norn_solve_qp(norn_session *session, const norn_qp *qp, double tolerance, int64_t max_iterations,
-                          norn_qp_result *out) {
+void norn_qp_result_free(norn_qp_result *r) {
+    if (!r)
+        return;
+    norn_tensor_free(r->x);
+    norn_tensor_free(r->y);
+    norni_free(r->steps);
+    *r = (norn_qp_result){0};
+}
+
+static norn_status solve_program(norn_session *session, const norn_qp *qp, double tolerance,
+                                 int64_t max_iterations, norn_qp_result *out) {
     norni_quadratic q;
     norni_splitting *on = NULL;
     *out = (norn_qp_result){0};
@@ -358,15 +386,50 @@ norn_status norn_solve_qp(norn_session *session, const norn_qp *qp, double toler
     if (st == NORN_OK)
         st = norni_tensor_host(NORN_F64, 1, &q.m, &out->y);
     if (st == NORN_OK)
-        st = solve(&s, qp->p->dtype, tolerance > 0 ? tolerance : 1e-9,
+        st = solve(&s, qp->p ? qp->p->dtype : NORN_F64, tolerance > 0 ? tolerance : 1e-9,
                    max_iterations > 0 ? max_iterations : 20000, out);
-    if (st != NORN_OK) {
-        norn_tensor_free(out->x);
-        norn_tensor_free(out->y);
-        *out = (norn_qp_result){0};
-    }
+    out->n_steps = s.steps.n;
+    out->steps = s.steps.v;
+    if (st != NORN_OK)
+        norn_qp_result_free(out);
     norni_splitting_free(on);
     norni_quadratic_free(&q);
     norni_free(s.best_x);
     return st;
+}
+
+/* A direction without end says nothing where there is no point to start from: whether there is one the program without q tells, whose
+ * objective has an end. */
+static norn_status check_point(norn_session *session, const norn_qp *qp, double tolerance,
+                               int64_t max_iterations, norn_qp_result *out) {
+    norn_qp without = *qp;
+    norn_tensor *zeros = NULL;
+    norn_qp_result r = {0};
+    norn_status s = norni_tensor_host(NORN_F64, 1, qp->q->dims, &zeros);
+    without.q = zeros;
+    if (s == NORN_OK)
+        memset(norni_tensor_data(zeros), 0, (size_t)qp->q->dims[0] * sizeof(double));
+    if (s == NORN_OK)
+        s = solve_program(session, &without, tolerance, max_iterations, &r);
+    if (s == NORN_OK && r.status == NORN_QP_INFEASIBLE) {
+        norn_tensor *y = out->y;
+        out->y = r.y;
+        r.y = y;
+        out->status = NORN_QP_INFEASIBLE;
+        out->iterations += r.iterations;
+    }
+    norn_qp_result_free(&r);
+    norn_tensor_free(zeros);
+    return s;
+}
+
+norn_status norn_solve_qp(norn_session *session, const norn_qp *qp, double tolerance, int64_t max_iterations,
+                          norn_qp_result *out) {
+    norn_status s = solve_program(session, qp, tolerance, max_iterations, out);
+    if (s == NORN_OK && out->status == NORN_QP_UNBOUNDED && out->primal > 1e-9) {
+        s = check_point(session, qp, tolerance, max_iterations, out);
+        if (s != NORN_OK)
+            norn_qp_result_free(out);
+    }
+    return s;
 }

@@ -404,8 +404,10 @@ norn_status norni_quadratic_read(const norn_qp *qp, norni_quadratic *q) {
                           (long long)n, (long long)m);
     q->p.rows = q->p.columns = q->a.columns = n;
     q->a.rows = m;
-    NORNI_TRY(qp->p_indptr ? read_sparse("P", qp->p, qp->p_indices, qp->p_indptr, &q->p)
-                           : read_dense("P", qp->p, &q->p));
+    bool linear = !qp->p && !qp->p_indices && !qp->p_indptr;
+    NORNI_TRY(linear         ? rows_new(n, n, 0, &q->p)
+              : qp->p_indptr ? read_sparse("P", qp->p, qp->p_indices, qp->p_indptr, &q->p)
+                             : read_dense("P", qp->p, &q->p));
     NORNI_TRY(check_part("q", qp->q, 1, n, 0));
     NORNI_TRY(numbers("q", qp->q, false, &q->q));
     NORNI_TRY(qp->a_indptr ? read_sparse("A", qp->a, qp->a_indices, qp->a_indptr, &q->a)

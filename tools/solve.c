@@ -14,15 +14,6 @@
 static const char *const dtypes[] = {"f64", "f32", NULL};
 static const char *const methods[] = {"auto", "gd", "cg", "bfgs", "lbfgs", "newton-cg", "lm", NULL};
 
-typedef struct {
-    bool json, quiet, table;
-    text_list start, lower, upper, subject_to;
-    int method, dtype;
-    int64_t max_iterations;
-    double tolerance;
-    const char *data, *qp, *plot, *device, *out;
-} solve_options;
-
 /* ---- Printing. */
 static double rounded(double v, int digits) {
     char text[64];
@@ -50,19 +41,22 @@ static void print_numbers(const char *name, const norn_solution *s) {
     }
 }
 
-static void print_table(const norn_solution *s) {
+bool table_has(size_t i, size_t n) {
     enum { LINES = 20 };
+    bool left_out = n > LINES && i >= LINES / 2 && i + LINES / 2 < n;
+    if (left_out && i == LINES / 2)
+        printf("      ...\n");
+    return !left_out;
+}
+
+static void print_table(const norn_solution *s) {
     size_t n = norn_solution_trace_count(s);
     printf("iteration             value          gradient\n");
     for (size_t i = 0; i < n; i++) {
         double f, g, x[2];
-        if (n > LINES && i >= LINES / 2 && i + LINES / 2 < n) {
-            if (i == LINES / 2)
-                printf("      ...\n");
-            continue;
-        }
         norn_solution_trace(s, i, &f, &g, x);
-        printf("%9zu  %16.9g  %16.3g\n", i, f, g);
+        if (table_has(i, n))
+            printf("%9zu  %16.9g  %16.3g\n", i, f, g);
     }
 }
 
@@ -177,90 +171,6 @@ static int read_points(const text_list *list, point *out) {
     return code;
 }
 
-/* ---- Quadratic programs. */
-static const char *const qp_status[] = {"solved", "infeasible: no point fulfils the constraints",
-                                        "unbounded: the objective falls without end", "not converged"};
-
-/* Solves and reports. start: of what the entries of x are, where they have names; constant: the formula's value at 0. */
-static int solve_arrays(const solve_options *o, norn_session *session, const norn_qp *qp, size_t n_start,
-                        const norn_feed *start, double constant) {
-    norn_qp_result r;
-    double seconds = -now_seconds();
-    norn_status s = norn_solve_qp(session, qp, o->tolerance, o->max_iterations, &r);
-    seconds += now_seconds();
-    if (s != NORN_OK)
-        return fail(s);
-    bool solved = r.status == NORN_QP_SOLVED;
-    if (o->out)
-        s = norn_archive_save(o->out, 2, (const char *const[]){"x", "y"}, (norn_tensor *const[]){r.x, r.y});
-    int code = s == NORN_OK ? (solved ? 0 : 1) : fail(s);
-    if (o->json) {
-        cJSON *j = cJSON_CreateObject();
-        json_text(j, "status",
-                  solved                           ? "solved"
-                  : r.status == NORN_QP_INFEASIBLE ? "infeasible"
-                  : r.status == NORN_QP_UNBOUNDED  ? "unbounded"
-                                                   : "unfinished");
-        json_number(j, "iterations", (double)r.iterations);
-        json_number(j, "objective", r.objective + constant);
-        json_number(j, "primal", r.primal);
-        json_number(j, "dual", r.dual);
-        json_number(j, "gap", r.gap);
-        json_number(j, "seconds", seconds);
-        json_bool(j, "polished", r.polished);
-        cJSON *x = start ? json_object(j, "x") : json_array(j, "x");
-        for (int64_t i = 0, k = 0; i < norn_tensor_elems(r.x);) {
-            cJSON *list = start ? json_array(x, start[k].name) : x;
-            int64_t n = start ? norn_tensor_elems(start[k++].tensor) : norn_tensor_elems(r.x);
-            for (int64_t e = 0; e < n; e++)
-                cJSON_AddItemToArray(list, cJSON_CreateNumber(norn_tensor_get(r.x, i++)));
-        }
-        code = json_print(j, code);
-    } else {
-        for (int64_t i = 0, at = 0; solved && i < (int64_t)n_start; i++) {
-            norn_tensor *v = (norn_tensor *)start[i].tensor; /* the caller's, and no longer needed */
-            for (int64_t e = 0; e < norn_tensor_elems(v); e++)
-                norn_tensor_set(v, e, norn_tensor_get(r.x, at++));
-            printf("%s = ", start[i].name);
-            print_value(v);
-        }
-        if (solved && !start && norn_tensor_elems(r.x) <= 20) {
-            printf("x = ");
-            print_value(r.x);
-        }
-        if (solved)
-            printf("objective %.9g\nKKT residuals: primal %.2g, dual %.2g, complementarity %.2g\n",
-                   r.objective + constant, r.primal, r.dual, r.gap);
-        printf("%s, %lld iterations%s\n", qp_status[r.status], (long long)r.iterations,
-               solved && r.polished ? ", polished" : "");
-    }
-    norn_tensor_free(r.x);
-    norn_tensor_free(r.y);
-    return code;
-}
-
-static int solve_program(const solve_options *o) {
-    enum { NEEDED = 5, ALL = 9 };
-    static const char *const names[ALL] = {"P",         "q",        "A",         "l",       "u",
-                                           "P_indices", "P_indptr", "A_indices", "A_indptr"};
-    norn_archive *a = NULL;
-    norn_tensor *t[ALL] = {0};
-    norn_session *session = NULL;
-    norn_status s = norn_archive_open(o->qp, &a);
-    for (int i = 0; i < ALL && s == NORN_OK; i++)
-        if (i < NEEDED || norn_archive_has(a, names[i]))
-            s = norn_archive_load(a, names[i], &t[i]);
-    norn_archive_close(a);
-    if (s == NORN_OK)
-        s = norn_session_open(o->device, &session);
-    const norn_qp qp = {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]};
-    int code = s == NORN_OK ? solve_arrays(o, session, &qp, 0, NULL, 0) : fail(s);
-    norn_session_close(session);
-    for (int i = 0; i < ALL; i++)
-        norn_tensor_free(t[i]);
-    return code;
-}
-
 /* ---- Formulas. */
 static int solve_formula(const solve_options *o, const char *text) {
     norn_model *m = NULL;
@@ -353,16 +263,14 @@ static int solve_formula(const solve_options *o, const char *text) {
 
 static int run(const void *options, int n, char *const *args) {
     const solve_options *o = options;
-    if (o->subject_to.n && (o->qp || o->method || o->plot || o->table || o->dtype))
-        return usage_error(
-            "--subject-to makes a quadratic program (wanted no --qp, --method, --plot, --table or --dtype)");
+    if (o->subject_to.n && (o->qp || o->method || o->dtype))
+        return usage_error("--subject-to makes a quadratic program (wanted no --qp, --method or --dtype)");
     if (o->qp && n)
         return usage_error("got a formula and --qp (wanted one of them)");
-    if (o->qp &&
-        (o->start.n || o->lower.n || o->upper.n || o->data || o->method || o->plot || o->table || o->dtype))
+    if (o->qp && (o->start.n || o->lower.n || o->upper.n || o->data || o->method || o->dtype))
         return usage_error(
-            "--qp has all in its file and no path to draw (wanted no --start, --lower, --upper, "
-            "--data, --method, --plot, --table or --dtype)");
+            "--qp has all in its file (wanted no --start, --lower, --upper, --data, --method or "
+            "--dtype)");
     if (o->out && !o->qp && !o->subject_to.n)
         return usage_error("--out is of quadratic programs (wanted --qp or --subject-to)");
     if (!o->qp && !n)
@@ -385,13 +293,14 @@ static const option options[] = {
      NULL, 0},
     {"max-iterations", "N", OPT_INT, offsetof(solve_options, max_iterations),
      "else 10000; of a quadratic program 20000", NULL, 1},
-    {"table", NULL, OPT_FLAG, offsetof(solve_options, table), "print value and gradient of the iterations",
-     NULL, 0},
+    {"table", NULL, OPT_FLAG, offsetof(solve_options, table),
+     "print value and gradient of the iterations; of a quadratic program objective and residuals", NULL, 0},
     {"plot", "FILE.svg", OPT_TEXT, offsetof(solve_options, plot),
      "draw the convergence, and of two numbers the contours with the path", NULL, 0},
     {"qp", "FILE.npz", OPT_TEXT, offsetof(solve_options, qp),
-     "a quadratic program: minimise 1/2 x'Px + q'x subject to l <= Ax <= u; sparse P or A as P, P_indices, "
-     "P_indptr (CSR)",
+     "a quadratic program: minimise 1/2 x'Px + q'x subject to l <= Ax <= u; a linear one without P; sparse P "
+     "or "
+     "A as P, P_indices, P_indptr (CSR)",
      NULL, 0},
     {"out", "FILE.npz", OPT_TEXT, offsetof(solve_options, out),
      "of a quadratic program: write x and the multipliers y", NULL, 0},

@@ -6,6 +6,7 @@
 #include "output.h"
 #include "solve_parts.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,17 +167,63 @@ static norn_status is_linear(const unknowns *u, const norn_graph *g, size_t rows
     return s;
 }
 
+/* One side of a constraint, which begins at `from` of its text; *type: the caller's. What does not fit is shown in that text. */
+static int check_side(const char *declarations, const char *whole, int n_whole, const char *from, size_t n,
+                      char **type) {
+    norn_graph *g = NULL;
+    char *text = text_of("%s%.*s", declarations, (int)n, from);
+    int column, code = 0;
+    if (!text)
+        return out_of_memory();
+    norn_status s = norn_formula_parse(text, NORN_F64, &g, &column);
+    int at = column - (int)strlen(declarations) + (int)(from - whole);
+    if (s == NORN_OK)
+        s = norn_value_type_text(norn_graph_output_at(g, 0), type);
+    if (s != NORN_OK && column > (int)strlen(declarations)) {
+        char before[64];
+        snprintf(before, sizeof before, "column %d: ", column);
+        const char *why = strstr(norn_error(), before);
+        code = fail_text(s, "--subject-to: '%.*s': column %d: %s", n_whole, whole, at,
+                         why ? why + strlen(before) : norn_error());
+    } else if (s != NORN_OK)
+        code = fail(s);
+    norn_graph_free(g);
+    free(text);
+    return code;
+}
+
+/* Both sides, and whether their sizes fit. */
+static int open_constraint(const char *declarations, const char *lhs, size_t n_lhs, const char *rhs,
+                           size_t n_rhs, norn_graph **out) {
+    char *types[2] = {NULL, NULL},
+         *text = text_of("%s(%.*s) - (%.*s)", declarations, (int)n_lhs, lhs, (int)n_rhs, rhs);
+    int whole = (int)(rhs + n_rhs - lhs);
+    int code = text ? check_side(declarations, lhs, whole, lhs, n_lhs, &types[0]) : out_of_memory();
+    if (!code)
+        code = check_side(declarations, lhs, whole, rhs, n_rhs, &types[1]);
+    norn_status s = code ? NORN_OK : norn_formula_parse(text, NORN_F64, out, NULL);
+    if (s == NORN_SHAPE)
+        code = fail_text(
+            s, "--subject-to: '%.*s': the left side has type %s, the right side %s (wanted sizes that fit)",
+            whole, lhs, types[0], types[1]);
+    else if (s != NORN_OK)
+        code = fail(s);
+    for (int i = 0; i < 2; i++)
+        norn_text_free(types[i]);
+    free(text);
+    return code;
+}
+
 /* lhs - rhs <= 0, >= 0 or == 0; declarations: what stands before the objective's value. */
 static int add_constraint(const unknowns *u, const char *declarations, const char *lhs, size_t n_lhs, char op,
                           const char *rhs, size_t n_rhs, block *b) {
     norn_graph *g = NULL, *j = NULL;
     double *at_0 = NULL, *m = NULL;
     const char **names = calloc(u->n + 1, sizeof *names);
-    char *text = text_of("%s(%.*s) - (%.*s)", declarations, (int)n_lhs, lhs, (int)n_rhs, rhs);
     size_t rows = 0, again, n = 0;
     int whole = (int)(rhs + n_rhs - lhs);
     bool linear = true;
-    int code = names && text ? formula_open(text, NORN_F64, &g) : out_of_memory();
+    int code = names ? open_constraint(declarations, lhs, n_lhs, rhs, n_rhs, &g) : out_of_memory();
     for (size_t i = 0; !code && i < norn_graph_input_count(g); i++) {
         const char *name = norn_value_name(norn_graph_input_at(g, i));
         if (has(u->n, u->known, name)) /* the unknowns come first */
@@ -209,7 +256,6 @@ static int add_constraint(const unknowns *u, const char *declarations, const cha
     free(at_0);
     free(m);
     free(names);
-    free(text);
     return code;
 }
 
@@ -227,7 +273,8 @@ static int read_constraint(const unknowns *u, const char *declarations, const ch
             found++;
             code = add_constraint(u, declarations, from, (size_t)(middle - from), op, middle + 2,
                                   (size_t)(p - middle - 2), b);
-            from = middle + 2;
+            for (from = middle + 2; *from == ' ';)
+                from++;
         }
         if (!*p)
             break;

@@ -175,7 +175,8 @@ NORN_API void norn_solution_trace(const norn_solution *s, size_t i, double *valu
                                   double x[2]);
 
 /* Quadratic programs: minimise 1/2 x'Px + q'x subject to l <= Ax <= u, by operator splitting (Stellato et al., OSQP, 2020) with a
- * polished solution. P symmetric and positive semidefinite. Any numbers; they are computed with in double, on the session's device. */
+ * polished solution. P symmetric and positive semidefinite; NULL: 0, a linear program. Any numbers; they are computed with in double,
+ * on the session's device. */
 typedef struct norn_qp {
     const norn_tensor *p, *q, *a, *l,
         *u; /* [n,n], [n], [m,n], [m], [m]; l and u infinite where there is no bound */
@@ -189,6 +190,13 @@ typedef enum norn_qp_status {
     NORN_QP_UNBOUNDED,
     NORN_QP_UNFINISHED
 } norn_qp_status;
+/* What was found where the residuals were looked at: at the start, every 25 iterations, and after a polish that made them smaller. */
+typedef struct norn_qp_step {
+    int64_t iteration;
+    bool polished;
+    double objective, primal, dual, gap; /* as in norn_qp_result */
+    double x[2];                         /* the first two entries */
+} norn_qp_step;
 typedef struct norn_qp_result {
     norn_qp_status status;
     int64_t iterations;
@@ -199,11 +207,15 @@ typedef struct norn_qp_result {
     norn_tensor *x,
         *y; /* solution and multipliers, double, the caller's; of an infeasible program y proves it, of an unbounded one x
                            is a direction without bound */
+    size_t n_steps;
+    norn_qp_step *steps;
 } norn_qp_result;
 /* tolerance 0: 1e-9; max_iterations 0: 20000. Errors: NORN_SHAPE, NORN_DTYPE, NORN_ARG (l above u, NaN, P not positive
  * semidefinite), NORN_UNSUPPORTED (a device without double). */
 NORN_API norn_status norn_solve_qp(norn_session *session, const norn_qp *qp, double tolerance,
                                    int64_t max_iterations, norn_qp_result *out);
+/* What a result holds, which is empty then. */
+NORN_API void norn_qp_result_free(norn_qp_result *r);
 
 #ifdef __cplusplus
 }

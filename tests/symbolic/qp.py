@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quadratic programs solved by norn, judged by their KKT conditions (which prove the solution), by construction, and, where
 it is installed, by OSQP, whose verdict and objective (to 1e-6) must be the same: qp.py NORN [LARGEST]. Random programs, dense and banded, degenerate,
-infeasible, unbounded; each on the host, and on the device that NORN_DEVICE names (else the first), from dense and from sparse matrices."""
+infeasible, unbounded; linear programs, which have no P, next to SciPy's linprog; each on the host, and on the device that NORN_DEVICE names (else the first), from dense and from sparse matrices."""
 import json
 import os
 import shutil
@@ -13,7 +13,7 @@ import numpy as np
 
 try:
     import osqp
-    from scipy import sparse
+    from scipy import optimize, sparse
 except ImportError:
     osqp = None
     if os.environ.get("NORN_JUDGES") == "all":
@@ -35,10 +35,12 @@ def rows(name, m):
             name + "_indptr": np.cumsum([0] + [len(c) for c in columns]).astype(np.int32)}
 
 
-def solve(device, is_sparse, *program):
+def solve(device, is_sparse, *program, linear=False):
     given = dict(zip(NAMES, program))
     if is_sparse:
         given.update(rows("P", program[0]), **rows("A", program[2]))
+    if linear:
+        given = {name: v for name, v in given.items() if not name.startswith("P")}
     np.savez(path, **given)
     r = subprocess.run([norn, "solve", "--qp", path, "--json", "--out", path + ".out.npz"] + device, capture_output=True,
                        text=True, env={**os.environ, "NORN_CACHE": "1", "NORN_CACHE_DIR": folder})
@@ -62,15 +64,23 @@ def by_osqp(p, q, a, l, u):
     return {"solved": "solved", "primal": "infeasible", "dual": "unbounded"}.get(kind, kind), r.info.obj_val
 
 
-def check(name, p, q, a, l, u, want="solved"):
-    osqp_says = by_osqp(p, q, a, l, u) if osqp else None
+def by_linprog(p, q, a, l, u):
+    """The same of a linear program."""
+    up, low = np.isfinite(u), np.isfinite(l)
+    r = optimize.linprog(q, A_ub=np.vstack([a[up], -a[low]]), b_ub=np.concatenate([u[up], -l[low]]), bounds=(None, None), method="highs")
+    return {0: "solved", 2: "infeasible", 3: "unbounded"}.get(r.status, r.message), r.fun
+
+
+def check(name, p, q, a, l, u, want="solved", linear=False):
+    says = (by_linprog if linear else by_osqp)(p, q, a, l, u) if osqp else None
     for how, device, is_sparse in ("host", ["--device", "host"], False), ("device", [], False), ("device, sparse", [], True):
-        judge(f"{name} ({how})", solve(device, is_sparse, p, q, a, l, u), osqp_says, p, q, a, l, u, want)
+        judge(f"{name} ({how})", solve(device, is_sparse, p, q, a, l, u, linear=linear), says, p, q, a, l, u, want,
+              "linprog" if linear else "OSQP")
 
 
-def judge(name, r, osqp_says, p, q, a, l, u, want):
+def judge(name, r, says, p, q, a, l, u, want, who):
     global failures
-    verdict, best = osqp_says or (None, None)
+    verdict, best = says or (None, None)
     text, ok = f"{r['status']}", r["status"] == want
     if ok and want == "solved":
         x, y = r["x"], r["y"]
@@ -88,7 +98,7 @@ def judge(name, r, osqp_says, p, q, a, l, u, want):
         if verdict == "solved":
             apart = abs(r["objective"] - best) / (1 + abs(best))
             ok = ok and apart <= 1e-6
-            text += f", objective {apart:.1e} from OSQP's"
+            text += f", objective {apart:.1e} from {who}'s"
     elif ok and want == "infeasible":  # the certificate: A'y = 0, u'y+ + l'y- < 0
         y = r["y"]
         ok = np.abs(a.T @ y).max() < 1e-6 and \
@@ -99,7 +109,7 @@ def judge(name, r, osqp_says, p, q, a, l, u, want):
         ok = np.abs(p @ x).max() < 1e-6 and q @ x < -1e-6 and \
             ax[np.isfinite(u)].max(initial=0) < 1e-6 and ax[np.isfinite(l)].min(initial=0) > -1e-6
     if verdict and verdict != want:
-        text += f" (OSQP says {verdict})"
+        text += f" ({who} says {verdict})"
         ok = ok and verdict not in DECIDED  # it may give up; another verdict is one too many
     failures += not ok
     print("ok  " if ok else "FAIL", name, text, flush=True)
@@ -156,6 +166,27 @@ x = np.vstack([rng.normal(size=(30, 2)) + 1.5, rng.normal(size=(30, 2)) - 1.5])
 s = np.concatenate([np.ones(30), -np.ones(30)])
 check("SVM dual", (s[:, None] * s) * (x @ x.T), -np.ones(60), np.vstack([s, np.eye(60)]), np.zeros(61),
       np.concatenate([[0], np.full(60, 1.0)]))
+# Linear programs: P is not in the file. One corner is the best; constraints in plenty meet there; a whole edge is the best; none; no end.
+def linear(name, q, a, l, u, want="solved"):
+    check("linear: " + name, np.zeros((len(q), len(q))), q, a, l, u, want, linear=True)
+
+
+linear("a person's", np.array([-1.0, -2.0]), np.array([[1.0, 1], [1, 3], [1, 0], [0, 1]]), np.array([-inf, -inf, 0, 0]), np.array([4.0, 6, 3, inf]))
+for n in (10, 50):
+    a, x = rng.normal(size=(2 * n, n)), rng.normal(size=n)
+    linear(f"{n} variables in a box", rng.normal(size=n), np.vstack([a, np.eye(n)]), np.concatenate([np.full(2 * n, -inf), x - 5]),
+           np.concatenate([a @ x + rng.uniform(0, 1, 2 * n), x + 5]))
+    # Made of a solution: n constraints hold at it with positive multipliers, the rest does not.
+    y = np.concatenate([rng.uniform(0.1, 1, n), np.zeros(n)])
+    linear(f"{n} variables, one corner", -a.T @ y, a, np.full(2 * n, -inf), a @ x + (y == 0) * rng.uniform(0.1, 1, 2 * n))
+    linear(f"{n} variables, a degenerate corner", -a.T @ y, a, np.full(2 * n, -inf), a @ x)
+cost = rng.integers(1, 10, size=(6, 6)).astype(float)
+sums = np.vstack([np.kron(np.eye(6), np.ones(6)), np.kron(np.ones(6), np.eye(6))])
+linear("assignment", cost.ravel(), np.vstack([sums, np.eye(36)]), np.concatenate([np.ones(12), np.zeros(36)]), np.concatenate([np.ones(12), np.ones(36)]))
+linear("an edge of solutions", np.array([1.0, 1.0]), np.array([[1.0, 1], [1, 0], [0, 1]]), np.array([1.0, 0, 0]), np.full(3, inf))
+linear("no point", np.array([1.0, 2.0]), np.array([[1.0, 1], [1, 1]]), np.array([2.0, -inf]), np.array([inf, 1]), "infeasible")
+linear("no end", np.array([-1.0, 1.0]), np.array([[1.0, -1], [0, 1]]), np.array([0.0, 0]), np.array([inf, inf]), "unbounded")
+linear("nothing to do", np.zeros(3), np.eye(3), np.array([1.0, -inf, -2]), np.array([inf, -1, 2]))
 # Refused: P with an eigenvalue below 0, of whatever size A is, and without symmetry.
 for name, bad, says in ("not convex", np.diag([1.0, -0.1]), "not positive semidefinite"), ("not symmetric", np.array([[1, 2], [0, 1.0]]), "not symmetric"):
     for how, device, is_sparse in ("host", ["--device", "host"], False), ("device", [], False), ("device, sparse", [], True):

@@ -274,7 +274,8 @@ static norn_tensor *matrix(int64_t rows, int64_t columns, const double *v) {
 
 static norn_qp_result program(const double *p, const double *q, const double *a, const double *l,
                               const double *u) {
-    norn_tensor *t[] = {matrix(2, 2, p), numbers(2, q), matrix(3, 2, a), numbers(3, l), numbers(3, u)};
+    norn_tensor *t[] = {p ? matrix(2, 2, p) : NULL, numbers(2, q), matrix(3, 2, a), numbers(3, l),
+                        numbers(3, u)};
     norn_qp_result r;
     const norn_qp qp = {.p = t[0], .q = t[1], .a = t[2], .l = t[3], .u = t[4]};
     if (norn_solve_qp(session, &qp, 0, 0, &r) != NORN_OK)
@@ -295,16 +296,41 @@ static void programs(void **state) {
     assert_true(fabs(norn_tensor_get(r.x, 0) - 0.3) < 1e-9 && fabs(norn_tensor_get(r.x, 1) - 0.7) < 1e-9);
     assert_true(fabs(r.objective - 1.88) < 1e-9);
     assert_true(r.primal < 1e-9 && r.dual < 1e-9 && r.gap < 1e-9);
-    norn_tensor_free(r.x);
-    norn_tensor_free(r.y);
+    /* The steps: from 0, every 25 iterations, to the result. */
+    assert_true(r.n_steps >= 2);
+    const norn_qp_step *first = r.steps, *last = r.steps + r.n_steps - 1;
+    assert_int_equal(first->iteration, 0);
+    assert_true(first->x[0] == 0 && first->x[1] == 0 && first->objective == 0 && first->primal == 1 &&
+                first->dual == 1 && first->gap == 0);
+    for (size_t i = 1; i < r.n_steps; i++) {
+        assert_int_equal(r.steps[i].iteration, r.steps[i - 1].iteration + (r.steps[i].polished ? 0 : 25));
+        assert_true(!r.steps[i].polished || !r.steps[i - 1].polished);
+    }
+    assert_int_equal(last->iteration, r.iterations);
+    assert_int_equal(last->polished, r.polished);
+    assert_true(last->objective == r.objective && last->primal == r.primal && last->dual == r.dual &&
+                last->gap == r.gap && last->x[0] == norn_tensor_get(r.x, 0) &&
+                last->x[1] == norn_tensor_get(r.x, 1));
+    norn_qp_result_free(&r);
     r = program(p, q, a, high, (const double[]){3, 0.7, 0.7});
     assert_int_equal(r.status, NORN_QP_INFEASIBLE);
-    norn_tensor_free(r.x);
-    norn_tensor_free(r.y);
-    r = program(none, down, a, l, far);
-    assert_int_equal(r.status, NORN_QP_UNBOUNDED);
-    norn_tensor_free(r.x);
-    norn_tensor_free(r.y);
+    norn_qp_result_free(&r);
+    for (int linear = 0; linear < 2; linear++) { /* without P it is 0 */
+        r = program(linear ? NULL : none, down, a, l, far);
+        assert_int_equal(r.status, NORN_QP_UNBOUNDED);
+        norn_qp_result_free(&r);
+        r = program(linear ? NULL : none, q, a, l, u);
+        assert_int_equal(r.status, NORN_QP_SOLVED);
+        assert_true(fabs(r.objective - 1) < 1e-9 && r.primal < 1e-9 && r.dual < 1e-9 && r.gap < 1e-9);
+        norn_qp_result_free(&r);
+    }
+    /* No point, and a direction without end too: x + y is to be 1 and 2. */
+    r = program(NULL, (const double[]){1, 2}, (const double[]){1, 1, 1, 1, 0, 0}, (const double[]){1, 2, 0},
+                (const double[]){1, 2, 0});
+    assert_int_equal(r.status, NORN_QP_INFEASIBLE);
+    const double y[] = {norn_tensor_get(r.y, 0), norn_tensor_get(r.y, 1)};
+    assert_true(fabs(y[0] + y[1]) < 1e-7 && y[0] + 2 * y[1] < -1e-7);
+    norn_qp_result_free(&r);
 }
 
 /* The same steps where the values are computed on an OpenCL device. */
@@ -346,16 +372,15 @@ static void try_failing(norn_session *on, const norn_qp *qp, double objective) {
                 assert_true(cl ? !pending && *norn_error() : s == NORN_NOMEM);
                 assert_null(r.x);
                 assert_null(r.y);
+                assert_null(r.steps);
             }
-            norn_tensor_free(r.x);
-            norn_tensor_free(r.y);
+            norn_qp_result_free(&r);
             assert_true(k < 100000);
         }
         assert_int_equal(norn_solve_qp(on, qp, 0, 0, &r), NORN_OK);
         assert_int_equal(r.status, NORN_QP_SOLVED);
         assert_true(fabs(r.objective - objective) < 1e-9);
-        norn_tensor_free(r.x);
-        norn_tensor_free(r.y);
+        norn_qp_result_free(&r);
     }
 }
 
@@ -400,8 +425,7 @@ static void failing(void **state) {
         norn_qp_result r;
         assert_int_equal(norn_solve_qp(host, &programs[i], 0, 0, &r), NORN_OK);
         double objective = r.objective;
-        norn_tensor_free(r.x);
-        norn_tensor_free(r.y);
+        norn_qp_result_free(&r);
         try_failing(host, &programs[i], objective);
         try_failing(device, &programs[i], objective);
     }
