@@ -76,6 +76,17 @@ static void print_stores(norni_str *s, norn_dtype t, unsigned widths) {
                    norni_code_storage(t, type));
 }
 
+/* About how many there are in an epilogue: one a node, and more for each call of the prelude's long functions. */
+static int operations(const norni_str *text, int nodes) {
+    static const char *const names[] = {"norni_exp_", "norni_erf_", "norni_tanh_", "norni_sigmoid_", "norni_mod_"};
+    enum { OF_FUNCTION = 8 };
+    int n = nodes;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (const char *at = text->s; at && (at = strstr(at, names[i])); at++)
+            n += OF_FUNCTION;
+    return n;
+}
+
 static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned widths) {
     epilogue *p = (epilogue *)e->epilogue;
     group *g = &p->g;
@@ -88,7 +99,10 @@ static void attach(norni_emit *e, norni_step *s, norni_lanes lanes, unsigned wid
     const norni_type *out = &g->c->nodes[g->c->n_nodes - 1]->out[0]->type;
     if (g->c->anchor->op->epilogue_retypes)
         print_stores(&text, out->dtype, widths);
-    norni_str_add(&text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#define NORNI_EPI_ARGS ");
+    norni_str_addf(
+        &text, "#undef NORNI_EPI\n#undef NORNI_EPI_ARGS\n#undef NORNI_EPI_OPS\n#define NORNI_EPI_OPS %d\n",
+        operations(&text, g->c->n_nodes - 1));
+    norni_str_add(&text, "#define NORNI_EPI_ARGS ");
     for (int k = 0; k < g->n_in; k++)
         norni_str_addf(&text, ", __global const %s *norni_e%d",
                        norni_code_storage(g->in[k].value->type.dtype, type), k);

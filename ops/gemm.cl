@@ -146,6 +146,20 @@ __kernel void pack_rows(__global const T *src, __global C *dst, const long rows,
 #endif
 
 #if !defined(NORNI_ONLY) || defined(K_gemm)
+#ifdef SCALE
+#define SCALED(x) ((x) * ((C)alpha))
+#else
+#define SCALED(x) (x)
+#endif
+#ifdef HAS_D
+#define ADD_D_VECTOR(x, i, j)                                                                                \
+    FMA((VEC)((C)beta), d_sn == 1 ? LDV(W, d, (i) * d_sm + (j)) : (VEC)(LD(d, (i) * d_sm)), x)
+#else
+#define ADD_D_VECTOR(x, i, j) (x)
+#endif
+#define AT(i, j) (base + (size_t)((i) * ldc + (j)))
+#define STORE_VECTOR(x, i, j)                                                                                \
+    STV(W, c, AT(i, j), NORNI_EPI(W, ADD_D_VECTOR(SCALED(x), i, j), AT(i, j), CHANNEL(i, j)))
 __attribute__((reqd_work_group_size(1, 1, 1)))
 __kernel void gemm(__global const C *a, __global const C *b, __global T *c, const long m, const long n, const long k,
                    const long a_stride, const long b_stride, const long b_offset, const long ldc, const long c_stride,
@@ -198,37 +212,37 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
 #ifdef HAS_D
     d += d_offset + z * d_stride;
 #endif
+#if MR * NV * NORNI_EPI_OPS <= 64
+    if (i0 + MR <= m && first == j0 && j0 + NR <= n) {
 #pragma unroll
-    for (int i = 0; i < MR; i++) {
-        if (i0 + i >= m)
-            break;
-        const size_t row = base + (size_t)((i0 + i) * ldc);
+        for (int i = 0; i < MR; i++)
 #pragma unroll
-        for (int v = 0; v < NV; v++) {
-            const long j = first + v * W;
-            VEC x = acc[i][v];
-#ifdef SCALE
-            x *= (VEC)((C)alpha);
+            for (int v = 0; v < NV; v++)
+                STORE_VECTOR(acc[i][v], i0 + i, first + v * W);
+    } else
 #endif
-            if (j >= j0 && j + W <= n) {
-#ifdef HAS_D
-                VEC dv;
-                if (d_sn == 1)
-                    dv = LDV(W, d, (i0 + i) * d_sm + j);
+    { /* What is left, in one loop: a copy for each vector of the tile would take longer to compile than all else. */
+        C tile[MR * NR];
+#pragma unroll
+        for (int i = 0; i < MR; i++)
+#pragma unroll
+            for (int v = 0; v < NV; v++)
+                NORNI_CAT(vstore, W)(acc[i][v], i * NV + v, tile);
+        const int rows_left = (int)min((long)MR, m - i0);
+        NORNI_NO_UNROLL
+        for (int i = 0; i < rows_left; i++)
+            NORNI_NO_UNROLL
+            for (int v = 0; v < NV; v++) {
+                const long j = first + v * W;
+                const C *s = tile + (i * NV + v) * W;
+                if (j >= j0 && j + W <= n)
+                    STORE_VECTOR(NORNI_CAT(vload, W)(0, s), i0 + i, j);
                 else
-                    dv = (VEC)(LD(d, (i0 + i) * d_sm));
-                x = FMA((VEC)((C)beta), dv, x);
-#endif
-                STV(W, c, row + j, NORNI_EPI(W, x, row + j, CHANNEL(i0 + i, j)));
-            } else {
-                C s[W];
-                NORNI_CAT(vstore, W)(x, 0, s);
-                for (int l = max(j0 - j, 0L); l < W && j + l < n; l++) {
-                    const C y = ADD_D(s[l], i0 + i, j + l);
-                    ST(c, row + j + l, NORNI_EPI(1, y, row + j + l, CHANNEL(i0 + i, j + l)));
-                }
+                    for (int l = (int)max(j0 - j, 0L); l < W && j + l < n; l++) {
+                        const C y = ADD_D(SCALED(s[l]), i0 + i, j + l);
+                        ST(c, AT(i0 + i, j + l), NORNI_EPI(1, y, AT(i0 + i, j + l), CHANNEL(i0 + i, j + l)));
+                    }
             }
-        }
     }
 }
 #endif

@@ -108,9 +108,17 @@ static inline uint4 norni_philox(const uint i, const uint run, const uint stream
     norni_philox((uint)(i), as_uint(norni_run), as_uint(norni_stream), as_uint(norni_k0), as_uint(norni_k1))
 #endif
 
+/* NORNI_EPI_OPS: about how many operations the epilogue has. Kernels that would write it out many times put it into a loop
+ * instead, which NORNI_NO_UNROLL keeps one: it is the size of the code that decides how long a first start takes. */
 #ifndef NORNI_EPI
 #define NORNI_EPI_ARGS
 #define NORNI_EPI(w, acc, i, c) (acc)
+#define NORNI_EPI_OPS 0
+#endif
+#ifdef __clang__
+#define NORNI_NO_UNROLL _Pragma("nounroll")
+#else
+#define NORNI_NO_UNROLL
 #endif
 #ifndef NORNI_EPI_T
 #define NORNI_EPI_T T

@@ -9,6 +9,7 @@
  * In the binary that file gets a name that PoCL does not look for, so whoever loads it and wants the form for any local
  * size has it compiled as ever. Where a driver keeps its files in another way, it just compiles more. */
 #define _GNU_SOURCE /* memmem */
+#include "backend/worker/declarations.h"
 #include "backend/worker/protocol.h"
 #include "base/fd_io.h"
 #include "base/hash.h"
@@ -33,6 +34,8 @@ typedef struct {
     cl_context context;
     cl_device_id device;
     const char *folder; /* of PoCL's cache; NULL: another driver */
+    bool excerpts;      /* of PoCL's header are put before programs */
+    norni_declarations header;
 } worker;
 
 /* The socket -------------------------------------------------------------------------------------- */
@@ -271,14 +274,38 @@ static uint64_t variants_in(unsigned char *binary, size_t bytes, char *variants)
     return made;
 }
 
-static unsigned char *compile(const worker *w, const char *options, const char *source, char *variants,
-                              size_t *bytes, uint64_t *made) {
+static cl_program build(const worker *w, const char *options, const char *source) {
     cl_int e;
     cl_program p = clCreateProgramWithSource(w->context, 1, &source, NULL, &e);
     if (e != CL_SUCCESS)
         return NULL;
+    if (clBuildProgram(p, 1, &w->device, options, NULL, NULL) == CL_SUCCESS)
+        return p;
+    clReleaseProgram(p);
+    return NULL;
+}
+
+/* With the declarations that it needs, instead of all that there are. */
+static cl_program build_excerpt(const worker *w, const char *options, const char *source) {
+    size_t size = strlen(options) + sizeof NORNI_DECLARED;
+    char *all = malloc(size), *text = all ? norni_declarations_before(&w->header, source) : NULL;
+    cl_program p = NULL;
+    if (text) {
+        snprintf(all, size, "%s%s", options, NORNI_DECLARED);
+        p = build(w, all, text);
+    }
+    free(all);
+    free(text);
+    return p;
+}
+
+static unsigned char *compile(const worker *w, const char *options, const char *source, char *variants,
+                              size_t *bytes, uint64_t *made) {
     unsigned char *binary = NULL;
-    if (clBuildProgram(p, 1, &w->device, options, NULL, NULL) == CL_SUCCESS) {
+    cl_program p = w->excerpts ? build_excerpt(w, options, source) : NULL;
+    if (!p)
+        p = build(w, options, source);
+    if (p) {
         char text[8192], folder[4096], *kernels[MAX_KERNELS];
         bool placed[MAX_KERNELS] = {false};
         size_t n = kernel_names(p, text, sizeof text, kernels);
@@ -298,8 +325,8 @@ static unsigned char *compile(const worker *w, const char *options, const char *
         }
         if (binary)
             *made = variants_in(binary, *bytes, variants);
+        clReleaseProgram(p);
     }
-    clReleaseProgram(p);
     return binary;
 }
 
@@ -332,7 +359,9 @@ int main(int n, char **names) {
         return 2;
     }
     signal(SIGINT, SIG_IGN); /* the terminal's, which norn gets as well: it ends this process if it ends */
-    if (open_device(&w, names + 1))
+    bool ready = open_device(&w, names + 1);
+    w.excerpts = ready && norni_declarations_read(&w.header);
+    if (ready)
         while (serve(&w))
             ;
     _exit(0); /* the driver's own leave-taking takes time and has nothing to save */
