@@ -151,13 +151,27 @@ static norn_status op_feeds(subject *b, const norn_graph *g) {
         norn_tensor *t;
         if (i == MAX_FEEDS)
             return norni_fail(NORN_UNSUPPORTED, "more than %d inputs", MAX_FEEDS);
-        if (!norni_type_static(&g->inputs.v[i]->type))
-            return norni_fail(NORN_SHAPE, "input '%s' has sizes without a number (wanted all sizes)",
-                              g->inputs.v[i]->name);
         NORNI_TRY(norni_bench_random(&g->inputs.v[i]->type, &r, &t));
         NORNI_TRY(add_feed(b, g->inputs.v[i]->name, t));
     }
     return NORN_OK;
+}
+
+/* What can be fed: every size has a number. */
+static norn_status check_sizes(const norn_graph *g) {
+    for (size_t i = 0; i < g->inputs.n; i++)
+        if (!norni_type_static(&g->inputs.v[i]->type))
+            return norni_fail(NORN_SHAPE, "input '%s' has sizes without a number (wanted all sizes)",
+                              g->inputs.v[i]->name);
+    return NORN_OK;
+}
+
+norn_status norn_bench_op_check(const char *line) {
+    norn_graph *g = NULL;
+    NORNI_TRY(norni_node_parse(line, &g));
+    norn_status s = norni_prefix(check_sizes(g), "%s", line);
+    norn_graph_free(g);
+    return s;
 }
 
 /* The implementation of the operator that ran; NULL: it became others. */
@@ -168,6 +182,14 @@ static const char *ran(const norn_plan *p, const norn_op *op) {
             return s->impl;
     }
     return NULL;
+}
+
+/* Whether one before it has its name: the same kernels, tried a second time. */
+static bool named_before(const norni_impl *all, const norni_impl *i) {
+    for (; all < i; all++)
+        if (!strcmp(all->name, i->name))
+            return true;
+    return false;
 }
 
 /* The implementation of the operator, and what keeps the others from it. */
@@ -183,6 +205,8 @@ static void note_choice(const norn_plan *p, const norn_node *n, norn_bench_resul
             before = false;
             continue;
         }
+        if (named_before(n->op->impls, i))
+            continue;
         const char *why = i->fits ? i->fits(&f) : NULL;
         norni_str_addf(&others, "%s%s: %s", others.n ? "; " : "", i->name,
                        why       ? why
@@ -210,8 +234,10 @@ norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_op
         norni_node_print(&text, g->nodes.v[0]);
         snprintf(out->name, sizeof out->name, "%s", text.s ? text.s : line);
         norni_str_free(&text);
-        st = op_feeds(b, g);
+        st = check_sizes(g);
     }
+    if (st == NORN_OK)
+        st = op_feeds(b, g);
     if (st == NORN_OK)
         st = bench(b, g, options ? options : &none, out);
     if (st == NORN_OK && !norni_context_is_host(s->contexts[0]))

@@ -41,8 +41,14 @@ double norni_bench_host_seconds(const norn_plan *p);
  * places of NaN and infinities differ. */
 void norni_bench_compare(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out);
 /* By |got - want| / |want|: where the input of a ReLU is zero but for rounding, single elements of a gradient part,
- * whatever computes them. But not by much: a single one that is far off is wrong, too. */
-void norni_bench_compare_gradient(const norn_tensor *got, const norn_tensor *want, norn_bench_result *out);
+ * whatever computes them. But not by much: a single one that is far off is wrong, too. `turned`: what is allowed if that
+ * is more than what the type allows. */
+void norni_bench_compare_gradient(const norn_tensor *got, const norn_tensor *want, double turned,
+                                  norn_bench_result *out);
+/* Changes each float of a tensor in host memory by up to the share that is returned, a hundredth of what is allowed. */
+double norni_bench_shake(norn_tensor *x);
+/* The largest |shaken - want| / |want| of n gradients, NULL ones left out; at most 0.1. */
+double norni_bench_turned(norn_tensor *const *shaken, norn_tensor *const *want, size_t n);
 void norni_bench_note(norn_bench_result *out, const char *fmt, ...) NORNI_PRINTF(2, 3);
 
 #endif

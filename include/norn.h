@@ -946,6 +946,8 @@ NORN_API const norn_forecast_node *norn_forecast_at(const norn_forecast *f, size
 /* One operator, written as "Conv<pads=[1,1,1,1]>(float[1,64,56,56], float[64,64,3,3])", on random data. */
 NORN_API norn_status norn_bench_op(norn_session *s, const char *line, const norn_bench_options *options,
                                    norn_bench_result *out);
+/* Whether a line is such an operator, with a number for every size; measures nothing. */
+NORN_API norn_status norn_bench_op_check(const char *line);
 /* Tries the values that the implementations of an operator offer for their parameters on this device. The fastest is used
  * from then on, in this process; norn_tune_save keeps it for others, in the folder of the program cache, and says where (freed
  * by norn_text_free). */

@@ -176,7 +176,7 @@ int norni_tuned(const norn_device *d, const char *key, int n, const char *const 
     offer o = {n, values};
     int i = try_key && !strcmp(try_key, key) ? index_of(n, values, try_value) : find(d, key, among, &o);
     i = i < 0 ? rule : i;
-    if (watch)
+    if (watch && n > 1)
         note(key, n, values, i);
     return i;
 }

@@ -203,17 +203,52 @@ static bool can_list(const norni_term *t) {
     return norni_t_filled(t) || has_list(t);
 }
 
+/* Column k of the unit matrix of n rows, times `*factor`. */
+static bool is_unit(const norni_term *t, int64_t n, int64_t k, const norni_term **factor) {
+    bool unit = t->kind == NORNI_LIST && t->n == n && !norni_t_is(t->a[k], 0);
+    for (int64_t i = 0; i < n && unit; i++)
+        unit = i == k || norni_t_is(t->a[i], 0);
+    *factor = unit ? t->a[k] : NULL;
+    return unit;
+}
+
+static const norni_term *unit_matrix(norni_terms *c, int64_t n, norn_dtype dtype) {
+    const norni_term **e = norni_arena_array(c->arena, (size_t)(n * n), sizeof *e);
+    if (!e)
+        return norni_t_failed(c, norni_nomem());
+    for (int64_t i = 0; i < n * n; i++)
+        e[i] = i / n == i % n ? c->one : c->zero;
+    return norni_t_list(c, (int)(n * n), e, &(norni_type){.dtype = dtype, .rank = 2, .dims = {n, n}});
+}
+
+static const norni_term *without_unit(norni_terms *c, const norni_term *t, int64_t n, int64_t k);
+
+/* The same of a product element by element: all factors but one are scalars. */
+static const norni_term *scaled_without_unit(norni_terms *c, const norni_term *t, int64_t n, int64_t k) {
+    int half = t->n / 2, scalars = 0, big = -1;
+    for (int i = 0; i < half; i++) {
+        bool one = norni_t_scalar(t->a[i]) && norni_t_scalar(t->a[half + i]);
+        scalars += one;
+        big = one ? big : i;
+    }
+    if (scalars != half - 1 || !norni_t_is(t->a[half + big], 1))
+        return NULL;
+    const norni_term **v = norni_arena_dup(c->arena, t->a, (size_t)t->n * sizeof *v);
+    if (!v)
+        return norni_t_failed(c, norni_nomem());
+    return (v[big] = without_unit(c, v[big], n, k)) ? norni_t_mul(c, t->num, half, v, v + half) : NULL;
+}
+
 /* M', where t has the elements of M e: e is column k of the unit matrix of n rows, M does not depend on k. NULL: t is none such. */
 static const norni_term *without_unit(norni_terms *c, const norni_term *t, int64_t n, int64_t k) {
-    const norni_term *m;
+    enum { LARGEST_UNIT = 256 }; /* as in norni_t_value */
+    const norni_term *m, *f;
     if (t->kind == NORNI_SHAPED)
         return without_unit(c, t->a[0], n, k);
-    if (t->kind == NORNI_MUL) {
-        norni_num f = norni_t_split(c, t, &m);
-        if (norni_num_is(f, 1) || !m)
-            return NULL;
-        return (m = without_unit(c, m, n, k)) ? norni_t_scaled(c, f, m) : NULL;
-    }
+    if (t->kind == NORNI_MUL)
+        return scaled_without_unit(c, t, n, k);
+    if (is_unit(t, n, k, &f))
+        return n <= LARGEST_UNIT ? norni_t_times(c, f, unit_matrix(c, n, t->type.dtype)) : NULL;
     if (t->kind == NORNI_ADD && norni_num_is(t->num, 0)) {
         const norni_term **v = norni_arena_array(c->arena, (size_t)t->n, sizeof *v);
         for (int i = 0; v && i < t->n; i++)
@@ -225,15 +260,18 @@ static const norni_term *without_unit(norni_terms *c, const norni_term *t, int64
         return NULL;
     const norni_term *x = t->a[0], *y = t->a[1];
     const int64_t swap[] = {1, 0};
+    if (x->type.dims[0] == 1 && y->type.rank == 2) { /* e' M' */
+        if (is_unit(x, n, k, &f))
+            return norni_t_is(f, 1) ? y : NULL;
+        if ((m = without_unit(c, x, n, k)) && m->type.rank == 2 && m->type.dims[1] == y->type.dims[0])
+            return norni_t_matmul(c, m, y);
+    }
     if (y->kind == NORNI_PROD2 || y->kind == NORNI_SHAPED)
         return (m = without_unit(c, y, n, k)) && m->type.dims[1] == x->type.dims[1]
                    ? norni_t_matmul(c, m, norni_t_perm(c, x, swap))
                    : NULL;
-    bool unit = y->kind == NORNI_LIST && y->n == n && x->type.dims[1] == n &&
-                (y->type.rank == 1 || (y->type.rank == 2 && y->type.dims[1] == 1));
-    for (int64_t i = 0; i < n && unit; i++)
-        unit = norni_t_is(y->a[i], i == k);
-    return unit ? norni_t_perm(c, x, swap) : NULL;
+    bool column = x->type.dims[1] == n && (y->type.rank == 1 || (y->type.rank == 2 && y->type.dims[1] == 1));
+    return column && is_unit(y, n, k, &f) && norni_t_is(f, 1) ? norni_t_perm(c, x, swap) : NULL;
 }
 
 /* M' from the rows (M e0)', (M e1)'...: a derivative is made row by row. */
@@ -262,6 +300,16 @@ const norni_term *norni_t_joined(norni_terms *c, int n, const norni_term *const 
     }
     if (n == 1)
         return a[0];
+    bool plain = true; /* lists only: they stay one */
+    for (int i = 0; i < n; i++) {
+        const norni_term *inner = a[i];
+        while (inner->kind == NORNI_SHAPED)
+            inner = inner->a[0];
+        plain = plain && (inner->kind == NORNI_LIST || norni_t_filled(inner));
+    }
+    const norni_term *whole = list && plain ? NULL : without_units(c, n, a, axis, type);
+    if (whole || c->status != NORN_OK)
+        return whole;
     if (list) {
         const norni_term *e[LIST_LIMIT];
         int64_t outer = 1, inner = 1, at = 0;
@@ -276,9 +324,6 @@ const norni_term *norni_t_joined(norni_terms *c, int n, const norni_term *const 
                         return NULL;
         return norni_t_list(c, (int)at, e, type);
     }
-    const norni_term *whole = without_units(c, n, a, axis, type);
-    if (whole || c->status != NORN_OK)
-        return whole;
     int64_t ints[] = {axis};
     norni_term like = {
         .kind = NORNI_JOINED, .n = n, .a = (const norni_term **)a, .ints = ints, .n_ints = 1, .type = *type};

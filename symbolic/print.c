@@ -99,7 +99,9 @@ static void latex_call(norni_str *out, const norni_show *w) {
         norni_str_add(out, " ");
         at(out, w->a[1], NORNI_LATEX, 9);
         norni_str_add(out, "^{\\top}");
-    } else {
+    } else if (!strcmp(w->text, "eye"))
+        latex_in(out, w->a[0], "I_{", "}");
+    else {
         const char *name = NULL;
         for (int i = 0; own[i]; i++)
             if (!strcmp(w->text, own[i]))

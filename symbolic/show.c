@@ -411,6 +411,23 @@ static const norni_show *other(norni_shower *s, const norni_term *t) {
                                      t->node->op == &norni_op_unknown ? t->node->type : t->node->op->name));
 }
 
+/* One scalar along the diagonal, 0 beside it, and large enough that a list is long. */
+static bool is_scaled_unit(const norni_term *t) {
+    int64_t n = t->type.rank == 2 && t->type.dims[0] == t->type.dims[1] ? t->type.dims[0] : 0;
+    bool unit = n >= 3 && !norni_t_is(t->a[0], 0);
+    for (int64_t i = 0; i < n * n && unit; i++)
+        unit = i / n == i % n ? t->a[i] == t->a[0] : norni_t_is(t->a[i], 0);
+    return unit;
+}
+
+static const norni_show *scaled_unit(norni_shower *s, const norni_term *t) {
+    const norni_show *size = list_of_ints(s, 1, t->type.dims),
+                     *eye = size ? call(s, "eye", size->a[0]) : NULL;
+    if (!eye)
+        return NULL;
+    return norni_t_is(t->a[0], 1) ? eye : two(s, NORNI_W_MUL, norni_show_term(s, t->a[0]), eye);
+}
+
 static const norni_show *variable(norni_shower *s, const norni_term *t) {
     if (t->value->name)
         return make(s, NORNI_W_NAME, t->value->name, 0, NULL);
@@ -485,7 +502,7 @@ const norni_show *norni_show_term(norni_shower *s, const norni_term *t) {
                                            make(s, NORNI_W_NAMED, "axis", 1, &v)});
     }
     case NORNI_LIST:
-        return nested(s, t, 0, &at);
+        return is_scaled_unit(t) ? scaled_unit(s, t) : nested(s, t, 0, &at);
     case NORNI_OTHER:
         return other(s, t);
     }

@@ -243,6 +243,17 @@ static const norni_term *constant(norni_terms *c, double v, norn_dtype t) {
     return norni_t_num(c, norni_num_double(v, t == NORN_F32));
 }
 
+/* A multiple of the unit matrix: it is written in a word, however large it is. */
+static bool is_diagonal(const norn_value *v, int64_t n) {
+    int64_t rows = v->type.rank == 2 && v->type.dims[0] == v->type.dims[1] ? v->type.dims[0] : 0;
+    const void *data = norni_tensor_data(v->data);
+    bool diagonal = rows > 0 && rows <= 256;
+    for (int64_t i = 1; i < n && diagonal; i++)
+        diagonal = norni_get_double(v->type.dtype, data, i) ==
+                   (i / rows == i % rows ? norni_get_double(v->type.dtype, data, 0) : 0);
+    return diagonal;
+}
+
 const norni_term *norni_t_value(norni_terms *c, norn_value *v) {
     enum { LIST_LIMIT = 256 };
     if (v->kind != NORNI_CONST || !v->data || v->name)
@@ -257,8 +268,10 @@ const norni_term *norni_t_value(norni_terms *c, norn_value *v) {
     if (flat)
         return norni_t_spread(c, constant(c, norni_get_double(v->type.dtype, data, 0), v->type.dtype),
                               &v->type);
-    if (n && n <= LIST_LIMIT && norni_dtype_is_float(v->type.dtype)) {
-        const norni_term *e[LIST_LIMIT];
+    if (n && norni_dtype_is_float(v->type.dtype) && (n <= LIST_LIMIT || is_diagonal(v, n))) {
+        const norni_term **e = norni_arena_array(c->arena, (size_t)n, sizeof *e);
+        if (!e)
+            return norni_t_failed(c, norni_nomem());
         for (int64_t i = 0; i < n; i++)
             e[i] = constant(c, norni_get_double(v->type.dtype, data, i), v->type.dtype);
         return norni_t_list(c, (int)n, e, &v->type);

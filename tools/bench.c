@@ -159,6 +159,16 @@ static int check_shapes(bench_kind kind, int n, char *const *args) {
     return 0;
 }
 
+/* Lines that are no operators are an error before the first is measured. */
+static int check_lines(int n, char *const *args) {
+    for (int k = 0; k < n; k++) {
+        norn_status st = norn_bench_op_check(args[k]);
+        if (st != NORN_OK)
+            return fail(st);
+    }
+    return 0;
+}
+
 static int finish(job *b, const picked *p, int code) {
     const bench_options *o = b->o;
     if (!code && !o->json && p->n > 1 && b->kind != BENCH_PEAK)
@@ -195,7 +205,9 @@ static int run(const void *options, int n, char *const *args) {
         return usage_error("--%s: only for bench model", o->inputs.n ? "input" : "dim");
     if (o->repeat && o->seconds > 0)
         return usage_error("--repeat and --seconds: only one of them");
-    int code = b.kind == BENCH_GEMM || b.kind == BENCH_CONV ? check_shapes(b.kind, n - 1, args + 1) : 0;
+    int code = b.kind == BENCH_GEMM || b.kind == BENCH_CONV ? check_shapes(b.kind, n - 1, args + 1)
+               : b.kind == BENCH_OP                         ? check_lines(n - 1, args + 1)
+                                                            : 0;
     if (!code)
         code = training_set(&o->training, &b.training);
     b.options = (norn_bench_options){.repeat = o->repeat,
@@ -225,7 +237,7 @@ static const option options[] = {
     OPT_DEVICES(bench_options),
     {"repeat", "K", OPT_INT, offsetof(bench_options, repeat), "timed runs", NULL, 1},
     {"seconds", "S", OPT_REAL, offsetof(bench_options, seconds),
-     "instead: as many runs as fit, at least 3; else 1 s", NULL, 0},
+     "instead: as many runs as fit, at least 3 where they take no more than 10 s; else 1 s", NULL, 0},
     {"warmup", "K", OPT_INT, offsetof(bench_options, warmup), "runs before the timed ones; else 2", NULL, 1},
     {"no-check", NULL, OPT_FLAG, offsetof(bench_options, no_check), "do not compare with the host reference",
      NULL, 0},

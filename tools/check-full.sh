@@ -6,7 +6,7 @@
 #
 #   clang     builds with clang, warnings as errors, and runs all tests
 #   asan      the same with AddressSanitizer and UndefinedBehaviorSanitizer
-#   oclgrind  operators and small cases on Oclgrind, which sees races and accesses out of bounds
+#   oclgrind  operators, solvers and small cases on Oclgrind, which sees races and accesses out of bounds
 #   intel     operators and cases on Intel's OpenCL runtime for CPUs (from PyPI)
 #   rusticl   operators on Mesa's rusticl with llvmpipe: reported, never a failure
 #   fuzz      each fuzzer for 60 s (FUZZ_SECONDS)
@@ -82,6 +82,27 @@ part_oclgrind() {
             echo "$device $op: $(tail -n 1 build-full/oclgrind.out)"
         done
     done
+    # The solvers: a formula, and quadratic programs as CPUs and, with barriers in work-groups, as GPUs take them.
+    "$JUDGES" - build-full <<'EOF' || bad=1
+import sys
+import numpy as np
+r, n = np.random.default_rng(1), 70
+f = r.normal(size=(12, 12))
+np.savez(sys.argv[1] + "/dense.npz", P=f @ f.T, q=r.normal(size=12), A=r.normal(size=(5, 12)), l=-np.ones(5), u=np.ones(5))
+np.savez(sys.argv[1] + "/banded.npz", P=2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1), q=r.normal(size=n), A=np.eye(n),
+         l=np.full(n, -0.3), u=np.full(n, 0.3))
+EOF
+    solve() {
+        NORN_CACHE=0 oclgrind --build-options -cl-opt-disable --data-races --log "$log" build-full/norn solve "$@" \
+            >build-full/oclgrind.out || bad=1
+        echo "solve: $(tail -n 1 build-full/oclgrind.out)"
+    }
+    solve '(1 - x)**2 + 100*(y - x**2)**2' --start x=-1.2,y=1 --method newton-cg
+    solve --qp build-full/dense.npz
+    solve --qp build-full/banded.npz
+    export NORN_PLAN_AS=tests/devices/nvidia-rtx3060.txt
+    solve --qp build-full/dense.npz
+    unset NORN_PLAN_AS
     if [ -s "$log" ]; then
         echo "Oclgrind's complaints:"
         grep -A 6 -E '^(Invalid|Read-write|Write-write|OCLGRIND)' "$log" | head -n 60

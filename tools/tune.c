@@ -77,17 +77,23 @@ static int from_file(const char *path, subjects *out) {
     char *text = file_text(path, 1 << 20);
     if (!text)
         return fail_text(NORN_IO, "--shapes %s: cannot read: %s", path, strerror(errno));
-    int code = 0;
-    for (char *l = text; *l && !code;) {
-        size_t n = strcspn(l, "\n");
-        char *next = l + n + (l[n] == '\n');
+    int code = 0, line = 1;
+    for (char *l = text; *l && !code; line++) {
+        size_t n = strcspn(l, "\r\n");
+        char *next = l + n + strspn(l + n, "\r");
+        next += *next == '\n';
         l[n] = 0;
         l += strspn(l, " \t");
-        if (*l && *l != '#' && !add_subject(out, text_copy(l), 1, is_layer(l)))
+        norn_status st = *l && *l != '#' ? norn_bench_op_check(l) : NORN_OK;
+        if (st != NORN_OK)
+            code = fail_text(st, "--shapes %s: line %d: %s", path, line, norn_error());
+        else if (*l && *l != '#' && !add_subject(out, text_copy(l), 1, is_layer(l)))
             code = out_of_memory();
         l = next;
     }
     free(text);
+    if (!code && !out->n)
+        code = fail_text(NORN_ARG, "--shapes %s: no operators (wanted a line each)", path);
     return code;
 }
 
@@ -151,6 +157,8 @@ static void report(const norn_tune_result *r, cJSON *list) {
     else if (*r->records)
         printf("%s before, %s after (%s)\n", time_text(r->before_ms * 1e-3, before),
                time_text(r->after_ms * 1e-3, after), r->records);
+    else if (!r->tried && !r->wrong)
+        printf("%s stays: there was no time to try anything else\n", time_text(r->before_ms * 1e-3, before));
     else
         printf("%s stays: nothing of %d tried is faster\n", time_text(r->before_ms * 1e-3, before), r->tried);
     if (r->wrong)
@@ -220,13 +228,13 @@ static int tune(const subjects *list, const tune_options *o, norn_session *s, do
         code = tune_blas(list, s, budget * 0.4, results, &better);
     if (!code && better && !o->implementations) /* then it may be the choice for more of them */
         code = tune_operators(list, o, s, budget * 0.1, results, &any);
-    char *path = NULL;
-    norn_status st = !code && (any || better) ? norn_tune_save(&path) : NORN_OK;
-    if (st != NORN_OK)
-        return fail(st);
+    char *path = NULL; /* what was found before a failure is kept */
+    norn_status st = any || better ? norn_tune_save(&path) : NORN_OK;
+    if (st != NORN_OK && !code)
+        code = fail(st);
     if (!code && j)
         json_text(j, "file", path);
-    else if (!code && path)
+    else if (!j && path)
         printf("saved %s\n", path);
     norn_text_free(path);
     return code;
