@@ -86,6 +86,7 @@ static norni_step *new_step(norni_emit *e, const char *kernel) {
 }
 
 static norn_status emit(norni_emit *e) {
+    enum { SHORT = 16 };
     norn_dtype t = e->node->in[0]->type.dtype;
     lines l = {0};
     NORNI_TRY(lines_of(e->node, &l));
@@ -111,6 +112,8 @@ static norn_status emit(norni_emit *e) {
               found = parts == 1 ? y : norni_emit_scratch(e, (size_t)(n * parts) * sizeof(int64_t));
     norni_step *s = new_step(e, "arg_find");
     norni_step_define(e, s, "W", w);
+    if (cpu && l.inner == 1 && part <= SHORT)
+        norni_step_define(e, s, "SHORT", 1);
     norni_step_buffer(e, s, norni_emit_in(e, 0), NORNI_READ);
     norni_step_buffer(e, s, found, NORNI_WRITE);
     norni_step_i64(e, s, l.outer);
@@ -167,7 +170,9 @@ static const norni_impl impls[] = {{.name = "find", .emit = emit}, {0}};
                                   #id "<axis=1, select_last_index=1>(int8[3,30,5])",                         \
                                   #id "<axis=0>(float[9000])", #id "<axis=1, keepdims=0>(uint8[2,9000,3])",  \
                                   #id "<axis=1, select_last_index=1>(float[1,6,16])",                        \
-                                  #id "<axis=0>(double[4,3])", #id "<axis=1>(int64[0,3])", NULL},            \
+                                  #id "<axis=0>(double[4,3])", #id "<axis=1>(int64[0,3])",                   \
+                                  #id "<axis=1>(float16[37,3])",                                             \
+                                  #id "<axis=1, select_last_index=1>(uint64[5,40])", NULL},                  \
     }
 ARG(ArgMax, "largest");
 ARG(ArgMin, "smallest");

@@ -6,6 +6,7 @@
  *             lines (-DW=1), or W neighbouring ones (inner > 1)
  *   arg_join  the best of those places: y [outer][inner] from at [outer][parts][inner]
  *
+ *   -DSHORT=1 inner is 1, and few elements a line, whose branches nobody could foretell: no divisions, no branches
  *   -DW=1     vector width; above 1 only for types that are computed in 32 bits, and r below 2^31 */
 #ifndef W
 #define W 1
@@ -59,17 +60,28 @@ __kernel void arg_find(__global const T *x, __global long *y, const long outer, 
     const long l0 = get_global_id(0) * each, l1 = min(l0 + each, lines);
 #endif
     for (long l = l0; l < l1; l++) {
-        const long base = l / inner * r * inner + l % inner;
-        C best = LD(x, base + from * inner);
+#ifdef SHORT
+        const long o = l, j = 0, step = 1;
+#else
+        const long o = l / inner, j = l % inner, step = inner;
+#endif
+        const long base = o * r * step + j;
+        C best = LD(x, base + from * step);
         long at = from;
         for (long i = from + 1; i < to; i++) {
-            const C v = LD(x, base + i * inner);
+            const C v = LD(x, base + i * step);
+#ifdef SHORT
+            const bool takes = TAKES(v, best);
+            best = takes ? v : best;
+            at = takes ? i : at;
+#else
             if (TAKES(v, best)) {
                 best = v;
                 at = i;
             }
+#endif
         }
-        y[(l / inner * parts + p) * inner + l % inner] = at;
+        y[(o * parts + p) * step + j] = at;
     }
 }
 #endif

@@ -36,7 +36,7 @@
 #endif
 NORNI_EXP_NEG_FLOAT(expn, VEC, IVEC)
 NORNI_EXP_FLOAT(expf_, VEC, IVEC)
-NORNI_TANH_FLOAT(tanh_, VEC, expf_)
+NORNI_TANH_FLOAT(tanh_, VEC)
 #define EXPN(x) expn(x)
 #define TANH(x) tanh_(x)
 #endif

@@ -229,6 +229,15 @@ __kernel void gemm(__global const C *a, __global const C *b, __global T *c, cons
             for (int v = 0; v < NV; v++)
                 NORNI_CAT(vstore, W)(acc[i][v], i * NV + v, tile);
         const int rows_left = (int)min((long)MR, m - i0);
+#if MR * NV * NORNI_EPI_OPS > 64
+        if (rows_left == MR && first == j0 && j0 + NR <= n) {
+            NORNI_NO_UNROLL
+            for (int i = 0; i < MR; i++)
+#pragma unroll
+                for (int v = 0; v < NV; v++)
+                    STORE_VECTOR(NORNI_CAT(vload, W)(i * NV + v, tile), i0 + i, first + v * W);
+        } else
+#endif
         NORNI_NO_UNROLL
         for (int i = 0; i < rows_left; i++)
             NORNI_NO_UNROLL

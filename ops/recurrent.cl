@@ -123,15 +123,11 @@ NORNI_EXP_FLOAT(exp_fast, VEC, IVEC)
 #define ACT(name) static inline VEC act_##name(const VEC x, const C a, const C b)
 #define D_ACT(name) static inline VEC d_##name(const VEC x, const VEC y, const C a, const C b)
 static inline VEC sigmoid_of(const VEC x) { return K(1) / (K(1) + EXP(-x)); }
-static inline VEC tanh_of(const VEC x) {
 #ifdef T_F64
-    return tanh(x);
-#else /* a series where the quotient would cancel */
-    const VEC e = EXP(fabs(x) * K(-2)), q = (K(1) - e) / (K(1) + e), s = x * x;
-    const VEC p = x + x * s * fma(s, fma(s, fma(s, K(0.0218694885), K(-0.0539682540)), K(0.1333333333)), K(-0.3333333333));
-    return s < K(0.0625) ? p : copysign(q, x);
+static inline VEC tanh_of(const VEC x) { return tanh(x); }
+#else
+NORNI_TANH_FLOAT(tanh_of, VEC)
 #endif
-}
 ACT(relu) { return x > K(0) ? x : K(0); }
 ACT(th) { return tanh_of(x); }
 ACT(sigmoid) { return sigmoid_of(x); }

@@ -217,14 +217,25 @@ static bool tiled(const norni_emit *e, int64_t inner, int64_t r) {
     return norni_device_is_cpu(e->device) && inner > 1 && r >= (inner >= 16 ? TILE_ROWS : TILE_ROWS_NARROW);
 }
 
+/* Rows on CPUs: the widest vector that they fill, and elements that a work-item takes. */
+enum { ITEM = 4096 };
+static int row_width(int w, int64_t n) {
+    while (w > n && w > 1)
+        w /= 2;
+    return w < 4 ? 1 : w;
+}
+
 /* One pass: x [outer][r][inner] to y [outer][parts][inner]. */
 static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t outer, int64_t r, int64_t inner,
                  int64_t parts, norni_ref x, norni_ref y) {
     bool cpu = norni_device_is_cpu(e->device), rows = inner == 1, wide = norni_dtype_bits(j->dtype) == 64;
     int how = j->how == NORNI_MAX ? 1 : j->how == NORNI_MIN ? 2 : j->how == NORNI_PROD ? 3 : 0;
     int w = cpu ? (wide ? 8 : 16) : 4, wg = 64;
+    int64_t units = e->device->compute_units ? e->device->compute_units : 1;
     bool tiles = tiled(e, inner, r);
-    if (rows ? r < 4 * w : inner < w && !tiles)
+    if (rows && cpu)
+        w = row_width(w, norni_ceil_div(r, parts));
+    else if (rows ? r < 4 * w : inner < w && !tiles)
         w = 1;
     norni_step *s = norni_emit_kernel(e, "reduce.cl",
                                       tiles            ? "reduce_tiles"
@@ -260,6 +271,8 @@ static void pass(norni_emit *e, const job *j, bool first, bool last, int64_t out
         norni_step_items(e, s, 3, norni_ceil_div(inner, tiles ? TILE : w), outer, parts);
     else if (cpu || r < 256) {
         int64_t rows_each = part < 256 ? norni_ceil_div(256, part + 1) : 1;
+        if (cpu) /* longer ones, as long as there are some for each core */
+            rows_each = norni_max(rows_each, norni_min(ITEM / (part + 1), outer * parts / (units * 8)));
         norni_step_i64(e, s, rows_each);
         norni_step_items(e, s, 2, norni_ceil_div(outer, rows_each), parts, 1);
     } else
@@ -475,13 +488,15 @@ static norn_status lower(norni_adapt *a) {
             #id "(float[2,130], int64[1]{1})", #id "<noop_with_empty_axes=1>(float[2,3])",                   \
             #id "(int32[3,5], int64[1]{0})", #id "<keepdims=0>(float[5,1,4], int64[1]{1})",                  \
             #id "(float[20000])", #id "<keepdims=0>(float[3,90,5], int64[1]{1})",                            \
-            #id "(float[2,70,37], int64[1]{1})", #id "<keepdims=0>(float[3,2,0], int64[1]{1})", NULL         \
+            #id "(float[2,70,37], int64[1]{1})", #id "<keepdims=0>(float[3,2,0], int64[1]{1})",              \
+            #id "(int64[9,5], int64[1]{1})", #id "(int64[3,27], int64[1]{1})",                               \
+            #id "(double[300,13], int64[1]{1})", #id "(float[70,333], int64[1]{1})", NULL                    \
     }
 #define FLOAT_CASES(id)                                                                                      \
     (const char *const[]) {                                                                                  \
 #id "(float[2,3,5], int64[1]{1})", #id "<keepdims=0>(float[2,3,5], int64[2]{0,-1})",                 \
             #id "(float[3,17])", #id "<noop_with_empty_axes=1>(float[2,3])",                                 \
-            #id "<keepdims=0>(float[3,2,0], int64[1]{1})", NULL                                              \
+            #id "(float[5,29], int64[1]{1})", #id "<keepdims=0>(float[3,2,0], int64[1]{1})", NULL            \
     }
 
 REDUCE(ReduceSum, REDUCE_TYPES, norni_reduce_grad_sum, 13, ALL_CASES(ReduceSum), VERSIONS(1, 11, 13),

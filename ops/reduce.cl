@@ -84,6 +84,24 @@ static inline C finish(C v, const REAL scale) {
 #endif
 }
 
+#if W > 1 && (!defined(NORNI_ONLY) || defined(K_reduce_rows))
+#define LANES4 0, 1, 2, 3
+#define LANES8 LANES4, 4, 5, 6, 7
+#define LANES16 LANES8, 8, 9, 10, 11, 12, 13, 14, 15
+#define LANES ((VEC)(NORNI_CAT(LANES, W)))
+/* The lanes of a vector joined, the halves at a time. */
+#define JOIN_HALVES(w, half)                                                                                 \
+    static inline C join##w(CV(w) v) { return join##half(JOINV(v.lo, v.hi)); }
+static inline C join2(CV(2) v) { return JOIN1(v.lo, v.hi); }
+JOIN_HALVES(4, 2)
+#if W > 4
+JOIN_HALVES(8, 4)
+#endif
+#if W > 8
+JOIN_HALVES(16, 8)
+#endif
+#endif
+
 #if !defined(NORNI_ONLY) || defined(K_reduce_rows)
 __kernel void reduce_rows(__global const T *x, __global T *y, const long outer, const long r, const long parts,
                           const long part, const long rows, const REAL scale) {
@@ -94,7 +112,7 @@ __kernel void reduce_rows(__global const T *x, __global T *y, const long outer, 
         C total = START;
         long i = from;
 #if W > 1
-        if (to - from >= 4 * W) {
+        if (to - from >= W) {
             VEC a0 = (VEC)(START), a1 = a0, a2 = a0, a3 = a0;
             for (; i + 4 * W <= to; i += 4 * W) {
                 const VEC v0 = LDV(W, row, i), v1 = LDV(W, row, i + W), v2 = LDV(W, row, i + 2 * W),
@@ -104,11 +122,16 @@ __kernel void reduce_rows(__global const T *x, __global T *y, const long outer, 
                 a2 = JOINV(a2, BEFORE(v2));
                 a3 = JOINV(a3, BEFORE(v3));
             }
-            a0 = JOINV(JOINV(a0, a1), JOINV(a2, a3));
-            C s[W];
-            NORNI_CAT(vstore, W)(a0, 0, s);
-            for (int k = 0; k < W; k++)
-                total = JOIN1(total, s[k]);
+            for (; i + W <= to; i += W) {
+                const VEC v = LDV(W, row, i);
+                a1 = JOINV(a1, BEFORE(v));
+            }
+            if (i < to) { /* the last vector overlaps the one before: what that one took counts as START */
+                const VEC v = LDV(W, row, to - W);
+                a2 = JOINV(a2, select((VEC)(START), BEFORE(v), LANES >= (VEC)((C)(W - (to - i)))));
+                i = to;
+            }
+            total = NORNI_CAT(join, W)(JOINV(JOINV(a0, a1), JOINV(a2, a3)));
         }
 #endif
         for (; i < to; i++) {

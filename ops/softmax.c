@@ -133,7 +133,14 @@ static int fitting_width(int w, int64_t n) {
 }
 
 static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
-    enum { GROUP = 128, SHORT = 64, KEEP_BYTES = 16384, THROUGH_MAX = 262144, THROUGH_BEST = 262144 };
+    enum {
+        GROUP = 128,
+        SHORT = 64,
+        ITEM = 4096,
+        KEEP_BYTES = 16384,
+        THROUGH_MAX = 262144,
+        THROUGH_BEST = 262144
+    };
     const norn_node *node = e->node;
     const norni_type *x = &node->in[0]->type;
     split s = split_of(node, x->rank, x->dims);
@@ -178,6 +185,12 @@ static norn_status emit_along(norni_emit *e, bool groups, bool grad) {
         norni_step_range(k, 1, (size_t)s.outer * GROUP, 1, 1, GROUP, 0, 0);
     } else if (rows) {
         int64_t rows_each = groups || s.r >= 512 ? 1 : norni_ceil_div(512, s.r + 1);
+        if (!groups) { /* more, as long as there are some for each core */
+            int64_t units = e->device->compute_units ? e->device->compute_units : 1;
+            rows_each = norni_max(rows_each, norni_min(ITEM / (s.r + 1), s.outer / (units * 8)));
+            if (s.r < w) /* a lane a row */
+                rows_each = norni_ceil_div(rows_each, w) * w;
+        }
         norni_step_i64(e, k, rows_each);
         norni_step_items(e, k, 1, norni_ceil_div(s.outer, rows_each), 1, 1);
     } else {
@@ -322,7 +335,9 @@ static void cost(const norn_node *node, norni_cost *c) {
 #id "(float[3,17])", #id "<axis=1>(float[2,5,7])", #id "<axis=0>(float[4,33])", #id "(float[5,1])",  \
             #id "(float[2,2500])", #id "(float[7])", #id "<axis=-2>(float[2,70,3])",                         \
             #id "<axis=1>(float[2,0,3])", #id "(float[300,10])", #id "<axis=1>(float[2,3,40])",              \
-            #id "<axis=1>(float[2,5,300])", #id "(float[2,4500])", #id "<axis=0>(float[300,55])", NULL       \
+            #id "<axis=1>(float[2,5,300])", #id "(float[2,4500])", #id "<axis=0>(float[300,55])",            \
+            #id "(float[70,3])", #id "(double[41,7])", #id "(float[600,16])", #id "(float16[33,45])",        \
+            #id "(double[5,16,9])", NULL                                                                     \
     }
 SOFTMAX(Softmax, "e^x divided by the sum of e^x over an axis", .eval = eval, .impls = impls, .grad = grad,
         .cases = CASES(Softmax));

@@ -100,11 +100,15 @@ static inline VEC kept_sum(VEC *keep, const long n, const VEC m) {
     return s;
 }
 
-/* A row, filled up with -inf to whole vectors. */
+#if W > 1
+#define LANES4 0, 1, 2, 3
+#define LANES8 LANES4, 4, 5, 6, 7
+#define LANES16 LANES8, 8, 9, 10, 11, 12, 13, 14, 15
+#define LANES ((VEC)(NORNI_CAT(LANES, W)))
+/* A row of r >= W. The last vector overlaps the one before, and has -inf where that one has elements. */
 static inline void kept_row(__global const T *in, __global T *out, const long r) {
     VEC keep[KEEP / W];
     const long whole = r / W, rest = r % W;
-    C part[W];
     VEC m0 = SPLAT((C)-INFINITY), m1 = m0;
     long i = 0;
     for (; i + 2 <= whole; i += 2) {
@@ -118,21 +122,40 @@ static inline void kept_row(__global const T *in, __global T *out, const long r)
         m0 = max(m0, keep[i++]);
     }
     if (rest) {
-        for (int k = 0; k < W; k++)
-            part[k] = k < rest ? (C)LD(in, whole * W + k) : (C)-INFINITY;
-        keep[i] = VLOAD(part, 0);
+        const VEC v = LDV(W, in, r - W);
+        keep[i] = select(SPLAT((C)-INFINITY), v, LANES >= SPLAT((C)(W - rest)));
         m1 = max(m1, keep[i++]);
     }
     const VEC m = SPLAT(MAX_OF(max(m0, m1)));
     const C last = LAST(SUM_OF(kept_sum(keep, i, m)));
+    if (rest) /* first, since the vector before it stores what it has not */
+        STV(W, out, r - W, KEPT_OUT(keep[whole], keep[whole], SPLAT(last)));
     for (i = 0; i < whole; i++)
         STV(W, out, i * W, KEPT_OUT(keep[i], keep[i], SPLAT(last)));
-    if (rest) {
-        VSTORE(KEPT_OUT(keep[i], keep[i], SPLAT(last)), part, 0);
-        for (int k = 0; k < rest; k++)
-            ST(out, whole * W + k, part[k]);
+}
+
+/* n <= W rows of r < W, a lane a row; the lanes beyond them hold zeros. */
+static inline void short_rows(__global const T *in, __global T *out, const long r, const long n) {
+    VEC keep[W], m = SPLAT((C)-INFINITY);
+    C part[W];
+    for (long i = 0; i < r; i++) {
+        if (n == W)
+            for (int k = 0; k < W; k++)
+                part[k] = LD(in, k * r + i);
+        else
+            for (int k = 0; k < W; k++)
+                part[k] = k < n ? (C)LD(in, k * r + i) : (C)0;
+        keep[i] = VLOAD(part, 0);
+        m = max(m, keep[i]);
+    }
+    const VEC last = LAST(kept_sum(keep, r, m));
+    for (long i = 0; i < r; i++) {
+        VSTORE(KEPT_OUT(keep[i], keep[i], last), part, 0);
+        for (int k = 0; k < n; k++)
+            ST(out, k * r + i, part[k]);
     }
 }
+#endif
 
 /* n <= W columns; the lanes beyond them hold zeros. */
 static inline void kept_cols(__global const T *in, __global T *out, const long r, const long inner, const long n) {
@@ -301,7 +324,12 @@ static inline void long_row(__global const T *in, __global T *out, const long r)
 #if !defined(NORNI_ONLY) || defined(K_softmax_rows)
 __kernel void softmax_rows(__global const T *x, __global T *y, const long outer, const long r, const long rows) {
     const long o0 = get_global_id(0) * rows, o1 = min(o0 + rows, outer);
-#if KEEP
+#if KEEP && W > 1
+    if (r < W) {
+        for (long o = o0; o < o1; o += W)
+            short_rows(x + o * r, y + o * r, r, min((long)W, o1 - o));
+        return;
+    }
     if (r <= KEEP) {
         for (long o = o0; o < o1; o++)
             kept_row(x + o * r, y + o * r, r);
