@@ -11,7 +11,7 @@ names a folder of several), `roofline` draws a picture beside the page. Times ar
 A B A B ..., of the median of each turn, each side in a process of its own; the processor time that each took for one run (both
 threads) stands beside it, which other load on the machine does not change much.
 """
-import argparse, datetime, glob, html, json, math, os, re, resource, subprocess, sys, tempfile, time
+import argparse, datetime, glob, html, json, math, os, re, resource, statistics, subprocess, sys, tempfile, time
 
 import training_networks
 
@@ -253,14 +253,15 @@ def runtimes(peaks):
     cpus = [d for d in listed if d["type"] == "cpu"]
     rows = []
     for name, what in networks():
-        times = [[] for _ in cpus]
+        runs = [[] for _ in cpus]
         for _ in range(args.rounds):
             for i, d in enumerate(cpus):
-                times[i].append(median_ms(*what, device=str(d["index"])))
-        least = [min(t) for t in times]
-        rows.append([name, number(least[0])] + [cell for t in least[1:] for cell in (number(t), ratio(t, least[0]))])
+                runs[i].append(bench(*what, "--no-check", device=str(d["index"]))["results"][0])
+        best = [min(r["best_ms"] for r in of) for of in runs]
+        middle = [statistics.median(r["median_ms"] for r in of) for of in runs]
+        rows.append([name, number(best[0])] + [cell for t, m in zip(best[1:], middle[1:]) for cell in (number(t), ratio(t, best[0]), ratio(m, middle[0]))])
     head = [f"{d['platform']} {d['driver']}" for d in cpus]
-    return table(["network", head[0] + ", ms"] + [cell for h in head[1:] for cell in (h + ", ms", "of the first")], rows)
+    return table(["network", head[0] + ", ms"] + [cell for h in head[1:] for cell in (h + ", ms", "of the first", "by medians")], rows)
 
 
 def tuning(peaks):
