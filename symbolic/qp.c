@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { SCALINGS = 10, CHECK = 25, ADAPT = 100, REFINEMENTS = 30 };
-static const double sigma = 1e-6, equal_weight = 1e3, polish_sigma = 1e-7;
+enum { SCALINGS = 10, CHECK = 25, ADAPT = 100, REFINEMENTS = 30, ROUNDS = 8 };
+static const double sigma = 1e-6, equal_weight = 1e3, polish_sigma = 1e-7, worth_polishing = 1e-2;
 
 typedef struct {
     const norni_quadratic *q;
@@ -23,6 +23,7 @@ typedef struct {
     double *x, *z, *y, *dx, *dy;                 /* iterates and their last steps, scaled */
     double *px, *aty, *ax;                       /* products with either */
     double *best_x, *best_y, *proof_x, *proof_y; /* as given */
+    double *before;                              /* the product with A of a point while polishing */
     int64_t first[2];                            /* where the first two variables are */
     NORNI_VEC(norn_qp_step) steps;
 } solver;
@@ -105,6 +106,10 @@ static double worst(const residuals *r) {
 }
 static bool within(const residuals *r, double tolerance) {
     return r->primal <= tolerance * (1 + r->primal_size) && r->dual <= tolerance * (1 + r->dual_size);
+}
+
+static bool solved(const residuals *r, double tolerance) {
+    return within(r, tolerance) && r->gap <= tolerance * (1 + fabs(r->objective));
 }
 
 /* Of x~ and y~, whose products were read. */
@@ -217,15 +222,14 @@ static norn_status certificates(solver *s, norn_qp_status *found) {
 }
 
 /* ---- Polishing: the equations of the constraints that are active, solved with a small regularisation that refinement takes out
- * again. `r`, of what is kept, becomes smaller, or stays. */
-static norn_status polish(solver *s, residuals *r, bool *done) {
-    double *xp = norni_splitting_n(s->on, N_XP), *yp = norni_splitting_m(s->on, M_YP),
-           *bound = norni_splitting_m(s->on, M_BOUND), *active = norni_splitting_m(s->on, M_ACTIVE),
-           *low = norni_splitting_m(s->on, M_LOW), *high = norni_splitting_m(s->on, M_HIGH);
-    bool definite;
-    *done = false;
-    for (int64_t i = 0; i < s->m;
-         i++) { /* the sign of the multiplier against the distance to the bound, as given */
+ * again. */
+
+/* What is active at the iterate, by the sign of the multiplier against the distance to the bound, as given. */
+static void guess_active(solver *s) {
+    double *yp = norni_splitting_m(s->on, M_YP), *bound = norni_splitting_m(s->on, M_BOUND),
+           *active = norni_splitting_m(s->on, M_ACTIVE), *low = norni_splitting_m(s->on, M_LOW),
+           *high = norni_splitting_m(s->on, M_HIGH);
+    for (int64_t i = 0; i < s->m; i++) {
         double ax = s->ax[i] / s->e[i], y = s->best_y[i];
         bool is_low = ax - s->q->l[i] < -y, is_high = s->q->u[i] - ax < y, equal = s->q->l[i] == s->q->u[i];
         bool on = is_low || is_high || equal;
@@ -233,25 +237,85 @@ static norn_status polish(solver *s, residuals *r, bool *done) {
         bound[i] = on ? (is_low || equal ? low[i] : high[i]) : 0;
         yp[i] = on ? s->y[i] : 0;
     }
-    memcpy(xp, s->x, (size_t)s->n * sizeof *xp);
-    NORNI_TRY(norni_splitting_write_m(s->on, M_ACTIVE));
-    NORNI_TRY(norni_splitting_write_m(s->on, M_BOUND));
-    NORNI_TRY(norni_splitting_write_m(s->on, M_YP));
-    NORNI_TRY(norni_splitting_write_n(s->on, N_XP));
-    NORNI_TRY(norni_splitting_factor(s->on, true, true, polish_sigma, &definite));
-    if (!definite)
-        return NORN_OK;
-    residuals after;
-    NORNI_TRY(norni_splitting_refine(s->on, polish_sigma, REFINEMENTS));
-    NORNI_TRY(norni_splitting_products(s->on, QP_OF_POLISHED));
-    NORNI_TRY(norni_splitting_read(s->on));
-    NORNI_TRY(norni_splitting_read_n(s->on, N_XP));
-    NORNI_TRY(norni_splitting_read_m(s->on, M_YP));
-    measure(s, xp, yp, &after);
-    if (isfinite(worst(&after)) && worst(&after) < worst(r)) {
-        keep(s, xp, yp);
-        *r = after;
-        *done = true;
+}
+
+/* The equations were solved, which the products are of: one more constraint for the next round, the first that bars the way from the
+ * last point that was within all others (s->before, if there was one), or one less, that whose multiplier is most wrong. False:
+ * nothing is wrong, or more than `most` constraints are. */
+static bool change_active(solver *s, int64_t most, bool *from_point) {
+    double *yp = norni_splitting_m(s->on, M_YP), *bound = norni_splitting_m(s->on, M_BOUND),
+           *active = norni_splitting_m(s->on, M_ACTIVE), *low = norni_splitting_m(s->on, M_LOW),
+           *high = norni_splitting_m(s->on, M_HIGH);
+    int64_t wrong = 0, outside = 0, drop = -1, bar = -1;
+    double worst_y = 0, nearest = INFINITY;
+    for (int64_t i = 0; i < s->m; i++) {
+        if (active[i] != 0) {
+            double y = bound[i] == high[i] ? -yp[i] * s->e[i] : yp[i] * s->e[i];
+            if (s->q->l[i] == s->q->u[i] || y <= 0)
+                continue;
+            wrong++;
+            if (y > worst_y) {
+                worst_y = y;
+                drop = i;
+            }
+            continue;
+        }
+        double over = fmax(low[i] - s->ax[i], s->ax[i] - high[i]), size = fmax(1, fabs(s->ax[i]));
+        if (!(over > 1e-12 * size))
+            continue;
+        outside++;
+        double way = *from_point ? fabs(s->ax[i] - s->before[i]) : 1,
+               share = *from_point ? (way - over) / way : -over;
+        if (share < nearest) {
+            nearest = share;
+            bar = i;
+        }
+    }
+    if (wrong + outside == 0 || (*from_point ? wrong : wrong + outside) > most)
+        return false;
+    if (!outside) {
+        memcpy(s->before, s->ax, (size_t)s->m * sizeof *s->before);
+        *from_point = true;
+        active[drop] = bound[drop] = yp[drop] = 0;
+    } else {
+        active[bar] = 1 / polish_sigma;
+        bound[bar] = s->ax[bar] > high[bar] ? high[bar] : low[bar];
+    }
+    return true;
+}
+
+/* Changes what is active in a few rounds until the signs of the multipliers are right. `r`, of what is kept, becomes smaller, or stays. */
+static norn_status polish(solver *s, double tolerance, residuals *r, bool *done) {
+    double *xp = norni_splitting_n(s->on, N_XP), *yp = norni_splitting_m(s->on, M_YP);
+    bool from_point = false;
+    *done = false;
+    guess_active(s);
+    for (int round = 0; round < ROUNDS; round++) {
+        bool definite;
+        residuals after;
+        memcpy(xp, s->x, (size_t)s->n * sizeof *xp);
+        NORNI_TRY(norni_splitting_write_m(s->on, M_ACTIVE));
+        NORNI_TRY(norni_splitting_write_m(s->on, M_BOUND));
+        NORNI_TRY(norni_splitting_write_m(s->on, M_YP));
+        NORNI_TRY(norni_splitting_write_n(s->on, N_XP));
+        NORNI_TRY(norni_splitting_factor(s->on, true, true, polish_sigma, &definite));
+        if (!definite)
+            break;
+        NORNI_TRY(norni_splitting_refine(s->on, polish_sigma, REFINEMENTS));
+        NORNI_TRY(norni_splitting_products(s->on, QP_OF_POLISHED));
+        NORNI_TRY(norni_splitting_read(s->on));
+        NORNI_TRY(norni_splitting_read_n(s->on, N_XP));
+        NORNI_TRY(norni_splitting_read_m(s->on, M_YP));
+        measure(s, xp, yp, &after);
+        if (!isfinite(worst(&after)))
+            break;
+        if (worst(&after) < worst(r)) {
+            keep(s, xp, yp);
+            *r = after;
+            *done = true;
+        }
+        if ((*done && solved(r, tolerance)) || !change_active(s, round ? ROUNDS - round : s->m, &from_point))
+            break;
     }
     return NORN_OK;
 }
@@ -293,14 +357,14 @@ static norn_status run(solver *s, double tolerance, int64_t limit, norn_qp_resul
         measure(s, s->x, s->y, r);
         keep(s, s->x, s->y);
         NORNI_TRY(note(s, out->iterations, false, r));
-        bool there = within(r, tolerance), near = within(r, 1e-4), last = out->iterations >= limit;
+        bool there = within(r, tolerance), near = within(r, worth_polishing), last = out->iterations >= limit;
         bool change = out->iterations % ADAPT == 0 && !there && adapt(s);
         /* Often the active constraints are known early. */
         if (there || last || (near && out->iterations % (4 * CHECK) == 0)) {
-            NORNI_TRY(polish(s, r, &out->polished));
+            NORNI_TRY(polish(s, tolerance, r, &out->polished));
             if (out->polished)
                 NORNI_TRY(note(s, out->iterations, true, r));
-            if (there || (within(r, tolerance) && r->gap <= tolerance * (1 + fabs(r->objective)))) {
+            if (there || solved(r, tolerance)) {
                 out->status = NORN_QP_SOLVED;
                 return NORN_OK;
             }
@@ -313,7 +377,7 @@ static norn_status run(solver *s, double tolerance, int64_t limit, norn_qp_resul
         if (change)
             NORNI_TRY(factor(s));
     }
-    if (within(r, 1e-6) && r->gap <= 1e-6 * (1 + fabs(r->objective)))
+    if (solved(r, 1e-6))
         out->status = NORN_QP_SOLVED;
     return NORN_OK;
 }
@@ -372,7 +436,7 @@ static norn_status solve_program(norn_session *session, const norn_qp *qp, doubl
     norn_status st = norni_quadratic_read(qp, &q);
     solver s = {.q = &q, .n = q.n, .m = q.m, .rho = 0.1};
     if (st == NORN_OK) {
-        s.best_x = norni_alloc_array(2 * (size_t)(q.n + q.m) + 1, sizeof *s.best_x);
+        s.best_x = norni_alloc_array(2 * (size_t)q.n + 3 * (size_t)q.m + 1, sizeof *s.best_x);
         st = s.best_x ? norni_splitting_new(session, &q, &on) : norni_nomem();
     }
     s.on = on;
@@ -380,6 +444,7 @@ static norn_status solve_program(norn_session *session, const norn_qp *qp, doubl
         s.best_y = s.best_x + q.n;
         s.proof_x = s.best_y + q.m;
         s.proof_y = s.proof_x + q.n;
+        s.before = s.proof_y + q.m;
     }
     if (st == NORN_OK)
         st = norni_tensor_host(NORN_F64, 1, &q.n, &out->x);
