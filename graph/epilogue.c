@@ -78,7 +78,8 @@ static void print_stores(norni_str *s, norn_dtype t, unsigned widths) {
 
 /* About how many there are in an epilogue: one a node, and more for each call of the prelude's long functions. */
 static int operations(const norni_str *text, int nodes) {
-    static const char *const names[] = {"norni_exp_", "norni_erf_", "norni_tanh_", "norni_sigmoid_", "norni_mod_"};
+    static const char *const names[] = {"norni_exp_", "norni_erf_", "norni_tanh_", "norni_sigmoid_",
+                                        "norni_mod_"};
     enum { OF_FUNCTION = 8 };
     int n = nodes;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -510,6 +510,9 @@ static const norni_term *raw_power(norni_terms *c, const norni_term *a, const no
 
 static const norni_term *number_power(norni_terms *c, const norni_term *a, const norni_term *b) {
     norni_num r, k;
+    if (norni_num_is(a->num, 0) &&
+        norni_num_sign(b->num) < 0) /* 1/0: what 0 is multiplied by it is NaN, not 0 */
+        return norni_t_num(c, (norni_num){.d = (double)INFINITY});
     if (norni_num_whole(b->num) && norni_num_pow(a->num, b->num.p, &r))
         return norni_t_num(c, r);
     if (!a->num.exact || !b->num.exact) {

@@ -94,8 +94,12 @@ static const norni_term *known_value(norni_terms *c, int fn, const norni_term *a
             break;
         }
     }
+    if (a->kind == NORNI_NUM && isnan(norni_num_value(a->num)))
+        return a;
     if (zero)
         switch (fn) {
+        case NORNI_E_LOG:
+            return norni_t_num(c, (norni_num){.d = -(double)INFINITY});
         case NORNI_E_SIN:
         case NORNI_E_TAN:
         case NORNI_E_ASIN:
@@ -168,6 +172,9 @@ static const norni_term *function(norni_terms *c, int fn, const norni_term *a) {
             return norni_t_fn(c, opposite[a->fn], a->a[0], a->a[1], NULL);
         return raw(c, fn, 1, &a);
     }
+    if ((fn == NORNI_E_ISNAN || fn == NORNI_E_ISINF) && a->kind == NORNI_NUM)
+        return norni_t_bool(c, fn == NORNI_E_ISNAN ? isnan(norni_num_value(a->num))
+                                                   : isinf(norni_num_value(a->num)));
     if (fn == NORNI_E_ISNAN || fn == NORNI_E_ISINF)
         return raw(c, fn, 1, &a);
     if ((k = known_value(c, fn, a)) || c->status != NORN_OK)
@@ -350,8 +357,10 @@ const norni_term *norni_t_fn(norni_terms *c, int fn, const norni_term *a, const 
     else if ((fn == NORNI_E_MAX || fn == NORNI_E_MIN) && in[0] == in[1])
         out = in[0];
     else if ((fn == NORNI_E_MAX || fn == NORNI_E_MIN) && in[0]->kind == NORNI_NUM && in[1]->kind == NORNI_NUM)
-        out = (norni_num_value(in[0]->num) > norni_num_value(in[1]->num)) == (fn == NORNI_E_MAX) ? in[0]
-                                                                                                 : in[1];
+        out = isnan(norni_num_value(in[0]->num))                                                   ? in[0]
+              : isnan(norni_num_value(in[1]->num))                                                 ? in[1]
+              : (norni_num_value(in[0]->num) > norni_num_value(in[1]->num)) == (fn == NORNI_E_MAX) ? in[0]
+                                                                                                   : in[1];
     else
         out = raw(c, fn, 2, in);
     if (!out)

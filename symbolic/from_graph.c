@@ -104,7 +104,7 @@ static const norni_term *mod(maker *m) {
 }
 
 static const norni_term *where(maker *m) {
-    if (m->node->guard) /* for readers the branch that is no 0 */
+    if (m->node->guard && m->in[0]->kind != NORNI_NUM) /* for readers the branch that is no 0 */
         return m->c->guards ? fn(m, NORNI_F_GUARD, m->in[0], m->in[1], m->in[2]) : m->in[2];
     return fn(m, NORNI_E_WHERE, m->in[0], m->in[1], m->in[2]);
 }
@@ -146,6 +146,11 @@ static const norni_term *cast(maker *m) {
         return fn(m, NORNI_E_NE, m->in[0], m->c->zero, NULL);
     bool from_float = norni_dtype_is_float(m->node->in[0]->type.dtype);
     return from_float && !norni_dtype_is_float(to) && to != NORN_BOOL ? NULL : m->in[0];
+}
+
+static const norni_term *isinf_(maker *m) {
+    bool both = attr_int(m->node, "detect_negative", 1) && attr_int(m->node, "detect_positive", 1);
+    return both ? fn(m, NORNI_E_ISINF, m->in[0], NULL, NULL) : NULL;
 }
 
 static const norni_term *size(maker *m) {
@@ -332,6 +337,7 @@ static const struct {
     {"Gelu", gelu},
     {"Cast", cast},
     {"CastLike", cast},
+    {"IsInf", isinf_},
     {"Size", size},
     {"MatMul", matmul},
     {"Gemm", gemm},

@@ -40,7 +40,8 @@ const norni_term *norni_t_part(norni_terms *c, const norni_term *a, const int64_
         return norni_t_part(c, a->a[0], both, type);
     }
     /* Element by element: the part of the parts, so that only what is needed is left. */
-    if (a->kind == NORNI_ADD || a->kind == NORNI_MUL || a->kind == NORNI_POW || a->kind == NORNI_FN) {
+    if (a->kind == NORNI_ADD || a->kind == NORNI_MUL || a->kind == NORNI_POW || a->kind == NORNI_FN ||
+        a->kind == NORNI_SPREAD) {
         const norni_term **v = norni_arena_array(c->arena, (size_t)a->n + 1, sizeof *v);
         if (!v)
             return norni_t_failed(c, norni_nomem());
@@ -57,7 +58,7 @@ const norni_term *norni_t_part(norni_terms *c, const norni_term *a, const int64_
             }
             v[i] = norni_t_part(c, x, in, &t);
         }
-        return norni_t_spread(c, norni_t_again(c, a, v), type);
+        return norni_t_spread(c, a->kind == NORNI_SPREAD ? v[0] : norni_t_again(c, a, v), type);
     }
     norni_term like = {.kind = NORNI_PART, .n = 1, .a = &a, .ints = ints, .n_ints = 2 * r, .type = *type};
     like.type.dtype = a->type.dtype;

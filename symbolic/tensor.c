@@ -34,6 +34,8 @@ const norni_term *norni_t_list(norni_terms *c, int n, const norni_term *const *a
             return NULL;
         flat = flat && a[i] == a[0];
     }
+    if (n == 1 && type->rank == 0)
+        return a[0];
     if (flat && n > 1)
         return norni_t_spread(c, a[0], type);
     norni_term like = {.kind = NORNI_LIST, .n = n, .a = (const norni_term **)a, .type = *type};
@@ -258,6 +260,43 @@ static bool is_eye(const norni_term *t) {
     return eye;
 }
 
+/* A vector or matrix that is written entry by entry; *numbers: all of them are. */
+static bool is_written(const norni_term *t, bool *numbers) {
+    *numbers = t->kind == NORNI_LIST;
+    for (int i = 0; i < t->n && *numbers; i++)
+        *numbers = t->a[i]->kind == NORNI_NUM;
+    return t->kind == NORNI_LIST && (t->type.rank == 1 || t->type.rank == 2);
+}
+
+/* The product of small matrices written entry by entry, one of them of numbers: its entries; NULL: they are not such. */
+static const norni_term *multiplied_out(norni_terms *c, const norni_term *a, const norni_term *b) {
+    enum { LARGEST = 256 }; /* products of entries */
+    bool first, second;
+    if (!is_written(a, &first) || !is_written(b, &second) || (!first && !second))
+        return NULL;
+    int ra = a->type.rank, rb = b->type.rank;
+    int64_t inner = a->type.dims[ra - 1], rows = ra == 2 ? a->type.dims[0] : 1,
+            columns = rb == 2 ? b->type.dims[1] : 1;
+    if (b->type.dims[0] != inner || rows * columns > LARGEST || rows * columns * inner > LARGEST)
+        return NULL;
+    norni_type type = {.dtype = c->dtype};
+    if (ra == 2)
+        type.dims[type.rank++] = rows;
+    if (rb == 2)
+        type.dims[type.rank++] = columns;
+    const norni_term *e[LARGEST], *v[LARGEST];
+    norni_num k[LARGEST];
+    for (int64_t i = 0; i < rows * columns; i++) {
+        for (int64_t j = 0; j < inner; j++) {
+            v[j] = norni_t_times(c, a->a[i / columns * inner + j], b->a[j * columns + i % columns]);
+            k[j] = norni_num_int(1);
+        }
+        if (!(e[i] = norni_t_add(c, (int)inner, k, v)))
+            return NULL;
+    }
+    return norni_t_list(c, (int)(rows * columns), e, &type);
+}
+
 const norni_term *norni_t_matmul(norni_terms *c, const norni_term *a, const norni_term *b) {
     const norni_term *x, *y;
     if (!a || !b)
@@ -290,6 +329,9 @@ const norni_term *norni_t_matmul(norni_terms *c, const norni_term *a, const norn
     }
     int ra = a->type.rank, rb = b->type.rank;
     norni_type type = {.dtype = c->dtype};
+    const norni_term *out = multiplied_out(c, a, b);
+    if (out || c->status != NORN_OK)
+        return out;
     if (ra == 2 && rb == 2 && a->type.dims[1] == 1 && b->type.dims[0] == 1) /* an outer product */
         return norni_t_times(c, a, b);
     if (!norni_num_is(k, 1) && x->type.rank == ra && y->type.rank == rb)

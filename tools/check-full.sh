@@ -24,11 +24,11 @@ failed=""
 say() { printf '\n== %s\n' "$*"; }
 # run NAME COMMAND...: a step whose failure is remembered.
 run() {
-    name=$1
+    step=$1
     shift
     "$@" || {
-        failed="$failed $name"
-        echo "FAILED: $name"
+        failed="$failed $step"
+        echo "FAILED: $step"
     }
 }
 # build FOLDER CMAKE-OPTION...
@@ -149,7 +149,7 @@ part_fuzz() {
     build build-fuzz -DCMAKE_C_COMPILER=clang -DNORN_SANITIZE=address,undefined -DNORN_FUZZ=ON || return 1
     bad=0
     for fuzzer in build-fuzz/tests/fuzz/*; do
-        if ! [ -x "$fuzzer" ]; then
+        if ! [ -f "$fuzzer" ] || ! [ -x "$fuzzer" ]; then
             continue
         fi
         name=$(basename "$fuzzer")
