@@ -12,11 +12,14 @@ typedef struct norni_squares {
                           double *out); /* of the Jacobian */
     void *ctx;
     int64_t values, products;
-    bool determined; /* the standard errors are known */
-    double deviation;
+    double noise;      /* of columns of the Jacobian of length 1: what is shorter is taken for 0 */
+    int64_t freedom;   /* residuals without the rank of the Jacobian, degrees of freedom */
+    bool undetermined; /* some unknowns have no effect that others have not */
+    double deviation;  /* of the residuals; 0 without degrees of freedom */
 } norni_squares;
 
-/* errors: n standard errors, then n half widths of 95 % confidence intervals; NaN of entries that a bound holds. The value of the outcome is the sum of squares. */
+/* errors: n standard errors, then n half widths of 95 % confidence intervals; NaN of entries that a bound holds, and
+ * without degrees of freedom; infinite where the residuals do not determine an entry. The value of the outcome is the sum of squares. */
 norn_status norni_least_squares(norni_squares *q, const norni_method *m, double *x, double *errors,
                                 norni_outcome *out);
 

@@ -324,7 +324,7 @@ static norn_status newton(state *st, const double *x, const double *g) {
         NORNI_TRY(st->p->hessian(st->p, x, st->d, st->q));
         masked(st, st->q);
         double curvature = norni_dot(n, st->d, st->q);
-        if (!(curvature > 1e-14 * norni_dot(n, st->d, st->d))) {
+        if (!(curvature > 1e-14 * sqrt(norni_dot(n, st->d, st->d) * norni_dot(n, st->q, st->q)))) {
             if (k == 0)
                 memcpy(st->z, st->d, (size_t)n * sizeof *st->z);
             break;
@@ -402,7 +402,9 @@ static double first_step(const state *st, const double *x, const double *g, doub
     free = sqrt(free);
     if (!st->fresh && sy > 0)
         return ss / sy * (st->method == NORN_SOLVE_GD ? 1 : free / fmax(length, 1e-300));
-    return length > 0 ? fmin(1, fmax(1, fabs(f)) / (length * length) + 1 / length) : 1;
+    double t = length > 0 ? fmin(1, fmax(1, fabs(f)) / (length * length) + 1 / length) : 1;
+    double least = 1e-12 * norni_largest(st->n, x); /* what is shorter is lost where numbers are rounded */
+    return length > 0 && t * length < least ? least / length : t;
 }
 
 static norn_status start(state *st, norni_problem *p, const norni_method *m) {
@@ -456,14 +458,17 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
     size_t bytes = (size_t)p->n * sizeof *x;
     bool go = true, moved;
     int stuck = 0;
-    double recent[RECENT], before = 0; /* before: the value PROBE iterations ago, at st->far */
+    double tolerance = m->tolerance, recent[RECENT],
+           before = 0; /* before: the value PROBE iterations ago, at st->far */
     NORNI_TRY(p->value(p, x, &out->f, g));
     if (!isfinite(out->f))
         return norni_fail(NORN_ARG, "solve: the value at the start is %g (wanted a finite number)", out->f);
     for (;; out->iterations++) {
         out->gradient = norni_projected_norm(p, x, g);
         NORNI_TRY(note(p, m, x, out, &go));
-        out->converged = out->gradient <= m->tolerance;
+        if (!out->iterations) /* a function may be small everywhere */
+            tolerance = m->tolerance * fmin(1, out->gradient);
+        out->converged = out->gradient <= tolerance;
         out->reason = out->converged                         ? "the gradient is below the tolerance"
                       : !isfinite(out->gradient)             ? "the gradient is not finite there"
                       : !go                                  ? "ended by the caller"
@@ -509,6 +514,7 @@ static norn_status iterate(state *st, const norni_method *m, double *x, double *
         if (!moved) {
             if (was_fresh || stuck++) {
                 out->reason = "no step goes down any further";
+                out->converged = out->gradient <= m->tolerance;
                 return NORN_OK;
             }
             st->fresh = true;

@@ -319,6 +319,7 @@ static norn_status solve_function(setting *s, const norn_solve_options *o, doubl
 static norn_status solve_squares(setting *s, const norn_solve_options *o, double *x, norn_solution *r) {
     const norni_type *t = &s->bound->outputs.v[0].value->type;
     norni_squares q = {.n = s->at[s->n], .residuals = residuals, .column = column, .ctx = s};
+    q.noise = t->dtype == NORN_F64 ? 1e-11 : 1e-5;
     norni_method m = {o->method, o->max_iterations, o->tolerance, o->progress, o->user};
     if (!norni_type_static(t))
         return norni_fail(NORN_SHAPE, "the sizes of the formula are not known");
@@ -335,7 +336,7 @@ static norn_status solve_squares(setting *s, const norn_solve_options *o, double
         st = read_bounds(s, o, &q.lower, &q.upper);
     if (st == NORN_OK)
         st = norni_least_squares(&q, &m, x, errors, &r->outcome);
-    if (st == NORN_OK && q.determined) {
+    if (st == NORN_OK && (q.freedom > 0 || q.undetermined)) {
         st = tensors(s, errors, r->errors);
         if (st == NORN_OK)
             st = tensors(s, errors + q.n, r->intervals);
@@ -344,6 +345,7 @@ static norn_status solve_squares(setting *s, const norn_solve_options *o, double
     r->info.products = q.products;
     r->info.residuals = q.m;
     r->info.deviation = q.deviation;
+    r->info.freedom = q.freedom;
     norni_free(q.lower);
     norni_free(q.upper);
     norni_free(errors);
@@ -373,8 +375,11 @@ norn_status norn_solve(norn_session *session, const norn_graph *g, size_t n_star
         st = check_fed(&s, g);
     if (st == NORN_OK)
         st = bind_sizes(g, &s, &s.bound);
-    if (st == NORN_OK && o.method == NORN_SOLVE_AUTO)
-        o.method = s.bound->outputs.v[0].value->type.rank ? NORN_SOLVE_LM : NORN_SOLVE_LBFGS;
+    if (st == NORN_OK && o.method == NORN_SOLVE_AUTO) { /* one element is an objective, whatever its shape */
+        const norni_type *t = &s.bound->outputs.v[0].value->type;
+        bool one = norni_type_static(t) && norni_type_elems(t) == 1;
+        o.method = one ? NORN_SOLVE_LBFGS : NORN_SOLVE_LM;
+    }
     if (st == NORN_OK)
         st = new_solution(&s, out);
     if (st == NORN_OK && !(x = norni_alloc_array((size_t)s.at[s.n] + 1, sizeof *x)))

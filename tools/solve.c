@@ -21,23 +21,49 @@ static double rounded(double v, int digits) {
     return strtod(text, NULL);
 }
 
-static void print_numbers(const char *name, const norn_solution *s) {
+static bool undetermined(const norn_tensor *e, int64_t i) {
+    return isinf(norn_tensor_get(e, i));
+}
+
+/* One end of the intervals: -1 or 1. */
+static void print_ends(const norn_tensor *v, const norn_tensor *w, int side) {
+    norn_tensor *t;
+    if (norn_tensor_copy(v, NULL, &t) != NORN_OK)
+        return;
+    for (int64_t i = 0; i < norn_tensor_elems(t); i++)
+        norn_tensor_set(t, i, norn_tensor_get(v, i) + side * norn_tensor_get(w, i));
+    print_value(t);
+    norn_tensor_free(t);
+}
+
+static void print_numbers(const char *name, const norn_solution *s, int64_t freedom) {
     const norn_tensor *v = norn_solution_value(s, name), *e = norn_solution_error(s, name),
                       *w = norn_solution_interval(s, name);
     printf("%s = ", name);
     print_value(v);
-    if (e && norn_tensor_rank(v) == 0 && isnan(norn_tensor_get(e, 0)))
-        printf("    at its bound, which holds it: no standard error\n");
-    else if (e && norn_tensor_rank(v) == 0) {
+    if (!e)
+        return;
+    if (norn_tensor_rank(v) > 0) {
+        if (freedom) {
+            printf("    standard errors ");
+            print_value(e);
+            printf("    95 %% from ");
+            print_ends(v, w, -1);
+            printf("    to ");
+            print_ends(v, w, 1);
+        }
+    } else if (undetermined(e, 0))
+        printf("    not determined by the data: no standard error\n");
+    else if (isnan(norn_tensor_get(e, 0))) {
+        if (freedom)
+            printf("    at its bound, which holds it: no standard error\n");
+    } else {
         double x = norn_tensor_get(v, 0), d = norn_tensor_get(w, 0);
         int digits = 6; /* as many as tell the ends apart */
         while (digits < 17 && fabs(rounded(x + d, digits) - rounded(x - d, digits) - 2 * d) > 0.02 * d)
             digits++;
         printf("    standard error %.4g, 95 %% between %.*g and %.*g\n", norn_tensor_get(e, 0), digits, x - d,
                digits, x + d);
-    } else if (e) {
-        printf("    standard errors ");
-        print_value(e);
     }
 }
 
@@ -60,9 +86,53 @@ static void print_table(const norn_solution *s) {
     }
 }
 
+/* Whether the data leave entries undetermined; names them, where `name` says so. */
+static bool find_undetermined(const norn_solution *s, const point *start, bool name) {
+    bool any = false;
+    for (size_t k = 0; k < start->n; k++) {
+        const norn_tensor *e = norn_solution_error(s, start->names[k]);
+        for (int64_t i = 0; e && i < norn_tensor_elems(e); i++) {
+            if (!undetermined(e, i))
+                continue;
+            if (name)
+                printf("%s%s", any ? ", " : "", start->names[k]);
+            if (name && norn_tensor_rank(e))
+                printf("[%lld]", (long long)i);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static cJSON *number_or_null(double v) {
+    return isfinite(v) ? cJSON_CreateNumber(v) : cJSON_CreateNull();
+}
+
+/* Values, standard errors, or both ends of the intervals, by variable. */
+static void json_entries(cJSON *j, const char *what, const norn_solution *s, const point *start,
+                         const norn_tensor *(*get)(const norn_solution *, const char *), bool ends) {
+    cJSON *x = json_object(j, what);
+    for (size_t k = 0; k < start->n; k++) {
+        const norn_tensor *t = get(s, start->names[k]), *v = norn_solution_value(s, start->names[k]);
+        cJSON *list = t ? json_array(x, start->names[k]) : NULL;
+        for (int64_t e = 0; t && e < norn_tensor_elems(t); e++) {
+            double n = norn_tensor_get(t, e), at = norn_tensor_get(v, e);
+            cJSON *entry = ends && isfinite(n) ? cJSON_CreateArray() : number_or_null(n);
+            if (ends && isfinite(n)) {
+                cJSON_AddItemToArray(entry, cJSON_CreateNumber(at - n));
+                cJSON_AddItemToArray(entry, cJSON_CreateNumber(at + n));
+            }
+            cJSON_AddItemToArray(list, entry);
+        }
+    }
+}
+
 static int report(const solve_options *o, const norn_solution *s, const point *start, double seconds) {
     norn_solution_info i;
     norn_solution_get(s, &i);
+    if (i.residuals == 1)
+        note("the formula has one element, and its square was minimised "
+             "(wanted a list of residuals for --method lm)");
     if (o->json) {
         cJSON *j = cJSON_CreateObject();
         json_bool(j, "converged", i.converged);
@@ -74,28 +144,34 @@ static int report(const solve_options *o, const norn_solution *s, const point *s
         json_number(j, "value", i.value);
         json_number(j, "gradient", i.gradient);
         json_number(j, "seconds", seconds);
-        for (int part = 0; part < 3; part++) {
-            cJSON *x = json_object(j, part == 0 ? "x" : part == 1 ? "standard_errors" : "intervals");
-            for (size_t k = 0; k < start->n; k++) {
-                const char *name = start->names[k];
-                const norn_tensor *t = part == 0   ? norn_solution_value(s, name)
-                                       : part == 1 ? norn_solution_error(s, name)
-                                                   : norn_solution_interval(s, name);
-                cJSON *list = t ? json_array(x, name) : NULL;
-                for (int64_t e = 0; t && e < norn_tensor_elems(t); e++)
-                    cJSON_AddItemToArray(list, cJSON_CreateNumber(norn_tensor_get(t, e)));
-            }
+        json_entries(j, "x", s, start, norn_solution_value, false);
+        json_entries(j, "standard_errors", s, start, norn_solution_error, false);
+        json_entries(j, "intervals", s, start, norn_solution_interval, true);
+        if (i.residuals) {
+            json_number(j, "residuals", (double)i.residuals);
+            json_number(j, "degrees_of_freedom", (double)i.freedom);
+            json_number(j, "standard_deviation", i.freedom ? i.deviation : (double)NAN);
+            json_bool(j, "determined", !find_undetermined(s, start, false));
         }
         return json_print(j, i.converged ? 0 : 1);
     }
     if (o->table)
         print_table(s);
     for (size_t k = 0; k < start->n; k++)
-        print_numbers(start->names[k], s);
+        print_numbers(start->names[k], s, i.freedom);
+    if (find_undetermined(s, start, false)) {
+        printf("not determined by the data, as a change of one can be made up for: ");
+        find_undetermined(s, start, true);
+        printf("\n");
+    }
     printf("value %.9g, largest entry of the gradient %.2g\n", i.value, i.gradient);
-    if (i.residuals)
-        printf("%lld residuals, %lld unknowns, standard deviation %.4g\n", (long long)i.residuals,
-               (long long)i.unknowns, i.deviation);
+    if (i.residuals && i.freedom)
+        printf("%lld residuals, %lld unknowns, standard deviation %.4g (%lld degree%s of freedom)\n",
+               (long long)i.residuals, (long long)i.unknowns, i.deviation, (long long)i.freedom,
+               i.freedom == 1 ? "" : "s");
+    else if (i.residuals)
+        printf("%lld residuals, %lld unknowns: no degrees of freedom, so no standard errors\n",
+               (long long)i.residuals, (long long)i.unknowns);
     printf("%s, %lld iterations, %lld values%s: %s\n", i.method, (long long)i.iterations, (long long)i.values,
            i.converged ? "" : ", not converged", i.reason);
     return i.converged ? 0 : 1;
@@ -289,7 +365,8 @@ static const option options[] = {
      NULL, 0},
     {"method", "M", OPT_CHOICE, offsetof(solve_options, method), "how", methods, 0},
     {"tolerance", "T", OPT_REAL, offsetof(solve_options, tolerance),
-     "of the largest entry of the gradient, else 1e-8; of the residuals of a quadratic program, else 1e-9",
+     "of the largest entry of the gradient, relative where it is below 1 at the start, of lm the cosine "
+     "between residuals and Jacobian, else 1e-8; of the residuals of a quadratic program, else 1e-9",
      NULL, 0},
     {"max-iterations", "N", OPT_INT, offsetof(solve_options, max_iterations),
      "else 10000; of a quadratic program 20000", NULL, 1},
@@ -320,7 +397,8 @@ const verb verb_solve = {
                "  norn solve --qp program.npz\n\n"
                "A formula that is a vector is a list of residuals: the sum of their squares is minimised by "
                "Levenberg-Marquardt, "
-               "and the variables get standard errors. Exit code 1 says that the method did not converge, or "
+               "and the variables get standard errors from J'J, the Gauss-Newton Hessian; one element is an "
+               "objective, whatever its shape. Exit code 1 says that the method did not converge, or "
                "that a quadratic "
                "program is infeasible or unbounded.",
     .options = options,

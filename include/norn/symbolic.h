@@ -110,7 +110,11 @@ typedef struct norn_model_gradient_options {
         state_path; /* a step: where the first content of its parameters and moments is put (.npz); NULL: nowhere */
     int64_t batch;              /* of inputs whose batch is a name; 0: 1 */
     const char *freeze, *train; /* as in norn_train_options */
+    char **notes; /* of a loss or step: lines on what is trained, what is not, and what was changed; freed by
+                     norn_text_free; NULL: not wanted */
 } norn_model_gradient_options;
+/* "weights" are the floating-point initialisers that an output can be differentiated by; outputs of Constant nodes only, and
+ * scalars never then, where there are no such initialisers. Of a loss or step they are what a trainer trains. */
 /* Of an output y that is no scalar, sum(y * grad_y) is differentiated: "grad_y" is an input of the new model. Its outputs are the
  * model's and "grad:NAME" for each NAME of wrt. Of a loss the inputs are the model's and "labels", the outputs "loss", with class
  * labels "correct", and "grad:NAME". A step has also the inputs "lr" (float scalar) and, for everything that it changes, NAME, and
@@ -123,7 +127,7 @@ NORN_API norn_status norn_model_gradient(norn_model *m, const norn_model_gradien
 /* ---- Solvers. Functions, gradients, Hessian-vector products and Jacobians are computed on the session's device; the methods'
  * own linear algebra, in double, on the host. */
 typedef enum norn_solver {
-    NORN_SOLVE_AUTO, /* L-BFGS; Levenberg-Marquardt for a formula that is no scalar */
+    NORN_SOLVE_AUTO, /* L-BFGS; Levenberg-Marquardt for a formula of more than one element */
     NORN_SOLVE_GD,   /* gradient descent with Barzilai-Borwein steps */
     NORN_SOLVE_CG,   /* nonlinear conjugate gradients (Polak-Ribiere+) */
     NORN_SOLVE_BFGS,
@@ -135,7 +139,9 @@ typedef enum norn_solver {
 typedef struct norn_solve_options {
     norn_solver method;
     int64_t max_iterations; /* 0: 10000 */
-    double tolerance;       /* of the largest entry of the (projected) gradient; 0: 1e-8 */
+    /* Of the largest entry of the (projected) gradient, and relative to that at the start where it is below 1; 0: 1e-8.
+     * Levenberg-Marquardt: of the cosine between the residuals and the columns of the Jacobian. */
+    double tolerance;
     size_t n_lower, n_upper;
     const norn_feed *lower, *upper; /* bounds by variable: scalars, or of its shape */
     /* Called after every iteration; false ends, which is no error. NULL: none. */
@@ -158,15 +164,19 @@ typedef struct norn_solution_info {
         products;           /* evaluations; products: Hessian- or Jacobian-vector products */
     double value, gradient; /* gradient: largest entry of the projected one, the KKT residual */
     int64_t residuals,
-        unknowns;     /* Levenberg-Marquardt: elements of the formula; all: entries of the variables */
-    double deviation; /* Levenberg-Marquardt: estimated standard deviation of the residuals */
+        unknowns; /* Levenberg-Marquardt: elements of the formula; all: entries of the variables */
+    double
+        deviation; /* Levenberg-Marquardt: estimated standard deviation of the residuals; 0 without freedom */
+    int64_t freedom; /* Levenberg-Marquardt: degrees of freedom, residuals less the rank of the Jacobian */
 } norn_solution_info;
 NORN_API void norn_solution_get(const norn_solution *s, norn_solution_info *out);
 /* The minimum, by variable: NULL when there is none of this name. Lent. */
 NORN_API const norn_tensor *norn_solution_value(const norn_solution *s, const char *name);
 /* Levenberg-Marquardt: standard errors of the estimates, and half the width of their 95 % confidence intervals (Student's t),
- * in the shape of the variable; NULL for other methods, and where the data do not determine the variables. What a bound holds is no
- * estimate: NaN there, and the others' are those of a model in which it is known. */
+ * in the shape of the variable, from J'J, the Gauss-Newton Hessian. Infinite where the data do not determine an entry (another change
+ * of the variables makes up for its own). What a bound holds is no estimate: NaN there, and the others' are those of a model in which
+ * it is known. NULL for other methods, and without degrees of freedom, but where some entries are not determined: then NaN for the
+ * others. */
 NORN_API const norn_tensor *norn_solution_error(const norn_solution *s, const char *name);
 NORN_API const norn_tensor *norn_solution_interval(const norn_solution *s, const char *name);
 /* What happened: value and gradient after `i` iterations; x: the first two unknowns. */

@@ -211,6 +211,108 @@ static void stuck(void **state) {
     norn_solution_free(s);
 }
 
+/* One element is an objective, whatever its shape. */
+static void one_element(void **state) {
+    const function f = {"x: f64[2]; sum((x - [1, 2])**2, keepdims=1)", 2, {0, 0}, 0};
+    norn_solution *s;
+    norn_solution_info info;
+    (void)state;
+    assert_int_equal(minimise(&f, NULL, &s), NORN_OK);
+    norn_solution_get(s, &info);
+    assert_string_equal(info.method, "L-BFGS");
+    assert_true(info.converged && info.residuals == 0);
+    assert_true(fabs(norn_tensor_get(norn_solution_value(s, "x"), 1) - 2) < 1e-8);
+    norn_solution_free(s);
+}
+
+/* A function that is small everywhere has the minimum of a large one, by whatever method; a start at the minimum is one. */
+static void small(void **state) {
+    static const function scaled[] = {
+        {"1e-12*(x - 3)**2 + 1e-12*(y - x)**2 + 1e-13*(x - y)**4", 0, {0, 9}, 0},
+        {"1e-12*(x - 3)**2 + 1e-12*(y - x)**2", 0, {3.0001, 3.0001}, 0},
+        {"1e-12*(x - 3)**2 + 1e-12*(y - x)**2", 0, {3, 3}, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof scaled / sizeof *scaled; i++)
+        for (int m = NORN_SOLVE_GD; m <= NORN_SOLVE_NEWTON_CG; m++) {
+            norn_solve_options o = {.method = (norn_solver)m};
+            norn_solution *s;
+            norn_solution_info info;
+            assert_int_equal(minimise(&scaled[i], &o, &s), NORN_OK);
+            norn_solution_get(s, &info);
+            double x = norn_tensor_get(norn_solution_value(s, "x"), 0);
+            if (!info.converged || fabs(x - 3) > 1e-5)
+                fail_msg("%s: x = %g: %s", info.method, x, info.reason);
+            norn_solution_free(s);
+        }
+}
+
+/* Data of any size have the same fit, and one in which a sum of two numbers counts names them. */
+static void fit_of_any_scale(void **state) {
+    enum { N = 12 };
+    static const double scales[] = {1, 1e-9, 1e9}, ones[] = {1};
+    double t[N], y[N], b = 0, error = 0;
+    norn_tensor *start = numbers(0, ones);
+    (void)state;
+    for (int k = 0; k < 3; k++)
+        for (int twice = 0; twice < 2; twice++) {
+            for (int i = 0; i < N; i++) {
+                t[i] = 0.25 * i;
+                y[i] = scales[k] * (2 * exp(-1.1 * t[i]) + 0.5 + (i % 3 - 1) * 0.01);
+            }
+            norn_tensor *tt = numbers(N, t), *ty = numbers(N, y);
+            norn_tensor *high = numbers(0, &scales[k]);
+            norn_feed x[] = {{"a", high}, {"b", start}, {"c", high}, {"d", high}},
+                      data[] = {{"t", tt}, {"y", ty}};
+            norn_graph *g;
+            norn_solution *s;
+            norn_solution_info info;
+            assert_int_equal(norn_formula_parse(twice ? "t: f64[N], y: f64[N]; a*exp(-b*t) + c + d - y"
+                                                      : "t: f64[N], y: f64[N]; a*exp(-b*t) + c - y",
+                                                NORN_F64, &g, NULL),
+                             NORN_OK);
+            assert_int_equal(norn_solve(session, g, twice ? 4 : 3, x, 2, data, NULL, &s), NORN_OK);
+            norn_solution_get(s, &info);
+            if (!info.converged)
+                fail_msg("data of size %g: %s", scales[k], info.reason);
+            assert_int_equal(info.freedom, N - 3);
+            double got = norn_tensor_get(norn_solution_value(s, "b"), 0),
+                   e = norn_tensor_get(norn_solution_error(s, "b"), 0);
+            if (k == 0 && !twice)
+                b = got, error = e;
+            if (fabs(got - b) > 1e-7 || fabs(e - error) > 1e-6 * error || !(e > 0))
+                fail_msg("data of size %g: b = %.12g, error %g (wanted %.12g, %g)", scales[k], got, e, b,
+                         error);
+            assert_true(isfinite(norn_tensor_get(norn_solution_error(s, "a"), 0)));
+            assert_true(!isinf(norn_tensor_get(norn_solution_error(s, "c"), 0)) == !twice);
+            if (twice)
+                assert_true(isinf(norn_tensor_get(norn_solution_error(s, "d"), 0)));
+            norn_solution_free(s);
+            norn_graph_free(g);
+            norn_tensor_free(tt);
+            norn_tensor_free(ty);
+            norn_tensor_free(high);
+        }
+    norn_tensor_free(start);
+}
+
+/* At a bound sums of squares no longer tell points apart before the residuals are orthogonal. */
+static void squares_at_a_bound(void **state) {
+    const function f = {"[1 - x, 10*(y - x**2)]", 0, {-1.2, 1}, 0};
+    const double half = 0.5;
+    norn_tensor *upper = numbers(0, &half);
+    norn_solve_options o = {.n_upper = 1, .upper = &(norn_feed){"x", upper}};
+    norn_solution *s;
+    norn_solution_info info;
+    (void)state;
+    assert_int_equal(minimise(&f, &o, &s), NORN_OK);
+    norn_solution_get(s, &info);
+    assert_true(info.converged);
+    assert_true(norn_tensor_get(norn_solution_value(s, "x"), 0) == 0.5);
+    assert_true(fabs(norn_tensor_get(norn_solution_value(s, "y"), 0) - 0.25) < 1e-9);
+    norn_solution_free(s);
+    norn_tensor_free(upper);
+}
+
 /* What falls without bound is said to, by whatever method, and nothing else is: not where numbers end (the sigmoid of -800 is 0), and
  * not where steps are so short that the value falls in a straight line as far as they go. */
 static void endless(void **state) {
@@ -435,10 +537,20 @@ static void failing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(methods),       cmocka_unit_test(bounds),    cmocka_unit_test(fit),
-        cmocka_unit_test(fit_in_bounds), cmocka_unit_test(on_device), cmocka_unit_test(stuck),
-        cmocka_unit_test(endless),       cmocka_unit_test(refused),   cmocka_unit_test(programs),
+        cmocka_unit_test(methods),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(fit),
+        cmocka_unit_test(fit_in_bounds),
+        cmocka_unit_test(on_device),
+        cmocka_unit_test(stuck),
+        cmocka_unit_test(endless),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(programs),
         cmocka_unit_test(failing),
+        cmocka_unit_test(one_element),
+        cmocka_unit_test(small),
+        cmocka_unit_test(fit_of_any_scale),
+        cmocka_unit_test(squares_at_a_bound),
     };
     return cmocka_run_group_tests(tests, open_session, close_session);
 }
