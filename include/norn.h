@@ -733,7 +733,8 @@ NORN_API norn_status norn_dataset_split(const norn_dataset *ds, int64_t n, uint6
 
 /* Training. A trainer makes a training graph of a model: float initialisers that reach the weight or bias inputs of
  * Conv, ConvTranspose, Gemm, MatMul, normalisations, PRelu and recurrent operators, embedding tables, or an operand of
- * Add or Mul that is not a scalar, become parameters; BatchNormalization and Dropout work as in training (with PyTorch's
+ * Add or Mul that is not a scalar, directly or behind nodes that move them or compute of initialisers alone, become
+ * parameters (outputs of Constant nodes only where there are no others); BatchNormalization and Dropout work as in training (with PyTorch's
  * momentum and unbiased running variance); a final Softmax or LogSoftmax is absorbed into the cross entropy. */
 
 typedef enum norn_loss {

@@ -145,6 +145,17 @@ static norn_status folded(norn_graph *g, const results *r, norn_value **gone, no
     return s;
 }
 
+/* The widest of the floating-point types: whole numbers and truths are cast to it where they count as numbers. */
+static norn_dtype type_of_numbers(const norn_graph *g) {
+    norn_dtype t = NORN_UNDEFINED;
+    for (size_t i = 0; i < g->inputs.n + g->outputs.n; i++) {
+        norn_dtype d = (i < g->inputs.n ? g->inputs.v[i] : g->outputs.v[i - g->inputs.n].value)->type.dtype;
+        if (norni_dtype_is_float(d) && (t == NORN_UNDEFINED || norni_dtype_bits(d) > norni_dtype_bits(t)))
+            t = d;
+    }
+    return t == NORN_UNDEFINED ? NORN_F64 : t;
+}
+
 /* The results in normal form as a graph. `gone`: an input that must not be left over, or NULL. */
 static norn_status finish(norn_graph *whole, const results *r, norn_value *gone, norn_graph **out) {
     norni_terms c;
@@ -154,7 +165,7 @@ static norn_status finish(norn_graph *whole, const results *r, norn_value *gone,
     NORNI_TRY(folded(whole, r, &gone, &g));
     const norni_term **t = norni_alloc_array(n + 1, sizeof *t);
     norn_value **v = norni_alloc_array(n + 1, sizeof *v);
-    norn_status s = norni_terms_start(&c, g, r->values.v[0]->type.dtype);
+    norn_status s = norni_terms_start(&c, g, type_of_numbers(g));
     c.guards = true;
     if (!t || !v)
         s = norni_nomem();

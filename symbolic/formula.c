@@ -46,9 +46,31 @@ norn_value *norni_make_condition(norni_formula_maker *m, norn_value *v) {
     return NORNI_OP1(m->g, NORNI_OP2(m->g, v, zero, "Equal"), "Not");
 }
 
-/* A number that was written in the text takes the type of what it meets. */
-static bool is_number(const norn_value *v) {
-    return v->kind == NORNI_CONST && v->type.rank == 0;
+bool norni_formula_literal(const norn_value *v, double *x) {
+    static const char *const ops[] = {"Neg", "Add", "Sub", "Mul", "Div", "Pow"};
+    double a[2] = {0};
+    if (v->type.rank)
+        return false;
+    if (v->kind == NORNI_CONST) {
+        *x = norni_get_double(v->type.dtype, norni_tensor_data(v->data), 0);
+        return true;
+    }
+    const norn_node *node = v->producer;
+    size_t k = 0;
+    while (node && k < sizeof ops / sizeof *ops && strcmp(node->op->name, ops[k]) != 0)
+        k++;
+    if (!node || *node->op->domain || k == sizeof ops / sizeof *ops || !norni_dtype_is_float(v->type.dtype))
+        return false;
+    for (int i = 0; i < node->n_in; i++)
+        if (!norni_formula_literal(node->in[i], &a[i]))
+            return false;
+    *x = k == 0   ? -a[0]
+         : k == 1 ? a[0] + a[1]
+         : k == 2 ? a[0] - a[1]
+         : k == 3 ? a[0] * a[1]
+         : k == 4 ? a[0] / a[1]
+                  : pow(a[0], a[1]);
+    return true;
 }
 
 static int rank_of_type(norn_dtype t) {
@@ -62,26 +84,25 @@ static int rank_of_type(norn_dtype t) {
 bool norni_make_alike(norni_formula_maker *m, const char *at, int n, norn_value **v) {
     norn_dtype t = NORN_UNDEFINED;
     bool all = true;
+    double x;
     for (int i = 0; i < n; i++)
         if (!v[i])
             return norni_made(m, at, NULL) != NULL;
     for (int pass = 0; pass < 2 && t == NORN_UNDEFINED; pass++)
         for (int i = 0; i < n; i++)
-            if (pass || !is_number(v[i]))
+            if (pass || !norni_formula_literal(v[i], &x))
                 if (t == NORN_UNDEFINED || rank_of_type(v[i]->type.dtype) > rank_of_type(t))
                     t = v[i]->type.dtype;
     if (t == NORN_BOOL)
         t = m->dtype;
     for (int i = 0; i < n; i++) /* 0.5 makes a formula over integers one over real numbers */
-        if (is_number(v[i]) && !norni_dtype_is_float(t)) {
-            double x = norni_get_double(v[i]->type.dtype, norni_tensor_data(v[i]->data), 0);
-            if (x != floor(x))
-                t = m->dtype;
-        }
+        if (!norni_dtype_is_float(t) && norni_formula_literal(v[i], &x) && x != floor(x))
+            t = m->dtype;
     for (int i = 0; i < n; i++) {
-        v[i] = is_number(v[i]) && v[i]->type.dtype != t
-                   ? norni_scalar_const(m->g, t,
-                                        norni_get_double(v[i]->type.dtype, norni_tensor_data(v[i]->data), 0))
+        bool plain =
+            v[i]->kind == NORNI_CONST || !norni_dtype_is_float(t); /* others are exact as operators */
+        v[i] = v[i]->type.dtype != t && plain && norni_formula_literal(v[i], &x)
+                   ? norni_scalar_const(m->g, t, x)
                    : norni_cast(m->g, v[i], t);
         all &= norni_made(m, at, v[i]) != NULL;
     }
@@ -351,6 +372,15 @@ norn_value *norni_make_value(norni_formula_maker *m, const norni_syntax *s) {
     }
 }
 
+/* Statement i declares what a let before it names, or the other way round. */
+static bool named_twice(const norni_program *p, int i) {
+    const norni_statement *s = p->statements;
+    for (int k = 0; k < i; k++)
+        if (!s[k].value != !s[i].value && s[k].len == s[i].len && !memcmp(s[k].at, s[i].at, s[i].len))
+            return true;
+    return false;
+}
+
 norn_status norn_formula_parse(const char *text, norn_dtype dtype, norn_graph **out, int *column) {
     norni_program program;
     norni_arena *arena = norni_arena_new(0);
@@ -377,7 +407,9 @@ norn_status norn_formula_parse(const char *text, norn_dtype dtype, norn_graph **
         if (!m.lets)
             m.status = norni_nomem();
         for (int i = 0; i < program.n && m.status == NORN_OK; i++)
-            if (!program.statements[i].value)
+            if (named_twice(&program, i))
+                norni_make_fail(&m, program.statements[i].at, "a name that has no other value or type");
+            else if (!program.statements[i].value)
                 declare(&m, &program.statements[i]);
         for (; m.n_lets < program.n && m.status == NORN_OK; m.n_lets++)
             if (program.statements[m.n_lets].value)

@@ -37,6 +37,8 @@ norn_value *norni_make_call(norni_formula_maker *m, const norni_syntax *s);
 void *norni_make_fail(norni_formula_maker *m, const char *at, const char *fmt, ...) NORNI_PRINTF(3, 4);
 /* v, or a failure at `at` when the graph could not make it: the message of the operator behind the column. */
 norn_value *norni_made(norni_formula_maker *m, const char *at, norn_value *v);
+/* A number made of numbers in the text: it takes the type of what it meets. */
+bool norni_formula_literal(const norn_value *v, double *x);
 /* Brought to one element type: n values; false after a failure. */
 bool norni_make_alike(norni_formula_maker *m, const char *at, int n, norn_value **v);
 /* A condition of any value: itself, or "is not 0". */

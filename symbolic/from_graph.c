@@ -69,7 +69,6 @@ static const struct {
     {"Add", NORNI_E_ADD},
     {"Sub", NORNI_E_SUB},
     {"Mul", NORNI_E_MUL},
-    {"Div", NORNI_E_DIV},
     {"Pow", NORNI_E_POW},
     {"Less", NORNI_E_LT},
     {"LessOrEqual", NORNI_E_LE},
@@ -137,15 +136,72 @@ static const norni_term *gelu(maker *m) {
         NULL);
 }
 
-/* Types of numbers do not show in terms: a truth becomes 1 or 0, the rest stays. */
+/* Whole whenever its variables of integer types are. */
+static bool is_whole(const norni_term *t) {
+    bool all = true;
+    switch (t->kind) {
+    case NORNI_NUM:
+        return norni_num_whole(t->num);
+    case NORNI_VAR:
+    case NORNI_DATA:
+        return norni_dtype_is_int(t->type.dtype);
+    case NORNI_FN:
+        if (t->fn == NORNI_E_SIGN || t->fn == NORNI_E_FLOOR || t->fn == NORNI_E_CEIL ||
+            t->fn == NORNI_E_ROUND)
+            return true;
+        if (t->fn != NORNI_E_ABS && t->fn != NORNI_E_MAX && t->fn != NORNI_E_MIN && t->fn != NORNI_E_WHERE)
+            return false;
+        for (int i = t->fn == NORNI_E_WHERE; i < t->n; i++)
+            all = all && is_whole(t->a[i]);
+        return all;
+    case NORNI_POW:
+        return is_whole(t->a[0]) && is_whole(t->a[1]) && t->a[1]->kind == NORNI_NUM &&
+               norni_num_sign(t->a[1]->num) >= 0;
+    case NORNI_ADD:
+    case NORNI_MUL:
+        all = norni_num_whole(t->num);
+        for (int i = 0; i < t->n; i++)
+            all = all && is_whole(t->a[i]) && (t->kind == NORNI_MUL || norni_num_whole(t->coef[i]));
+        for (int i = t->n / 2; t->kind == NORNI_MUL && i < t->n; i++) /* powers */
+            all = all && t->a[i]->kind == NORNI_NUM && norni_num_sign(t->a[i]->num) >= 0;
+        return all;
+    case NORNI_LIST:
+    case NORNI_SHAPED:
+    case NORNI_SPREAD:
+    case NORNI_PERM:
+    case NORNI_PART:
+    case NORNI_JOINED:
+        for (int i = 0; i < t->n; i++)
+            all = all && is_whole(t->a[i]);
+        return all;
+    default:
+        return false;
+    }
+}
+
+/* Cut to a whole number, towards 0. */
+static const norni_term *cut(maker *m, const norni_term *t) {
+    enum { LARGE = 1000 }; /* of what is larger it is not asked */
+    if (!t || (t->count < LARGE && is_whole(t)))
+        return t;
+    const norni_term *size = fn(m, NORNI_E_FLOOR, fn(m, NORNI_E_ABS, t, NULL, NULL), NULL, NULL);
+    return norni_t_times(m->c, fn(m, NORNI_E_SIGN, t, NULL, NULL), size);
+}
+
+/* Types of numbers do not show in terms: a truth becomes 1 or 0, what becomes an integer is cut, the rest stays. */
 static const norni_term *cast(maker *m) {
     norn_dtype to = m->type->dtype;
     if (m->in[0]->type.dtype == NORN_BOOL && to != NORN_BOOL)
         return fn(m, NORNI_E_WHERE, m->in[0], m->c->one, m->c->zero);
     if (to == NORN_BOOL && m->in[0]->type.dtype != NORN_BOOL)
         return fn(m, NORNI_E_NE, m->in[0], m->c->zero, NULL);
-    bool from_float = norni_dtype_is_float(m->node->in[0]->type.dtype);
-    return from_float && !norni_dtype_is_float(to) && to != NORN_BOOL ? NULL : m->in[0];
+    return norni_dtype_is_float(m->node->in[0]->type.dtype) && norni_dtype_is_int(to) ? cut(m, m->in[0])
+                                                                                      : m->in[0];
+}
+
+static const norni_term *quotient(maker *m) {
+    const norni_term *q = fn(m, NORNI_E_DIV, m->in[0], m->in[1], NULL);
+    return norni_dtype_is_int(m->type->dtype) ? cut(m, q) : q;
 }
 
 static const norni_term *isinf_(maker *m) {
@@ -337,6 +393,7 @@ static const struct {
     {"Gelu", gelu},
     {"Cast", cast},
     {"CastLike", cast},
+    {"Div", quotient},
     {"IsInf", isinf_},
     {"Size", size},
     {"MatMul", matmul},

@@ -426,18 +426,20 @@ static norn_value *call_several(call *c, size_t i) {
 
 static norn_value *call_pointwise(call *c, size_t i) {
     static const char *const names[] = {"x", "a"};
-    norn_value *x = norni_make_real(c->m, value(c, "x", 0)), *a = NULL;
+    norn_value *x = norni_make_real(c->m, value(c, "x", 0));
     if (!x)
         return NULL;
     if (pointwise[i].op)
         return NORNI_OP1(c->m->g, x, "%s", pointwise[i].op);
+    norn_value *v[] = {x, NULL};
     if (pointwise[i].second) {
-        if (argument(c, pointwise[i].second, 1))
-            a = norni_make_real(c->m, value(c, pointwise[i].second, 1));
-        else
-            a = norni_scalar_const(c->m->g, x->type.dtype, pointwise[i].preset);
+        v[1] = argument(c, pointwise[i].second, 1)
+                   ? value(c, pointwise[i].second, 1)
+                   : norni_scalar_const(c->m->g, x->type.dtype, pointwise[i].preset);
+        if (!v[1] || !norni_make_alike(c->m, c->s->at, 2, v))
+            return NULL;
     }
-    return norni_formula(c->m->g, pointwise[i].formula, 2, names, (norn_value *[]){x, a});
+    return norni_formula(c->m->g, pointwise[i].formula, 2, names, v);
 }
 
 static norn_value *call_mish(call *c) {
@@ -576,6 +578,7 @@ bool norni_formula_calls(const char *name) {
 /* An operator that the program defined: its first output. */
 static norn_value *call_defined(call *c, const norn_op *op) {
     norn_value *v[32];
+    double x;
     int n = 0;
     for (; op->inputs[n].name; n++)
         if (!(v[n] = value(c, op->inputs[n].name, n)))
@@ -584,9 +587,10 @@ static norn_value *call_defined(call *c, const norn_op *op) {
         norni_types types = op->inputs[i].types;
         norn_dtype only = types & (types - 1) ? NORN_UNDEFINED : (norn_dtype)__builtin_ctz(types);
         for (int k = 0; k < n && only == NORN_UNDEFINED && op->inputs[i].var; k++)
-            if (op->inputs[k].var == op->inputs[i].var && v[k]->kind != NORNI_CONST)
+            if (op->inputs[k].var == op->inputs[i].var && v[k]->kind != NORNI_CONST &&
+                !norni_formula_literal(v[k], &x))
                 only = v[k]->type.dtype;
-        if (v[i]->kind == NORNI_CONST && only != NORN_UNDEFINED)
+        if ((v[i]->kind == NORNI_CONST || norni_formula_literal(v[i], &x)) && only != NORN_UNDEFINED)
             v[i] = norni_cast(c->m->g, v[i], only);
     }
     return norni_opf(c->m->g, n, v, "%s.%s", op->domain, op->name);

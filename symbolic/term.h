@@ -138,7 +138,7 @@ const norni_term *norni_t_simplify(norni_terms *c, const norni_term *t);
 
 /* ---- From and to graphs. */
 norn_status norni_terms_from(norni_terms *c, size_t n, norn_value *const *values, const norni_term **out);
-/* The terms as outputs of a new graph with the inputs of the old one. */
+/* The terms as outputs of a new graph with the inputs of the old one, in the types that its first n outputs have. */
 norn_status norni_terms_to_graph(norni_terms *c, size_t n, const norni_term *const *t,
                                  const char *const *names, norn_graph **out);
 

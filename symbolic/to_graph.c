@@ -15,6 +15,12 @@ typedef struct {
 
 static norn_value *value_of(maker *m, const norni_term *t);
 
+/* As a number of the formula's type: variables may be whole numbers, or of another precision. */
+static norn_value *number_of(maker *m, const norni_term *t) {
+    norn_value *v = value_of(m, t);
+    return v ? norni_cast(m->g, v, m->c->dtype) : NULL;
+}
+
 /* A type of the old graph as one of the new. */
 static norni_type moved(maker *m, const norni_type *t) {
     norni_type out = *t;
@@ -71,19 +77,19 @@ static norn_value *spread_to(maker *m, norn_value *v, const norni_type *type) {
 static norn_value *power(maker *m, const norni_term *base, const norni_term *p) {
     norn_graph *g = m->g;
     if (base->kind == NORNI_E)
-        return NORNI_OP1(g, value_of(m, p), "Exp");
+        return NORNI_OP1(g, number_of(m, p), "Exp");
     if (p->kind == NORNI_NUM && p->num.exact) {
         norni_num k = p->num;
         if (k.q == 1 && k.p == 1)
-            return value_of(m, base);
+            return number_of(m, base);
         if (k.q == 2 && k.p == 1)
-            return NORNI_OP1(g, value_of(m, base), "Sqrt");
+            return NORNI_OP1(g, number_of(m, base), "Sqrt");
         if (k.p < 0) {
             const norni_term *up = norni_t_num(m->c, norni_num_neg(k));
             return NORNI_OP1(g, up ? power(m, base, up) : NULL, "Reciprocal");
         }
     }
-    return NORNI_OP2(g, value_of(m, base), value_of(m, p), "Pow");
+    return NORNI_OP2(g, number_of(m, base), number_of(m, p), "Pow");
 }
 
 static norn_value *times(maker *m, norn_value *a, norn_value *b) {
@@ -131,11 +137,11 @@ static norn_value *sum(maker *m, const norni_term *t) {
             if (minus != pass)
                 continue;
             const norni_term *part = norni_t_scaled(m->c, minus ? norni_num_neg(k) : k, t->a[i]);
-            norn_value *x = part ? value_of(m, part) : NULL;
+            norn_value *x = part ? number_of(m, part) : NULL;
             if (!x)
                 return NULL;
             if (minus && !v && norni_num_sign(t->num) > 0)
-                v = value_of(m, norni_t_num(m->c, t->num));
+                v = number_of(m, norni_t_num(m->c, t->num));
             v = !v ? (minus ? NORNI_OP1(m->g, x, "Neg") : x) : NORNI_OP2(m->g, v, x, minus ? "Sub" : "Add");
         }
     bool all_minus = true;
@@ -143,7 +149,7 @@ static norn_value *sum(maker *m, const norni_term *t) {
         all_minus = all_minus && norni_num_sign(t->coef[i]) < 0 && t->coef[i].exact;
     if (norni_num_is(t->num, 0) || (all_minus && norni_num_sign(t->num) > 0))
         return v;
-    return NORNI_OP2(m->g, v, value_of(m, norni_t_num(m->c, t->num)), "Add");
+    return NORNI_OP2(m->g, v, number_of(m, norni_t_num(m->c, t->num)), "Add");
 }
 
 static norn_value *function(maker *m, const norni_term *t) {
@@ -162,8 +168,12 @@ static norn_value *function(maker *m, const norni_term *t) {
         [NORNI_E_SIGMOID] = "Sigmoid",   [NORNI_E_ISNAN] = "IsNaN",       [NORNI_E_ISINF] = "IsInf",
         [NORNI_F_SOFTPLUS] = "Softplus", [NORNI_F_GUARD] = "Where"};
     norn_value *a[3];
+    bool logic = t->fn == NORNI_E_NOT || t->fn == NORNI_E_AND || t->fn == NORNI_E_OR, truths = true;
+    int choice = t->fn == NORNI_E_WHERE || t->fn == NORNI_F_GUARD; /* its first argument is a condition */
+    for (int i = choice; i < t->n; i++)
+        truths = truths && t->a[i]->type.dtype == NORN_BOOL;
     for (int i = 0; i < t->n; i++)
-        if (!(a[i] = value_of(m, t->a[i])))
+        if (!(a[i] = logic || truths || i < choice ? value_of(m, t->a[i]) : number_of(m, t->a[i])))
             return NULL;
     norn_value *v = norni_opf(m->g, t->n, a, "%s", names[t->fn]);
     if (v && v->producer)
@@ -175,7 +185,7 @@ static norn_value *reduction(maker *m, const norni_term *t) {
     static const char *const names[] = {"ReduceSum", "ReduceMean",      "ReduceProd", "ReduceMax",
                                         "ReduceMin", "ReduceLogSumExp", "ReduceL2",   "ReduceL1"};
     norn_value *axes = norni_i64_const(m->g, t->n_ints - 1, t->ints + 1);
-    return NORNI_OP2(m->g, value_of(m, t->a[0]), axes, "%s<keepdims=%d>", names[t->fn - NORNI_R_SUM],
+    return NORNI_OP2(m->g, number_of(m, t->a[0]), axes, "%s<keepdims=%d>", names[t->fn - NORNI_R_SUM],
                      (int)t->ints[0]);
 }
 
@@ -215,11 +225,23 @@ static norn_value *list(maker *m, const norni_term *t) {
     }
     norn_value *front = norni_i64_const(m->g, 1, (int64_t[]){0});
     for (int i = 0; i < t->n; i++)
-        v[i] = NORNI_OP2(m->g, value_of(m, t->a[i]), front, "Unsqueeze");
+        v[i] = NORNI_OP2(m->g, number_of(m, t->a[i]), front, "Unsqueeze");
     norn_value *flat = norni_opf(m->g, t->n, v, "Concat<axis=0>");
     return t->type.rank == 1
                ? flat
                : NORNI_OP2(m->g, flat, norni_i64_const(m->g, t->type.rank, t->type.dims), "Reshape");
+}
+
+/* The type that an operator's input has here: the only one that it takes, that of the formula's numbers, or the one it had. */
+static norn_dtype input_type(const maker *m, const norn_node *node, int i) {
+    int k = 0;
+    while (k < i && node->op->inputs && node->op->inputs[k].name && node->op->inputs[k + 1].name)
+        k++;
+    norni_types types = node->op->inputs && node->op->inputs[k].name ? node->op->inputs[k].types : 0;
+    if (types && !(types & (types - 1)))
+        return (norn_dtype)__builtin_ctz(types);
+    norn_dtype t = node->in[i]->type.dtype;
+    return norni_dtype_is_float(t) ? m->c->dtype : t;
 }
 
 static norn_value *other(maker *m, const norni_term *t) {
@@ -237,6 +259,8 @@ static norn_value *other(maker *m, const norni_term *t) {
             n++;
         } else
             in[i] = value_of(m, t->a[n++]);
+        if (old && in[i])
+            in[i] = norni_cast(m->g, in[i], input_type(m, node, i));
     }
     norn_node *made = norni_apply(m->g, node->op, node->attrs, node->n_in, in, 1u << t->ints[0]);
     norn_value *v = made ? made->out[t->ints[0]] : NULL;
@@ -274,7 +298,7 @@ static norn_value *make(maker *m, const norni_term *t) {
     case NORNI_RED:
         return reduction(m, t);
     case NORNI_PROD2:
-        return NORNI_OP2(g, value_of(m, t->a[0]), value_of(m, t->a[1]), "MatMul");
+        return NORNI_OP2(g, number_of(m, t->a[0]), number_of(m, t->a[1]), "MatMul");
     case NORNI_PERM:
         for (int i = 0; i < t->n_ints; i++)
             norni_str_addf(&perm, "%s%d", i ? "," : "", (int)t->ints[i]);
@@ -292,7 +316,7 @@ static norn_value *make(maker *m, const norni_term *t) {
     case NORNI_JOINED: {
         norn_value **in = norni_arena_array(m->c->arena, (size_t)t->n + 1, sizeof *in);
         for (int i = 0; in && i < t->n; i++)
-            in[i] = value_of(m, t->a[i]);
+            in[i] = t->type.dtype == NORN_BOOL ? value_of(m, t->a[i]) : number_of(m, t->a[i]);
         return in ? norni_opf(g, t->n, in, "Concat<axis=%d>", (int)t->ints[0])
                   : norni_graph_failed(g, norni_nomem());
     }
@@ -337,6 +361,8 @@ norn_status norni_terms_to_graph(norni_terms *c, size_t n, const norni_term *con
     }
     for (size_t i = 0; i < n && s == NORN_OK; i++) {
         norn_value *v = value_of(&m, t[i]);
+        if (v)
+            v = norni_cast(m.g, v, c->g->outputs.v[i].value->type.dtype);
         if (v && !v->producer) /* an output is neither an input nor a constant with its name */
             v = NORNI_OP1(m.g, v, "Identity");
         s = v ? norn_graph_output(m.g, names[i], v) : norn_graph_status(m.g);

@@ -66,6 +66,8 @@ int grad_model(const grad_options *o, int n, char *const *args) {
         code = usage_error("%s: would be replaced by its gradient (wanted another file)", out);
     if (o->step)
         g.state_path = state;
+    char *notes = NULL;
+    g.notes = &notes;
     norn_status s = NORN_OK;
     if (!code)
         s = norn_model_load(args[0], NULL, &m);
@@ -76,6 +78,9 @@ int grad_model(const grad_options *o, int n, char *const *args) {
         s = save(d, opset, out);
     if (!code && s != NORN_OK)
         code = fail_text(s, "%s: %s", args[0], norn_error());
+    for (const char *line = notes; !code && line && *line; line += strcspn(line, "\n") + 1)
+        note("%.*s", (int)strcspn(line, "\n"), line);
+    norn_text_free(notes);
     if (!code) {
         const norn_graph *graph = norn_model_graph(d);
         if (o->json) {

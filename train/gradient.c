@@ -25,31 +25,24 @@ static bool is_statistics(const norn_graph *g, const norn_value *v) {
     return false;
 }
 
-/* Some operator has a gradient by it: ratios and limits are no weights. */
-static bool has_gradient(const norn_graph *g, const norn_value *v) {
-    for (size_t i = 0; i < g->nodes.n; i++) {
-        const norn_node *n = g->nodes.v[i];
-        for (int k = 0; k < n->n_in; k++) {
-            const norni_param *p = n->in[k] == v ? norni_op_input(n->op, k) : NULL;
-            if (p && !(p->flags & NORNI_NODIFF))
-                return true;
-        }
-    }
-    return false;
+static norn_status choose_weights(const norn_graph *g, bool nodes, names *out) {
+    bool *reaching = norni_reaching(g); /* ratios and limits are no weights */
+    norn_status s = reaching ? NORN_OK : norni_nomem();
+    for (size_t i = 0; i < g->values.n && s == NORN_OK; i++)
+        if (reaching[i] && norni_is_weight(g->values.v[i], nodes) && !is_statistics(g, g->values.v[i]))
+            s = push(out, g->values.v[i]->name);
+    norni_free(reaching);
+    return s;
 }
 
 static norn_status choose(const norn_graph *g, const char *wrt, norni_arena *arena, names *out) {
-    int *uses = norni_graph_uses(g);
-    norn_status s = uses ? NORN_OK : norni_nomem();
     bool weights = !wrt || !strcmp(wrt, "weights"), inputs = wrt && !strcmp(wrt, "inputs");
-    for (size_t i = 0; i < g->values.n && s == NORN_OK && (weights || inputs); i++) {
-        const norn_value *v = g->values.v[i];
-        bool is_weight = (v->kind == NORNI_CONST || v->kind == NORNI_STATE) && v->name && uses[v->id] &&
-                         norni_tensor_elems(v->data) > 0 && !is_statistics(g, v) && has_gradient(g, v);
-        if (norni_dtype_is_float(v->type.dtype) && (weights ? is_weight : v->kind == NORNI_INPUT))
-            s = push(out, v->name);
-    }
-    norni_free(uses);
+    norn_status s = NORN_OK;
+    for (int nodes = 0; nodes < 2 && s == NORN_OK && weights && !out->n; nodes++)
+        s = choose_weights(g, nodes, out);
+    for (size_t i = 0; i < g->values.n && s == NORN_OK && inputs; i++)
+        if (g->values.v[i]->kind == NORNI_INPUT && norni_dtype_is_float(g->values.v[i]->type.dtype))
+            s = push(out, g->values.v[i]->name);
     for (const char *p = weights || inputs ? "" : wrt; *p && s == NORN_OK;) {
         size_t n = strcspn(p, ",");
         char *name = norni_arena_strndup(arena, p, n);
@@ -184,6 +177,23 @@ static norn_status save_state(const norn_graph *g, const char *path) {
     return s;
 }
 
+/* A line on what is trained, and the notes. */
+static norn_status say(const norni_training *t, char **out) {
+    norni_str text = {0};
+    int64_t elems = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < t->parameters.n; i++)
+        if (t->parameters.v[i].trained) {
+            elems += t->parameters.v[i].elems;
+            n++;
+        }
+    norni_str_addf(&text, "%lld parameters in %zu tensors are trained\n", (long long)elems, n);
+    for (size_t i = 0; i < t->notes.n; i++)
+        norni_str_addf(&text, "%s\n", t->notes.v[i]);
+    *out = norni_str_take(&text);
+    return *out ? NORN_OK : norni_nomem();
+}
+
 /* The state as inputs and outputs. */
 static norn_status open_state(const norn_graph *g, const norn_model_gradient_options *o, norni_arena *arena,
                               norn_graph **out) {
@@ -254,6 +264,8 @@ static norn_status with_loss(norn_model *m, const norn_model_gradient_options *o
         s = save_state(g, o->state_path);
     if (s == NORN_OK)
         s = open_state(g, o, arena, out);
+    if (s == NORN_OK && o->notes && (o->step || !o->wrt || !strcmp(o->wrt, "weights")))
+        s = say(&info, o->notes);
     norn_graph_free(g);
     norn_tensor_free(x);
     norni_training_free(&info);
@@ -266,6 +278,8 @@ norn_status norn_model_gradient(norn_model *m, const norn_model_gradient_options
     norn_graph *g = NULL, *simple = NULL;
     char *missing = NULL;
     *out = NULL;
+    if (o.notes)
+        *o.notes = NULL;
     if (!arena)
         return norni_nomem();
     norn_status s = norn_graph_unsupported(m->graph, &missing);
@@ -282,6 +296,10 @@ norn_status norn_model_gradient(norn_model *m, const norn_model_gradient_options
     norn_graph_free(g);
     if (s == NORN_OK && (s = norn_model_new(simple, out)) != NORN_OK)
         norn_graph_free(simple);
+    if (s != NORN_OK && o.notes) {
+        norn_text_free(*o.notes);
+        *o.notes = NULL;
+    }
     norni_arena_free(arena);
     return s;
 }

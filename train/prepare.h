@@ -38,6 +38,12 @@ norn_status norni_inference_form(norn_model *m, norni_training *t);
 /* Scores without a final softmax over the classes, which is noted: the cross entropy has one of its own. */
 norn_value *norni_logits(norni_training *t, norn_value *scores);
 
+/* A floating-point initialiser. What a Constant node holds is part of the computation, not learned; `nodes`: it counts as well,
+ * unless it is a scalar, for files that have no weights but such. */
+bool norni_is_weight(const norn_value *v, bool nodes);
+/* For each value, by number: a gradient flows back to it from some output. NULL: no memory; freed by norni_free. */
+bool *norni_reaching(const norn_graph *g);
+
 /* Finds the parameters, the input and the output of a graph in inference form. */
 norn_status norni_find_parameters(const norn_graph *g, const norn_train_options *o, norni_training *t);
 

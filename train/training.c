@@ -180,7 +180,9 @@ static norn_status squared_error(norn_graph *g, norn_value *out, norn_value **lo
 /* The graph with parameters as state, its loss and, with class labels, the number of right answers. */
 static norn_status with_loss(making *m, const norn_graph *g, norn_graph **out, norn_value **loss,
                              norn_value **correct) {
-    norni_rebuild r = {.from = g, .leaf = leaf, .rewrite = in_training, .ctx = m};
+    /* folded: sizes that a file computes of constants must be known to the gradients */
+    norni_rebuild r = {
+        .from = g, .leaf = leaf, .rewrite = in_training, .ctx = m, .fold = true, .fold_limit_elems = 1 << 16};
     norn_status s = norni_rebuild_run(&r);
     *correct = NULL;
     *out = r.to;

@@ -110,7 +110,11 @@ typedef struct norn_model_gradient_options {
         state_path; /* a step: where the first content of its parameters and moments is put (.npz); NULL: nowhere */
     int64_t batch;              /* of inputs whose batch is a name; 0: 1 */
     const char *freeze, *train; /* as in norn_train_options */
+    char **notes; /* of a loss or step: lines on what is trained, what is not, and what was changed; freed by
+                     norn_text_free; NULL: not wanted */
 } norn_model_gradient_options;
+/* "weights" are the floating-point initialisers that an output can be differentiated by; outputs of Constant nodes only, and
+ * scalars never then, where there are no such initialisers. Of a loss or step they are what a trainer trains. */
 /* Of an output y that is no scalar, sum(y * grad_y) is differentiated: "grad_y" is an input of the new model. Its outputs are the
  * model's and "grad:NAME" for each NAME of wrt. Of a loss the inputs are the model's and "labels", the outputs "loss", with class
  * labels "correct", and "grad:NAME". A step has also the inputs "lr" (float scalar) and, for everything that it changes, NAME, and
