@@ -2,6 +2,7 @@
 """The derivatives of derivatives.txt as others see them: judges.py NORN TABLE CC. The programs printed in C (compiled with -Wall
 -Wextra -Werror), OpenCL C (on the device of NORN_DEVICE's platform, else the first) and Python must give the same values; those of
 scalars must be those of sympy, where it is installed."""
+import ast
 import ctypes
 import math
 import os
@@ -72,7 +73,21 @@ space = {} if not sp else {
     "hardswish": lambda x: x * sp.Min(sp.Max(x / 6 + 0.5, 0), 1), "hypot": lambda x, y: sp.sqrt(x**2 + y**2),
     "cbrt": lambda x: x**sp.Rational(1, 3), "mod": lambda x, y: x - y * Floor(x / y),
     "logaddexp": lambda x, y: sp.log(sp.exp(x) + sp.exp(y)),
+    "isinf": lambda x: sp.S.false,  # of a number
+    "sum": np.sum, "array": lambda v: np.array(v, dtype=object),
 }
+
+
+class Matrices(ast.NodeTransformer):
+    """Lists become matrices."""
+
+    def visit_List(self, node):
+        self.generic_visit(node)
+        return ast.Call(ast.Name("array", ast.Load()), [node], [])
+
+
+def value_of(text, scope):
+    return eval(compile(ast.fix_missing_locations(Matrices().visit(ast.parse(text.strip(), mode="eval"))), text, "eval"), scope)
 
 
 def of_sympy(formula, names):
@@ -81,9 +96,9 @@ def of_sympy(formula, names):
     *lets, body = formula.split(";")
     for let in lets:
         name, value = let.strip()[4:].split("=", 1)
-        scope[name.strip()] = eval(value, scope)
+        scope[name.strip()] = value_of(value, scope)
     body = re.sub(r"where\((.+?) and (.+?),", r"where((\1) & (\2),", body.strip())
-    return eval(body, scope), symbols
+    return value_of(body, scope), symbols
 
 
 def sympy_values(formula, point):
