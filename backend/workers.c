@@ -160,16 +160,7 @@ static void end(worker *w) {
 
 /* Messages ---------------------------------------------------------------------------------------- */
 static bool give(const worker *w, const void *data, size_t n) {
-    for (const char *at = data; n;) {
-        ssize_t put = send(w->fd, at, n, MSG_NOSIGNAL);
-        if (put < 0 && errno != EINTR)
-            return false;
-        if (put > 0) {
-            at += put;
-            n -= (size_t)put;
-        }
-    }
-    return true;
+    return norni_put_all(w->fd, true, data, n);
 }
 
 static bool ask(const worker *w, const norni_order *o) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static inline bool norni_read_all(int fd, void *data, size_t n) {
@@ -20,9 +21,10 @@ static inline bool norni_read_all(int fd, void *data, size_t n) {
     return true;
 }
 
-static inline bool norni_write_all(int fd, const void *data, size_t n) {
+/* is_socket: what the other side has closed is an error, not a signal. */
+static inline bool norni_put_all(int fd, bool is_socket, const void *data, size_t n) {
     for (const char *at = data; n;) {
-        ssize_t put = write(fd, at, n);
+        ssize_t put = is_socket ? send(fd, at, n, MSG_NOSIGNAL) : write(fd, at, n);
         if (put < 0 && errno != EINTR)
             return false;
         if (put > 0) {
@@ -31,6 +33,10 @@ static inline bool norni_write_all(int fd, const void *data, size_t n) {
         }
     }
     return true;
+}
+
+static inline bool norni_write_all(int fd, const void *data, size_t n) {
+    return norni_put_all(fd, false, data, n);
 }
 
 #endif

@@ -108,7 +108,7 @@ norn_status norni_series_find(norn_plan *p) {
     const norni_plan_builder *b = &p->builder;
     int n = (int)b->steps.n;
     norni_ref refs[NORNI_SERIES_BUFFERS];
-    if (!norni_plan_quick(p) || p->device.type == NORN_DEVICE_HOST || p->options.no_fusion)
+    if (!norni_plan_quick(p) || p->options.no_fusion)
         return NORN_OK;
     p->series = norni_arena_array(p->arena, (size_t)n + 1, sizeof *p->series);
     if (!p->series)
